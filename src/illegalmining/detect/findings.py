@@ -1,0 +1,63 @@
+"""What every detector returns: detections in nats, what it could have seen, and what it could not judge."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+import geopandas as gpd
+import pandas as pd
+import xarray as xr
+from shapely.geometry.base import BaseGeometry
+
+from illegalmining.tables import DETECTIONS
+
+
+@dataclass(frozen=True)
+class Findings:
+    """The result of one detector over one source.
+
+    detections: `tables.DETECTIONS`, working CRS. smallest_site_m2: dims (y, x), float32, the smallest site in m2 that
+    would have been seen at each place in the monitored time, NaN where blind; None for detectors without a raster.
+    remarks: sentences for a reader, what could not be judged and why.
+    """
+
+    detections: gpd.GeoDataFrame
+    smallest_site_m2: xr.DataArray | None = None
+    remarks: tuple[str, ...] = field(default=())
+
+
+def detection(
+    detector: str,
+    first_seen: Any,
+    last_seen: Any,
+    log_lr: float,
+    geometry: BaseGeometry,
+    *,
+    area_m2: float = 0.0,
+    mine_id: str | None = None,
+    attributes: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """One row of `tables.DETECTIONS`; the id is a digest of what was found, so it is the same in every run."""
+    attributes = attributes or {}
+    what = (detector, str(pd.Timestamp(first_seen).date()), str(mine_id), geometry.wkt, str(attributes.get("question")))
+    digest = hashlib.sha256("|".join(what).encode()).hexdigest()[:12]
+    return {
+        "detection_id": f"{detector}-{digest}",
+        "detector": detector,
+        "first_seen": pd.Timestamp(first_seen).normalize(),
+        "last_seen": pd.Timestamp(last_seen).normalize(),
+        "log_lr": float(log_lr),
+        "area_m2": float(area_m2),
+        "mine_id": mine_id,
+        "attributes": json.dumps(attributes, ensure_ascii=False, sort_keys=True, allow_nan=False),
+        "geometry": geometry,
+    }
+
+
+def detections(rows: list[dict[str, Any]], crs: Any) -> gpd.GeoDataFrame:
+    """The checked table of detections, strongest first, ties broken by id."""
+    ordered = sorted(rows, key=lambda row: (-row["log_lr"], row["detection_id"]))
+    return DETECTIONS.frame(ordered, crs)

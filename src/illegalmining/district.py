@@ -1,0 +1,226 @@
+"""The configuration of a district, read once: `district.toml` as checked, immutable values.
+
+Nothing is opened here; `registers`, `imagery` and `power` open what the configuration names, lazily.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, replace
+from datetime import date
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import pyproj
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from illegalmining.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from odc.geo.geobox import GeoBox
+
+Sensor = Literal["optical", "radar", "displacement", "nightlight"]
+
+
+class Section(BaseModel):
+    """A section of the file: unknown keys are an error, values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DistrictSection(Section):
+    """What is watched, and over which days."""
+
+    name: str = Field(min_length=1, max_length=200)
+    crs: str = Field(description="projected working CRS in metres")
+    bounds: tuple[float, float, float, float] = Field(description="xmin, ymin, xmax, ymax in that CRS, m")
+    history_from: date = Field(description="baselines are fitted from here")
+    monitor_from: date = Field(description="every observation from here on is judged")
+    as_of: date = Field(description="the last day looked at")
+    language: Literal["en", "zh"] = "en"
+
+    @field_validator("crs")
+    @classmethod
+    def crs_is_projected_in_metres(cls, value: str) -> str:
+        try:
+            crs = pyproj.CRS.from_user_input(value)
+        except pyproj.exceptions.CRSError as error:
+            raise ValueError(f"{value!r} is not a coordinate reference system PROJ knows") from error
+        units = {axis.unit_name for axis in crs.axis_info}
+        if not crs.is_projected or units != {"metre"}:
+            raise ValueError(f"{value} must be projected with metres as its unit; found units {sorted(units)}")
+        return value
+
+    @model_validator(mode="after")
+    def order_holds(self) -> DistrictSection:
+        xmin, ymin, xmax, ymax = self.bounds
+        if not (xmin < xmax and ymin < ymax):
+            raise ValueError(f"bounds must be xmin, ymin, xmax, ymax with min < max; found {self.bounds}")
+        if not self.history_from < self.monitor_from <= self.as_of:
+            raise ValueError(
+                f"history_from < monitor_from <= as_of must hold; found {self.history_from}, "
+                f"{self.monitor_from}, {self.as_of}"
+            )
+        return self
+
+
+class RegistersSection(Section):
+    """Where each register lies, relative to the file; only `jurisdictions` must be there."""
+
+    jurisdictions: str
+    concessions: str | None = None
+    mines: str | None = None
+    mine_status: str | None = None
+    working_faces: str | None = None
+    meters: str | None = None
+    production: str | None = None
+    closure_list: str | None = None
+    recipients: str | None = None
+    roads: str | None = None
+
+
+class ImagerySource(Section):
+    """One source of images or movement."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")
+    sensor: Sensor
+    source: Literal["stac", "stack", "cube"]
+    href: str
+    resolution: float | None = Field(default=None, gt=0, description="m; absent: the source's own")
+    collection: str | None = Field(default=None, description="collection to ask a STAC API for")
+
+
+class PowerSection(Section):
+    """Meter readings."""
+
+    readings: str = Field(description="glob of Parquet or CSV files")
+    timezone: str = "Asia/Shanghai"
+
+    @field_validator("timezone")
+    @classmethod
+    def timezone_is_known(cls, value: str) -> str:
+        from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError) as error:
+            raise ValueError(f"{value!r} is not an IANA time zone such as Asia/Shanghai") from error
+        return value
+
+
+class ComputeSection(Section):
+    """How much of the machine to use."""
+
+    workers: int = Field(default=2, ge=1, le=1024)
+    memory: str = Field(default="4GB", pattern=r"^\d+(\.\d+)?\s*[KMGT]i?B$")
+    scheduler: str | None = Field(default=None, description="address of an existing Dask scheduler")
+
+
+class Configuration(Section):
+    """All of `district.toml`."""
+
+    district: DistrictSection
+    registers: RegistersSection
+    imagery: tuple[ImagerySource, ...] = ()
+    power: PowerSection | None = None
+    compute: ComputeSection = ComputeSection()
+
+    @model_validator(mode="after")
+    def source_names_are_unique(self) -> Configuration:
+        names = [source.name for source in self.imagery]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"every [[imagery]] needs a name of its own; found twice: {', '.join(twice)}")
+        return self
+
+
+@dataclass(frozen=True)
+class District:
+    """A configured district: the checked configuration and the folder its paths are relative to."""
+
+    path: Path
+    configuration: Configuration
+
+    @property
+    def name(self) -> str:
+        return self.configuration.district.name
+
+    @property
+    def root(self) -> Path:
+        return self.path.parent
+
+    @property
+    def out(self) -> Path:
+        """Where this run's results go: `out/<as_of>/` beside the file."""
+        return self.root / "out" / self.configuration.district.as_of.isoformat()
+
+    @property
+    def state(self) -> Path:
+        """What is remembered between runs: detections already made, the ledger."""
+        return self.root / "state"
+
+    @cached_property
+    def crs(self) -> pyproj.CRS:
+        return pyproj.CRS.from_user_input(self.configuration.district.crs)
+
+    def resolve(self, href: str) -> str:
+        """An input's address: as it is where it is a URL or absolute, else relative to the file."""
+        return href if "://" in href or Path(href).is_absolute() else str(self.root / href)
+
+    def geobox(self, resolution: float) -> GeoBox:
+        """The district's grid: north up, `resolution` m, anchored at the south-west corner of the bounds."""
+        from affine import Affine
+        from odc.geo.geobox import GeoBox
+
+        xmin, ymin, xmax, ymax = self.configuration.district.bounds
+        columns = max(1, round((xmax - xmin) / resolution))
+        rows = max(1, round((ymax - ymin) / resolution))
+        north_up = Affine(resolution, 0.0, xmin, 0.0, -resolution, ymin + rows * resolution)
+        return GeoBox((rows, columns), north_up, self.crs.to_wkt())
+
+    def at(self, as_of: date) -> District:
+        """The same district seen on another day."""
+        section = self.configuration.district
+        if as_of < section.monitor_from:
+            raise ConfigurationError(
+                f"--as-of {as_of} lies before monitor_from {section.monitor_from} in {self.path}: choose a later day"
+            )
+        changed = self.configuration.model_copy(update={"district": section.model_copy(update={"as_of": as_of})})
+        return replace(self, configuration=changed)
+
+
+def read_district(path: str | Path) -> District:
+    """Read and check `district.toml`.
+
+    Raises
+    ------
+    ConfigurationError
+        The file is missing, not TOML, or breaks the contract; names every key at fault.
+    """
+    path = Path(path).resolve()
+    try:
+        raw: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError as error:
+        raise ConfigurationError(f"{path}: no such file; expected a district.toml") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path}: cannot be read as UTF-8 text: {error}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"{path}: not valid TOML: {error}") from error
+    try:
+        return District(path, Configuration.model_validate(raw))
+    except ValidationError as error:
+        faults = "; ".join(describe(fault) for fault in error.errors())
+        raise ConfigurationError(f"{path}: {faults}") from error
+
+
+def describe(fault: Any) -> str:
+    """One pydantic fault as `section.key: what is wrong (found ...)`."""
+    where = ".".join(str(part) for part in fault["loc"]) or "district.toml"
+    if fault["type"] == "extra_forbidden":
+        return f"{where}: unknown key; remove it or correct its spelling"
+    if fault["type"] == "missing":
+        return f"{where}: missing"
+    message = str(fault["msg"]).removeprefix("Value error, ")
+    found = "" if fault["type"] == "value_error" else f" (found {fault['input']!r})"
+    return f"{where}: {message}{found}"

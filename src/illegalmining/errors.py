@@ -1,0 +1,23 @@
+"""Every error a user can meet; each says what was found, what was expected, where, and the way out."""
+
+from __future__ import annotations
+
+
+class IllegalMiningError(Exception):
+    """Base of all errors the product raises on purpose; the command line prints its text and no traceback."""
+
+    exit_code = 1
+
+
+class ConfigurationError(IllegalMiningError):
+    """The command line or `district.toml` is wrong."""
+
+    exit_code = 2
+
+
+class InputError(IllegalMiningError):
+    """An input file as a whole cannot be used (single bad rows are set aside instead)."""
+
+
+class TableError(IllegalMiningError):
+    """A table the product made breaks its own contract: a bug."""

@@ -1,0 +1,390 @@
+"""The contract of every table: columns, types, units, allowed values.
+
+One `Table` per register, detection, case and hot spot. Schemas are pandera's, so every fault in a file is
+reported at once. Dates are `datetime64[ns]` without a zone, at midnight; an empty end date (`NaT`) means "open",
+and every end (`to`, `stop`, `valid_to`) is exclusive.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import geopandas as gpd
+import pandas as pd
+import pandera.pandas as pa
+from pandera.errors import SchemaErrors
+
+from illegalmining.errors import TableError
+
+METHODS = ("underground", "opencast")
+STATUSES = ("producing", "building", "suspended", "long_term_shut", "closed", "rectifying")
+FORBIDDING_STATUSES = ("suspended", "long_term_shut", "closed", "rectifying")
+DETECTORS = ("surface", "radar", "subsidence", "power", "nightlight")
+KINDS = ("hidden_working_face", "active_while_shut", "beyond_boundary", "unlicensed", "paper_output")
+CASE_STATUSES = ("open", "confirmed", "refuted", "closed")
+TRENDS = ("new", "intensifying", "persistent", "diminishing", "sporadic", "none")
+
+TEXT = "object"
+NUMBER = "float64"
+DATE = "datetime64[ns]"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table's contract.
+
+    `key`: columns that identify a row, empty where rows have no identity. `shapes`: geometry types allowed,
+    empty for a plain table. `period`: the (start, exclusive end) date columns, where the table has them.
+    """
+
+    name: str
+    schema: pa.DataFrameSchema
+    key: tuple[str, ...] = ()
+    shapes: tuple[str, ...] = ()
+    period: tuple[str, str] | None = None
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Column names in the contract's order, without the geometry."""
+        return tuple(self.schema.columns)
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        """Columns a file must have."""
+        return tuple(name for name, column in self.schema.columns.items() if column.required)
+
+    def faults(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Every value that breaks the contract: columns `row` (index label or None), `field`, `value`, `rule`."""
+        try:
+            self.schema.validate(pd.DataFrame(frame.drop(columns="geometry", errors="ignore")), lazy=True)
+        except SchemaErrors as error:
+            found = error.failure_cases
+            return pd.DataFrame(
+                {
+                    "row": found["index"],
+                    "field": found["column"],
+                    "value": found["failure_case"],
+                    "rule": found["check"].astype(str),
+                }
+            )
+        return pd.DataFrame(columns=["row", "field", "value", "rule"])
+
+    def checked(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """The frame with the contract's columns first; raises `TableError` naming every fault.
+
+        For tables the product makes itself, where a fault is a bug and not an input to set aside.
+        """
+        faults = self.faults(frame)
+        if len(faults):
+            listed = "; ".join(f"{f.field}={f.value!r}: {f.rule}" for f in faults.head(10).itertuples())
+            raise TableError(f"table {self.name}: {len(faults)} value(s) break the contract: {listed}")
+        first = [name for name in self.columns if name in frame.columns]
+        return frame[first + [name for name in frame.columns if name not in first]]
+
+    def frame(self, rows: list[dict[str, Any]], crs: Any = None) -> pd.DataFrame:
+        """A typed frame from rows, also when there are none; a GeoDataFrame in `crs` where the table has shapes."""
+        geometry = ["geometry"] if self.shapes else []
+        frame = pd.DataFrame(rows, columns=[*self.columns, *geometry])
+        for name, column in self.schema.columns.items():
+            frame[name] = frame[name].astype(str(column.dtype))
+        if self.shapes:
+            frame = gpd.GeoDataFrame(frame, geometry="geometry", crs=crs)
+        return self.checked(frame)
+
+
+def text(what: str, *checks: pa.Check, empty: bool = False, required: bool = True) -> pa.Column:
+    """A text column; `empty` allows missing values, `required=False` allows the column to be absent."""
+    return pa.Column(TEXT, checks=list(checks), nullable=empty, required=required, description=what)
+
+
+def number(
+    what: str, low: float | None = None, high: float | None = None, *, empty: bool = False, required: bool = True
+) -> pa.Column:
+    """A float column within [low, high]."""
+    checks = []
+    if low is not None:
+        checks.append(pa.Check.ge(low, error=f"at least {low:g}"))
+    if high is not None:
+        checks.append(pa.Check.le(high, error=f"at most {high:g}"))
+    return pa.Column(NUMBER, checks=checks, nullable=empty, required=required, description=what)
+
+
+def day(what: str, *, empty: bool = False, required: bool = True) -> pa.Column:
+    """A date column."""
+    return pa.Column(DATE, nullable=empty, required=required, description=what)
+
+
+def one_of(values: tuple[str, ...]) -> pa.Check:
+    """The value is one of the contract's words."""
+    return pa.Check.isin(values, error=f"one of {', '.join(values)}")
+
+
+def optional_text(what: str) -> pa.Column:
+    """A text column that may be empty or absent."""
+    return text(what, empty=True, required=False)
+
+
+def optional_number(what: str, low: float | None = None, high: float | None = None) -> pa.Column:
+    """A float column that may be empty or absent."""
+    return number(what, low, high, empty=True, required=False)
+
+
+def optional_day(what: str) -> pa.Column:
+    """A date column that may be empty or absent."""
+    return day(what, empty=True, required=False)
+
+
+POLYGONS = ("Polygon", "MultiPolygon")
+POINTS = ("Point",)
+LINES = ("LineString", "MultiLineString")
+
+CONCESSIONS = Table(
+    "concessions",
+    pa.DataFrameSchema(
+        {
+            "licence_no": text("licence number, unique"),
+            "holder": text("who holds the licence"),
+            "holder_id": optional_text("the holder's registration number"),
+            "mineral": text("what may be mined"),
+            "method": text("how it may be mined", one_of(METHODS)),
+            "valid_from": day("first day in force"),
+            "valid_to": day("first day no longer in force; empty: open", empty=True),
+            "renewal_applied": optional_day("day of an accepted renewal application: keeps an expired licence lawful"),
+            "depth_top_m": optional_number("upper limit, elevation above sea level, m", -5000, 9000),
+            "depth_bottom_m": optional_number("lower limit, elevation above sea level, m", -5000, 9000),
+        }
+    ),
+    key=("licence_no",),
+    shapes=POLYGONS,
+    period=("valid_from", "valid_to"),
+)
+
+MINES = Table(
+    "mines",
+    pa.DataFrameSchema(
+        {
+            "mine_id": text("mine, unique"),
+            "name": text("the mine's name"),
+            "operator": text("who runs it"),
+            "operator_id": optional_text("the operator's registration number"),
+            "licence_no": optional_text("the licence it works under"),
+            "method": text("how it mines", one_of(METHODS)),
+            "capacity_t": optional_number("approved output, tonnes a year", 0),
+            "safety_load_kw": optional_number("ventilation and drainage drawn even when shut, kW", 0),
+        }
+    ),
+    key=("mine_id",),
+    shapes=POINTS + POLYGONS,
+)
+
+MINE_STATUS = Table(
+    "mine_status",
+    pa.DataFrameSchema(
+        {
+            "mine_id": text("mine"),
+            "shaft_id": optional_text("shaft, where the status holds for one only"),
+            "status": text("what the mine may do", one_of(STATUSES)),
+            "from": day("first day"),
+            "to": day("first day no longer; empty: still", empty=True, required=False),
+            "order_no": optional_text("the order's number"),
+        }
+    ),
+    period=("from", "to"),
+)
+
+WORKING_FACES = Table(
+    "working_faces",
+    pa.DataFrameSchema(
+        {
+            "face_id": text("face, unique"),
+            "mine_id": text("mine"),
+            "seam": optional_text("seam"),
+            "start": day("first day of extraction"),
+            "stop": day("first day without extraction; empty: still working", empty=True, required=False),
+            "depth_m": number("depth below ground, m", 1, 3000),
+            "thickness_m": number("extracted thickness, m", 0.1, 50),
+        }
+    ),
+    key=("face_id",),
+    shapes=POLYGONS,
+    period=("start", "stop"),
+)
+
+JURISDICTIONS = Table(
+    "jurisdictions",
+    pa.DataFrameSchema(
+        {
+            "code": text("administrative code, unique"),
+            "name": text("name"),
+            "parent_code": optional_text("code of the unit above"),
+            "level": text("county, town, ..."),
+        }
+    ),
+    key=("code",),
+    shapes=POLYGONS,
+)
+
+METERS = Table(
+    "meters",
+    pa.DataFrameSchema(
+        {
+            "meter_id": text("meter, unique"),
+            "mine_id": optional_text("mine it supplies"),
+            "category": text("whom it supplies", one_of(("mine", "industry", "other"))),
+            "capacity_kva": optional_number("contracted capacity, kVA", 0),
+            "lon": number("longitude, degrees, WGS 84", -180, 180),
+            "lat": number("latitude, degrees, WGS 84", -90, 90),
+        }
+    ),
+    key=("meter_id",),
+)
+
+PRODUCTION = Table(
+    "production",
+    pa.DataFrameSchema(
+        {
+            "mine_id": text("mine"),
+            "month": text("month, YYYY-MM", pa.Check.str_matches(r"^\d{4}-(0[1-9]|1[0-2])$", error="YYYY-MM")),
+            "tonnes": number("declared output, tonnes", 0),
+        }
+    ),
+    key=("mine_id", "month"),
+)
+
+CLOSURE_LIST = Table(
+    "closure_list",
+    pa.DataFrameSchema(
+        {
+            "name": text("the mine's name as the list has it"),
+            "county": optional_text("county"),
+            "capacity_t": optional_number("capacity, tonnes a year", 0),
+            "reason": optional_text("why it is closed"),
+            "decided": day("day of the decision"),
+        }
+    ),
+)
+
+RECIPIENTS = Table(
+    "recipients",
+    pa.DataFrameSchema(
+        {
+            "code": text("jurisdiction's code"),
+            "name": text("who receives"),
+            "public_key": optional_text("age public key"),
+        }
+    ),
+    key=("code",),
+)
+
+ROADS = Table(
+    "roads",
+    pa.DataFrameSchema(
+        {"class": text("road class"), "oneway": optional_text("yes where one way in the line's direction")}
+    ),
+    shapes=LINES,
+)
+
+REGISTERS = {
+    table.name: table
+    for table in (
+        CONCESSIONS,
+        MINES,
+        MINE_STATUS,
+        WORKING_FACES,
+        JURISDICTIONS,
+        METERS,
+        PRODUCTION,
+        CLOSURE_LIST,
+        RECIPIENTS,
+        ROADS,
+    )
+}
+
+SITES = Table(
+    "sites",
+    pa.DataFrameSchema(
+        {
+            "site_id": text("site, unique"),
+            "kind": text("offence", one_of(KINDS)),
+            "mine_id": optional_text("mine"),
+            "start": day("first day"),
+            "stop": day("first day no longer; empty: goes on", empty=True, required=False),
+        }
+    ),
+    key=("site_id",),
+    shapes=POINTS + POLYGONS,
+)
+
+QUARANTINE = Table(
+    "quarantine",
+    pa.DataFrameSchema(
+        {
+            "file": text("file, relative to district.toml"),
+            "row": text("row, scene or window in the file; empty: the whole file", empty=True),
+            "field": text("column or band", empty=True),
+            "value": text("what was found", empty=True),
+            "rule": text("what was expected"),
+            "why": text("what it means and the way out"),
+        }
+    ),
+)
+
+DETECTIONS = Table(
+    "detections",
+    pa.DataFrameSchema(
+        {
+            "detection_id": text("detection, unique in a run, the same for the same inputs"),
+            "detector": text("what saw it", one_of(DETECTORS)),
+            "first_seen": day("first day the evidence supports"),
+            "last_seen": day("last day the evidence supports"),
+            "log_lr": number("evidence for undeclared activity against the register, nats"),
+            "area_m2": number("extent, m2; 0 where the evidence has none", 0),
+            "mine_id": text("mine, where the detector itself knows it", empty=True),
+            "attributes": text("JSON object with what is particular to the detector"),
+        }
+    ),
+    key=("detection_id",),
+    shapes=POINTS + POLYGONS,
+)
+
+CASES = Table(
+    "cases",
+    pa.DataFrameSchema(
+        {
+            "case_id": text("case; the same site keeps it from run to run"),
+            "kind": text("what is against the registers", one_of(KINDS)),
+            "probability": number("that it is so, calibrated where outcomes allow", 0, 1),
+            "mine_id": text("mine", empty=True),
+            "licence_no": text("licence", empty=True),
+            "jurisdiction": text("code of the jurisdiction it lies in", empty=True),
+            "first_seen": day("first day the evidence supports"),
+            "last_seen": day("last day the evidence supports"),
+            "first_reported": day("as-of day of the run that opened it"),
+            "area_m2": number("extent, m2", 0),
+            "area_outside_m2": number("extent outside the licence, m2", 0, empty=True),
+            "depth_m": number("depth below ground, m", 0, empty=True),
+            "status": text("where it stands", one_of(CASE_STATUSES)),
+            "evidence": text("JSON list of {detector, detection_id, log_lr, says}"),
+        }
+    ),
+    key=("case_id",),
+    shapes=POINTS + POLYGONS,
+)
+
+HOTSPOTS = Table(
+    "hotspots",
+    pa.DataFrameSchema(
+        {
+            "cell_id": text("cell, unique"),
+            "expected_sites": number("sum of the probabilities of the cases in the cell", 0),
+            "gi_z": number("Getis-Ord Gi*, standard deviations", empty=True),
+            "p_value": number("one-sided p of Gi*", 0, 1, empty=True),
+            "significant": pa.Column("bool", description="after Benjamini-Hochberg control of false discovery"),
+            "trend": text("over the steps of time", one_of(TRENDS)),
+            "jurisdiction": text("code of the jurisdiction of the cell's centre", empty=True),
+        }
+    ),
+    key=("cell_id",),
+    shapes=POLYGONS,
+)
