@@ -1,0 +1,182 @@
+"""Judgements to cases: evidence of one site gathered, added in nats, turned into a probability.
+
+logit P = logit P0 + sum of w_k * ln LR_k (science.md), times the probability that the registers forbid what was seen.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from scipy.special import expit, logit
+from shapely import STRtree, union_all
+from shapely.geometry.base import BaseGeometry
+
+from illegalmining.cases.judge import Judgement
+from illegalmining.tables import CASES, KINDS
+
+MINE_KINDS = ("active_while_shut", "paper_output")
+
+
+@dataclass(frozen=True)
+class FusionParameters:
+    """How evidence is added.
+
+    base_rate: probability that a trigger is an offence before its evidence is weighed (India's satellite triggers: 48
+    of 296 confirmed on the ground, science.md). artefact: probability that something no model knows of mimics an
+    offence; bounds what one detector can say to ln(1/artefact) nats. further_weight: weight of every detector after
+    the strongest, whose evidence is partly shared (w_k <= 1, science.md). scale: correction of a detector's nats
+    learned from outcomes, 1 where there are none. join_m: outlines nearer than this are one site, m. least:
+    candidates below this probability are not cases.
+    """
+
+    base_rate: float = 48 / 296
+    artefact: float = 0.02
+    further_weight: float = 0.8
+    scale: dict[str, float] = field(default_factory=dict)
+    join_m: float = 40.0
+    least: float = 0.20
+
+
+def bounded(log_lr: float, artefact: float) -> float:
+    """A log-likelihood ratio when the null is contaminated by a share of unmodelled mimics: LR / (1 - e + e LR).
+
+    Monotone, so order is kept; approaches ln(1/e) from below. Nats against (negative) are bounded alike.
+    """
+    size = abs(log_lr)
+    return float(np.sign(log_lr) * -np.logaddexp(np.log1p(-artefact) - size, np.log(artefact)))
+
+
+def fuse(judgements: list[Judgement], crs: Any, parameters: FusionParameters | None = None) -> gpd.GeoDataFrame:
+    """Cases from judgements, most probable first.
+
+    Returns
+    -------
+    `tables.CASES` without identity: `case_id`, `jurisdiction`, `first_reported` and `status` are filled later.
+    """
+    parameters = parameters or FusionParameters()
+    rows = [case_row(group, parameters) for group in sites(judgements, parameters.join_m)]
+    rows = [row for row in rows if row["probability"] >= parameters.least]
+    rows.sort(key=lambda row: (-row["probability"], row["kind"], row["geometry"].wkt))
+    frame = gpd.GeoDataFrame(pd.DataFrame(rows, columns=[*CASES.columns, "geometry"]), geometry="geometry", crs=crs)
+    return frame
+
+
+def sites(judgements: list[Judgement], join_m: float) -> list[list[Judgement]]:
+    """Judgements grouped by site: by mine where the offence is a mine's, by place otherwise.
+
+    Ground movement in a shut mine whose meter shows work joins the mine's own case.
+    """
+    working_shut = {j.mine_id for j in judgements if j.kind == "active_while_shut" and j.log_lr > 0}
+    by_mine: dict[tuple[str, str | None], list[Judgement]] = {}
+    by_place: dict[str, list[Judgement]] = {}
+    for judgement in judgements:
+        if judgement.kind in MINE_KINDS:
+            by_mine.setdefault((judgement.kind, judgement.mine_id), []).append(judgement)
+        elif judgement.detector == "subsidence" and judgement.mine_is_shut and judgement.mine_id in working_shut:
+            by_mine.setdefault(("active_while_shut", judgement.mine_id), []).append(judgement)
+        else:
+            by_place.setdefault("ground" if judgement.detector == "subsidence" else "surface", []).append(judgement)
+    groups = [by_mine[key] for key in sorted(by_mine, key=str)]
+    for medium in sorted(by_place):
+        groups.extend(connected(by_place[medium], join_m))
+    return groups
+
+
+def connected(judgements: list[Judgement], join_m: float) -> list[list[Judgement]]:
+    """Groups of judgements whose outlines lie within `join_m` of each other."""
+    outlines = [judgement.geometry for judgement in judgements]
+    near = STRtree(outlines).query(outlines, predicate="dwithin", distance=join_m)
+    pairs = coo_array((np.ones(near.shape[1], dtype=bool), (near[0], near[1])), shape=(len(outlines), len(outlines)))
+    count, label = connected_components(pairs, directed=False)
+    return [[judgements[i] for i in np.flatnonzero(label == part)] for part in range(count)]
+
+
+def case_row(group: list[Judgement], parameters: FusionParameters) -> dict[str, Any]:
+    """One case from all that is said of one site."""
+    kind = site_kind(group, parameters)
+    heard = strongest_each([j for j in group if agrees(j, kind)], parameters)
+    heard_for = [j for j in heard if j.log_lr > 0] or heard
+    lead = heard_for[0]
+    terms = [weight * nats(j, parameters) for weight, j in zip(weights(heard, parameters), heard, strict=True)]
+    activity = expit(logit(parameters.base_rate) + sum(terms))
+    against = max(j.p_against for j in heard_for)
+    outside = [j.area_outside_m2 for j in heard_for if j.area_outside_m2 is not None]
+    depths = [j.depth_m for j in heard_for if j.depth_m is not None]
+    supporting = [j for j in group if j.log_lr > 0 and agrees(j, kind)] or heard_for
+    return {
+        "case_id": "",
+        "kind": kind,
+        "probability": round(float(activity * against), 6),
+        "mine_id": lead.mine_id,
+        "licence_no": next((j.licence_no for j in heard_for if j.licence_no), None),
+        "jurisdiction": None,
+        "first_seen": min(j.first_seen for j in supporting),
+        "last_seen": max(j.last_seen for j in supporting),
+        "first_reported": pd.NaT,
+        "area_m2": max(j.area_m2 for j in supporting),
+        "area_outside_m2": max(outside, default=np.nan),
+        "depth_m": depths[0] if depths else np.nan,
+        "status": "open",
+        "evidence": json.dumps([term(j) for j in heard], ensure_ascii=False, sort_keys=True),
+        "geometry": site_outline(supporting, lead),
+    }
+
+
+def agrees(judgement: Judgement, kind: str) -> bool:
+    """Whether a judgement speaks to a case of this kind: the same kind, or the same ground judged otherwise."""
+    return judgement.kind == kind or judgement.kind not in MINE_KINDS
+
+
+def site_kind(group: list[Judgement], parameters: FusionParameters) -> str:
+    """The kind with the most evidence behind it; a mine's own kind where there is one."""
+    weight = dict.fromkeys(KINDS, 0.0)
+    for judgement in group:
+        weight[judgement.kind] += judgement.p_against * max(nats(judgement, parameters), 0.0) + 1e-9
+    of_mine = [kind for kind in MINE_KINDS if weight[kind] > 0]
+    return max(of_mine or KINDS, key=lambda kind: weight[kind])
+
+
+def nats(judgement: Judgement, parameters: FusionParameters) -> float:
+    """A judgement's evidence, scaled by what outcomes taught and bounded by the artefact rate."""
+    return bounded(judgement.log_lr * parameters.scale.get(judgement.detector, 1.0), parameters.artefact)
+
+
+def strongest_each(group: list[Judgement], parameters: FusionParameters) -> list[Judgement]:
+    """One judgement a detector for, and one against, strongest first: detections of one detector share their errors."""
+    best: dict[tuple[str, bool], Judgement] = {}
+    for judgement in group:
+        key = (judgement.detector, judgement.log_lr > 0)
+        if key not in best or abs(judgement.log_lr) * judgement.p_against > abs(best[key].log_lr) * best[key].p_against:
+            best[key] = judgement
+    return sorted(best.values(), key=lambda j: (-nats(j, parameters) * j.p_against, j.detector, j.detection_id))
+
+
+def weights(heard: list[Judgement], parameters: FusionParameters) -> list[float]:
+    """1 for the strongest, less for each further detector."""
+    return [1.0 if rank == 0 else parameters.further_weight for rank in range(len(heard))]
+
+
+def term(judgement: Judgement) -> dict[str, Any]:
+    """A line of a case's evidence."""
+    return {
+        "detector": judgement.detector,
+        "detection_id": judgement.detection_id,
+        "log_lr": round(judgement.log_lr, 3),
+        "says": judgement.says,
+    }
+
+
+def site_outline(supporting: list[Judgement], lead: Judgement) -> BaseGeometry:
+    """The site's outline: all the lead detector saw there; for a mine, its yard and the ground that moved with it."""
+    outlines = [j.geometry for j in supporting if j.detector == lead.detector]
+    if lead.kind == "active_while_shut":
+        outlines += [j.geometry for j in supporting if j.detector == "subsidence"]
+    polygons = [outline for outline in outlines if outline.area > 0]
+    return union_all(polygons) if polygons else lead.geometry
