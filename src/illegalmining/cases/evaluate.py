@@ -10,9 +10,8 @@ import numpy as np
 import pandas as pd
 from scipy.stats import beta
 
+from illegalmining.cases.fuse import MINE_KINDS
 from illegalmining.tables import KINDS
-
-MINE_KINDS = ("active_while_shut", "paper_output")
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,96 @@
+"""Finished detections, kept between runs: a detector whose inputs have not changed is not run again."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import xarray as xr
+
+from illegalmining.atomic import atomic_folder
+from illegalmining.detect.findings import Findings
+from illegalmining.errors import InputError
+
+
+@dataclass(frozen=True)
+class Watched:
+    """One detector's findings over one source.
+
+    about: name, sensor, first and last date, number of dates, pixel_dates: what the map says of its sources.
+    quarantine: rows set aside while reading the source. picture: a WebP of the district and its bounds in degrees
+    (west, south, east, north), from sources that make one.
+    """
+
+    findings: Findings
+    about: dict[str, Any]
+    quarantine: list[dict[str, Any]] = field(default_factory=list)
+    picture: tuple[bytes, tuple[float, float, float, float]] | None = None
+
+
+def key_of(*parts: Any) -> str:
+    """A digest of everything a result depends on."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:32]
+
+
+def load(folder: Path) -> Watched | None:
+    """What was kept in `folder`; None where nothing whole is there."""
+    if not (folder / "about.json").is_file():
+        return None
+    kept = json.loads((folder / "about.json").read_text("utf-8"))
+    coverage = None
+    if (folder / "smallest_site.nc").is_file():
+        with xr.open_dataset(folder / "smallest_site.nc", engine="h5netcdf", decode_coords="all") as stored:
+            coverage = stored["smallest_site_m2"].load()
+    picture = None
+    if kept["picture_bounds"]:
+        picture = ((folder / "picture.webp").read_bytes(), tuple(kept["picture_bounds"]))
+    detections = gpd.read_parquet(folder / "detections.parquet")
+    findings = Findings(detections, coverage, tuple(kept["remarks"]))
+    return Watched(findings, kept["about"], kept["quarantine"], picture)
+
+
+def save(folder: Path, watched: Watched) -> None:
+    """Keep a finished result, whole or not at all."""
+    with atomic_folder(folder) as partial:
+        watched.findings.detections.to_parquet(partial / "detections.parquet")
+        coverage = watched.findings.smallest_site_m2
+        if coverage is not None:
+            coverage.rename("smallest_site_m2").to_netcdf(partial / "smallest_site.nc", engine="h5netcdf")
+        if watched.picture:
+            (partial / "picture.webp").write_bytes(watched.picture[0])
+        kept = {
+            "about": watched.about,
+            "remarks": watched.findings.remarks,
+            "quarantine": watched.quarantine,
+            "picture_bounds": watched.picture[1] if watched.picture else None,
+        }
+        (partial / "about.json").write_text(json.dumps(kept, ensure_ascii=False, sort_keys=True), "utf-8")
+
+
+@contextmanager
+def only_run(state: Path) -> Iterator[None]:
+    """Hold the district: a second run on it at the same time is refused.
+
+    Raises
+    ------
+    InputError
+        Another run holds it, or the folder cannot be written.
+    """
+    try:
+        state.mkdir(parents=True, exist_ok=True)
+        lock = (state / "lock").open("w")
+    except OSError as error:
+        raise InputError(f"{state}: cannot be written ({error.strerror}); run on a copy you may write to") from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise InputError(f"{state}: another run holds this district; wait until it ends") from error
+        yield

@@ -1,0 +1,127 @@
+"""The record of a run: its stages and how long they took, what it read, what it must tell; kept in `run.json`."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import logging
+import platform
+import resource
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from dask.callbacks import Callback
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+log = logging.getLogger(__name__)
+
+LIBRARIES = (
+    "dask",
+    "duckdb",
+    "geopandas",
+    "numba",
+    "numpy",
+    "odc-geo",
+    "pyarrow",
+    "pyproj",
+    "rasterio",
+    "xarray",
+    "zarr",
+)
+
+
+@dataclass
+class Journal:
+    """What happens during one run, in order; shown on stderr while it happens unless `quiet`."""
+
+    quiet: bool = True
+    started: datetime = field(default_factory=lambda: datetime.now(UTC))
+    stages: list[dict[str, Any]] = field(default_factory=list)
+    inputs: dict[str, str] = field(default_factory=dict)
+    remarks: list[str] = field(default_factory=list)
+
+    @contextmanager
+    def stage(self, name: str, **facts: Any) -> Iterator[dict[str, Any]]:
+        """Time a stage; facts the block adds to the yielded mapping are recorded with it."""
+        entry: dict[str, Any] = {"stage": name, **facts}
+        begun = time.perf_counter()
+        with shown(name, self.quiet):
+            yield entry
+        entry["seconds"] = round(time.perf_counter() - begun, 3)
+        self.stages.append(entry)
+        log.info("%s", " ".join(f"{key}={value}" for key, value in entry.items()))
+
+    def remark(self, text: str) -> None:
+        """Note what a reader of the map must know; said once."""
+        if text not in self.remarks:
+            self.remarks.append(text)
+
+    def as_dict(self) -> dict[str, Any]:
+        """`run.json`, the only output that holds the clock's time."""
+        return {
+            "version": importlib.metadata.version("illegalmining"),
+            "python": platform.python_version(),
+            "libraries": {name: importlib.metadata.version(name) for name in LIBRARIES},
+            "started": self.started.isoformat(timespec="seconds"),
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            "stages": self.stages,
+            "inputs": self.inputs,
+            "pixel_dates": sum(int(stage.get("pixel_dates", 0)) for stage in self.stages),
+            "peak_memory_bytes": peak_memory(),
+            "remarks": self.remarks,
+        }
+
+
+@contextmanager
+def shown(name: str, quiet: bool) -> Iterator[None]:
+    """A progress bar on stderr while a stage runs, counting Dask's tasks; a plain line where there is no terminal."""
+    console = Console(file=sys.stderr)
+    if quiet or not console.is_terminal:
+        if not quiet:
+            console.print(name, highlight=False, markup=False)
+        yield
+        return
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, TimeElapsedColumn(), console=console, transient=False) as progress:
+        bar = progress.add_task(name, total=None)
+
+        def begin(dsk: Any) -> None:
+            progress.update(bar, total=(progress.tasks[0].total or 0) + len(dsk))
+
+        def done(key: Any, result: Any, dsk: Any, state: Any, worker: Any) -> None:
+            progress.advance(bar)
+
+        with Callback(start=begin, posttask=done):
+            yield
+        progress.update(bar, total=progress.tasks[0].total or 1, completed=progress.tasks[0].total or 1)
+
+
+def peak_memory() -> int:
+    """The most memory the process has held, bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def digests(paths: list[Path], root: Path) -> dict[str, str]:
+    """SHA-256 of every file by its path relative to the district, in order of path."""
+    unique = sorted(set(paths))
+    with ThreadPoolExecutor(4) as pool:
+        return {relative(path, root): value for path, value in zip(unique, pool.map(digest, unique), strict=True)}
+
+
+def relative(path: Path, root: Path) -> str:
+    """A path as a reader of the district knows it."""
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
