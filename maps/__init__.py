@@ -1,0 +1,1 @@
+"""What a map looks like, as data: palettes, styles, page templates."""

@@ -1,0 +1,1 @@
+"""The batches: each a short file that reads top to bottom as the data flows."""

@@ -189,6 +189,11 @@ class District:
         changed = self.configuration.model_copy(update={"district": section.model_copy(update={"as_of": as_of})})
         return replace(self, configuration=changed)
 
+    def on(self, scheduler: str) -> District:
+        """The same district, computed by an existing Dask scheduler."""
+        compute = self.configuration.compute.model_copy(update={"scheduler": scheduler})
+        return replace(self, configuration=self.configuration.model_copy(update={"compute": compute}))
+
 
 def read_district(path: str | Path) -> District:
     """Read and check `district.toml`.

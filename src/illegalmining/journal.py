@@ -21,6 +21,8 @@ from dask.callbacks import Callback
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from illegalmining.errors import IllegalMiningError
+
 log = logging.getLogger(__name__)
 
 LIBRARIES = (
@@ -47,6 +49,7 @@ class Journal:
     stages: list[dict[str, Any]] = field(default_factory=list)
     inputs: dict[str, str] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
+    quarantine: list[dict[str, Any]] = field(default_factory=list)
 
     @contextmanager
     def stage(self, name: str, **facts: Any) -> Iterator[dict[str, Any]]:
@@ -59,15 +62,21 @@ class Journal:
         self.stages.append(entry)
         log.info("%s", " ".join(f"{key}={value}" for key, value in entry.items()))
 
-    def remark(self, text: str) -> None:
-        """Note what a reader of the map must know; said once."""
-        if text not in self.remarks:
-            self.remarks.append(text)
+    def set_aside(self, file: str, what: str, error: IllegalMiningError) -> None:
+        """Note a whole input that cannot be used; the run goes on without it."""
+        row = {"file": file, "row": None, "field": None, "value": None, "rule": f"{what} can be read"}
+        self.quarantine.append({**row, "why": str(error)})
+        log.warning("%s set aside: %s", what, error)
+
+    @property
+    def version(self) -> str:
+        """The product's version."""
+        return importlib.metadata.version("illegalmining")
 
     def as_dict(self) -> dict[str, Any]:
         """`run.json`, the only output that holds the clock's time."""
         return {
-            "version": importlib.metadata.version("illegalmining"),
+            "version": self.version,
             "python": platform.python_version(),
             "libraries": {name: importlib.metadata.version(name) for name in LIBRARIES},
             "started": self.started.isoformat(timespec="seconds"),

@@ -116,3 +116,22 @@ def share_interval(part: int, whole: int) -> tuple[float, float]:
     """90 % Jeffreys interval of a share."""
     low, high = beta.ppf([0.05, 0.95], part + 0.5, whole - part + 0.5)
     return (0.0 if part == 0 else float(low)), (1.0 if part == whole else float(high))
+
+
+def report(scores: Scores) -> str:
+    """The scores as a person reads them."""
+    lines = [
+        f"sites found        {scores.found} of {scores.sites}"
+        f"  ({scores.recall:.0%}, 90 % interval {scores.recall_low:.0%}-{scores.recall_high:.0%})",
+        f"false alarms       {scores.false_alarms} of {scores.alarms}",
+        f"precision of the first {scores.sites}: {scores.precision_first_n:.0%}",
+        f"kind right         {scores.kind_right:.0%}",
+        f"Brier score        {scores.brier:.3f}",
+        f"median delay       {scores.median_delay_days:.0f} days",
+    ]
+    lines += [f"  {kind:<20} {row['found']} of {row['sites']}" for kind, row in scores.by_kind.items() if row["sites"]]
+    if scores.missed:
+        lines.append(f"missed: {', '.join(scores.missed)}")
+    if scores.false_cases:
+        lines.append(f"false:  {', '.join(scores.false_cases)}")
+    return "\n".join(lines)

@@ -1,0 +1,80 @@
+"""Everything, once a night: read, detect, judge, fuse, rank, publish."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import geopandas as gpd
+import pandas as pd
+
+from illegalmining.cases.fuse import fuse
+from illegalmining.cases.judge import judge
+from illegalmining.cases.ledger import identify, open_ledger
+from illegalmining.checkpoint import Watched, only_run
+from illegalmining.compute import computing
+from illegalmining.detect.findings import detections
+from illegalmining.district import District
+from illegalmining.hotspots import hotspots
+from illegalmining.journal import Journal
+from illegalmining.pipelines.power_watch import power_watch
+from illegalmining.pipelines.publish import Results, publish
+from illegalmining.pipelines.subsidence_watch import subsidence_watch
+from illegalmining.pipelines.surface_watch import surface_watch
+from illegalmining.pipelines.watching import register_digests
+from illegalmining.registers.jurisdiction import jurisdiction_of
+from illegalmining.registers.read import Registers, read_registers
+from illegalmining.remarks import unjudged
+from illegalmining.tables import REGISTERS
+
+WATCHES = frozenset({"surface", "radar", "subsidence", "power"})
+
+
+@dataclass(frozen=True)
+class Night:
+    """What a run ends with: where the map lies, its cases, and how many rows were set aside."""
+
+    page: Path
+    cases: gpd.GeoDataFrame
+    set_aside: int
+
+
+def nightly(district: District, journal: Journal, only: frozenset[str] = WATCHES) -> Night:
+    """Take a district from its inputs to its map."""
+    with only_run(district.state), computing(district.configuration.compute):
+        with journal.stage("registers"):
+            registers = read_registers(district, journal.quarantine)
+            journal.inputs.update(register_digests(district, registers, tuple(REGISTERS)))
+        watched = [
+            *surface_watch(district, journal, only),
+            *subsidence_watch(district, registers, journal, only),
+            *power_watch(district, registers, journal, only),
+        ]
+        journal.quarantine.extend(row for found in watched for row in found.quarantine)
+        journal.remarks.extend(unjudged(district, registers, watched, only))
+        with journal.stage("judge, fuse, rank"):
+            found = gathered(watched, district)
+            cases = decide(found, registers, district)
+            section = district.configuration.district
+            spots = hotspots(cases, registers.jurisdictions, section.bounds, district.crs, section.as_of)
+        with journal.stage("publish"):
+            page = publish(district, registers, watched, Results(found, cases, spots), journal)
+    return Night(page, cases, len(journal.quarantine))
+
+
+def gathered(watched: list[Watched], district: District) -> gpd.GeoDataFrame:
+    """All detections in one table, strongest first."""
+    tables = [found.findings.detections for found in watched if len(found.findings.detections)]
+    if not tables:
+        return detections([], district.crs)
+    together = gpd.GeoDataFrame(pd.concat(tables, ignore_index=True), crs=district.crs)
+    return detections(together.to_dict("records"), district.crs)
+
+
+def decide(found: gpd.GeoDataFrame, registers: Registers, district: District) -> gpd.GeoDataFrame:
+    """Detections to cases with a place and an identity."""
+    section = district.configuration.district
+    cases = fuse(judge(found, registers, section.language), district.crs)
+    cases["jurisdiction"] = jurisdiction_of(registers.jurisdictions, cases.geometry)
+    with open_ledger(district.state / "ledger.sqlite") as ledger:
+        return identify(ledger, cases, section.as_of)

@@ -1,0 +1,69 @@
+"""Meter readings, less what each mine's status allows it to draw, to detections of production."""
+
+from __future__ import annotations
+
+from glob import glob
+from pathlib import Path
+from typing import Any
+
+from illegalmining.checkpoint import Watched
+from illegalmining.detect.power import PowerParameters, detect_power
+from illegalmining.district import District
+from illegalmining.errors import InputError
+from illegalmining.journal import Journal, digests
+from illegalmining.pipelines.watching import parameters_of, register_digests, remembered
+from illegalmining.power.readings import read_profiles
+from illegalmining.registers.read import Registers
+
+REGISTERS_USED = ("meters", "mines", "mine_status", "production")
+
+
+def power_watch(district: District, registers: Registers, journal: Journal, only: frozenset[str]) -> list[Watched]:
+    """Findings of the meters."""
+    power = district.configuration.power
+    if power is None or registers.meters is None or "power" not in only:
+        return []
+    pattern = district.resolve(power.readings)
+    parameters = PowerParameters()
+    days = district.configuration.district
+
+    def compute() -> Watched:
+        quarantine: list[dict[str, Any]] = []
+        profiles = read_profiles(pattern, power.timezone, days.history_from, days.as_of, quarantine, registers.meters)
+        findings = detect_power(
+            profiles,
+            registers.meters,
+            registers.mines,
+            registers.mine_status,
+            registers.production,
+            days.monitor_from,
+            days.as_of,
+            parameters,
+        )
+        return Watched(findings, about_readings(profiles), quarantine)
+
+    with journal.stage("power: readings") as entry:
+        try:
+            files = digests([Path(name) for name in glob(pattern)], district.root)
+            journal.inputs.update(files)
+            used = register_digests(district, registers, REGISTERS_USED)
+            given = [power.model_dump(), files, parameters_of(parameters), used]
+            return [remembered(district, "power-readings", given, compute, entry)]
+        except InputError as error:
+            journal.set_aside(power.readings, "power readings", error)
+            return []
+
+
+def about_readings(profiles: Any) -> dict[str, Any]:
+    """What the map says of the meter readings."""
+    known = len(profiles) > 0
+    return {
+        "detector": "power",
+        "name": "meters",
+        "sensor": "power",
+        "first": f"{profiles['day'].min():%Y-%m-%d}" if known else "",
+        "last": f"{profiles['day'].max():%Y-%m-%d}" if known else "",
+        "dates": int(profiles["day"].nunique()),
+        "meters": int(profiles["meter_id"].nunique()),
+        "pixel_dates": 0,
+    }

@@ -1,0 +1,82 @@
+"""A run's results to files: tables, hot spots, coverage, quarantine, the map, and the record of the run."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import geopandas as gpd
+
+from illegalmining.atomic import write_bytes
+from illegalmining.checkpoint import Watched
+from illegalmining.coverage import smallest_site
+from illegalmining.district import District
+from illegalmining.journal import Journal
+from illegalmining.publish.page import publish_page
+from illegalmining.publish.tables import (
+    publish_cases,
+    publish_coverage,
+    publish_detections,
+    publish_hotspots,
+    publish_quarantine,
+)
+from illegalmining.registers.read import Registers
+
+
+@dataclass(frozen=True)
+class Results:
+    """What a run found: `tables.DETECTIONS`, `tables.CASES`, `tables.HOTSPOTS`."""
+
+    detections: gpd.GeoDataFrame
+    cases: gpd.GeoDataFrame
+    hotspots: gpd.GeoDataFrame
+
+
+def publish(
+    district: District, registers: Registers, watched: list[Watched], results: Results, journal: Journal
+) -> Path:
+    """Write everything a run publishes; returns the map's path."""
+    out, section = district.out, district.configuration.district
+    publish_cases(results.cases, out)
+    publish_detections(results.detections, out)
+    publish_hotspots(results.hotspots, out)
+    publish_quarantine(journal.quarantine, out)
+    maps = [found.findings.smallest_site_m2 for found in watched if found.findings.smallest_site_m2 is not None]
+    coverage = smallest_site(maps, section.bounds, district.crs) if maps else None
+    if coverage is not None:
+        publish_coverage(coverage, out)
+    page = publish_page(
+        out / "hotspots.html",
+        district_name=district.name,
+        language=section.language,
+        as_of=section.as_of,
+        bounds=section.bounds,
+        crs=district.crs,
+        cases=results.cases,
+        detections=results.detections,
+        hotspots=results.hotspots,
+        concessions=registers.concessions,
+        mines=registers.mines,
+        jurisdictions=registers.jurisdictions,
+        coverage=coverage,
+        background=next((found.picture for found in watched if found.picture), None),
+        sources=[found.about for found in watched],
+        remarks=journal.remarks,
+        run={"version": journal.version, "inputs": len(journal.inputs)},
+    )
+    write_record(out / "run.json", district, watched, results, journal)
+    return page
+
+
+def write_record(path: Path, district: District, watched: list[Watched], results: Results, journal: Journal) -> Path:
+    """`run.json`: versions, parameters, inputs, timings; written last, so that its presence means a whole run."""
+    record = {
+        **journal.as_dict(),
+        "parameters": district.configuration.model_dump(mode="json"),
+        "sources": [found.about for found in watched],
+        "detections": len(results.detections),
+        "cases": len(results.cases),
+        "quarantined": len(journal.quarantine),
+    }
+    return write_bytes(path, json.dumps(record, ensure_ascii=False, indent=1).encode())

@@ -1,0 +1,205 @@
+"""The commands, nothing else.
+
+Exit status: 0 done, 1 the run failed, 2 the command line or the configuration is wrong, 3 done but some input was set
+aside, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from illegalmining.district import District, read_district
+from illegalmining.errors import ConfigurationError, IllegalMiningError
+
+DONE, FAILED, SET_ASIDE, INTERRUPTED = 0, 1, 3, 130
+
+app = typer.Typer(
+    help="Compares what registers allow with what satellites and meters see, and says where to look.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+DistrictFile = Annotated[Path, typer.Argument(metavar="district.toml", help="the district's configuration")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="no progress on stderr")]
+Json = Annotated[bool, typer.Option("--json", help="the result as one JSON object on stdout")]
+Preset = Annotated[str, typer.Option(help="kind of district: plateau, humid or quiet")]
+Seed = Annotated[int, typer.Option(min=0, help="the same seed gives the same district")]
+
+
+@app.callback()
+def settings(
+    debug: Annotated[bool, typer.Option("--debug", help="log everything, and show tracebacks")] = False,
+) -> None:
+    """Set up logging on stderr."""
+    logging.basicConfig(
+        level=logging.DEBUG if debug else logging.WARNING,
+        stream=sys.stderr,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
+    for chatty in ("numba", "matplotlib", "rasterio", "fiona", "botocore", "asyncio"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+@app.command()
+def demo(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="where the demo district is written")],
+    preset: Preset = "plateau",
+    seed: Seed = 1,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Write a complete simulated district into DIR, run it, and print where the map is."""
+    path = directory / "district.toml"
+    if not path.exists():
+        path = simulated(directory, preset, seed, quiet)
+    district = read_district(path)
+    outcome = run_district(district, quiet)
+    scores = scored(district, directory / "truth" / "sites.gpkg")
+    found = f"{scores.found} of {scores.sites} planted sites found, {scores.false_alarms} false alarm(s)"
+    tell(
+        as_json,
+        {"map": str(outcome.page), "cases": len(outcome.cases), "scores": scores.as_dict()},
+        f"{len(outcome.cases)} cases; {found}\nmap: {outcome.page}",
+    )
+    raise typer.Exit(SET_ASIDE if outcome.set_aside else DONE)
+
+
+@app.command()
+def run(
+    path: DistrictFile,
+    as_of: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="look as of this day")] = None,
+    only: Annotated[list[str] | None, typer.Option(metavar="DETECTOR", help="run only this detector")] = None,
+    scheduler: Annotated[str | None, typer.Option(metavar="ADDRESS", help="an existing Dask scheduler")] = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """The whole batch: read, detect, judge, fuse, rank, publish; resumable."""
+    district = read_district(path)
+    if as_of is not None:
+        district = district.at(as_of.date())
+    if scheduler is not None:
+        district = district.on(scheduler)
+    outcome = run_district(district, quiet, only)
+    aside = f"\n{outcome.set_aside} input(s) set aside: {district.out / 'quarantine.csv'}" if outcome.set_aside else ""
+    tell(
+        as_json,
+        {"map": str(outcome.page), "cases": len(outcome.cases), "set_aside": outcome.set_aside},
+        f"{len(outcome.cases)} cases\nmap: {outcome.page}{aside}",
+    )
+    raise typer.Exit(SET_ASIDE if outcome.set_aside else DONE)
+
+
+@app.command()
+def check(path: DistrictFile, quiet: Quiet = False, as_json: Json = False) -> None:
+    """Read and validate every input; write nothing but the quarantine report."""
+    from illegalmining.journal import Journal
+    from illegalmining.pipelines.check import check_inputs
+
+    district = read_district(path)
+    rows = check_inputs(district, Journal(quiet=quiet or as_json))
+    for row in rows if not as_json else []:
+        typer.echo(f"{row['file']}: row {row['row'] or '-'}: {row['field'] or '-'}: {row['rule']}: {row['why']}")
+    report = str(district.out / "quarantine.csv")
+    tell(as_json, {"set_aside": len(rows), "report": report}, f"{len(rows)} input(s) set aside: {report}")
+    raise typer.Exit(SET_ASIDE if rows else DONE)
+
+
+@app.command()
+def simulate(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="where the district is written")],
+    preset: Preset = "plateau",
+    seed: Seed = 1,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Write only the simulated inputs of `demo`."""
+    path = simulated(directory, preset, seed, quiet or as_json)
+    tell(as_json, {"district": str(path)}, f"district: {path}")
+
+
+@app.command()
+def evaluate(
+    path: DistrictFile,
+    truth: Annotated[
+        Path, typer.Argument(metavar="TRUTH.gpkg", help="known sites: site_id, kind, mine_id, start, stop")
+    ],
+    as_of: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="the run of this day")] = None,
+    as_json: Json = False,
+) -> None:
+    """Score the cases of a run against known sites."""
+    from illegalmining.cases.evaluate import report
+
+    district = read_district(path)
+    if as_of is not None:
+        district = district.at(as_of.date())
+    scores = scored(district, truth)
+    tell(as_json, scores.as_dict(), report(scores))
+
+
+def simulated(directory: Path, preset: str, seed: int, quiet: bool) -> Path:
+    """Simulate a district into an empty folder."""
+    from illegalmining.journal import Journal
+    from illegalmining.simulate import PRESETS
+    from illegalmining.simulate import simulate as simulate_into
+
+    if preset not in PRESETS:
+        raise ConfigurationError(f"--preset {preset}: no such preset; choose one of {', '.join(PRESETS)}")
+    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+        raise ConfigurationError(f"{directory}: is not an empty folder; choose another or remove it")
+    with Journal(quiet=quiet).stage(f"simulate {preset}, seed {seed}"):
+        return simulate_into(directory, preset=preset, seed=seed)
+
+
+def run_district(district: District, quiet: bool, only: list[str] | None = None) -> Any:
+    """Run the nightly batch; `only` names detectors."""
+    from illegalmining.journal import Journal
+    from illegalmining.pipelines.nightly import WATCHES, nightly
+
+    unknown = sorted(set(only or []) - WATCHES)
+    if unknown:
+        raise ConfigurationError(
+            f"--only {', '.join(unknown)}: no such detector; choose of {', '.join(sorted(WATCHES))}"
+        )
+    return nightly(district, Journal(quiet=quiet), frozenset(only) if only else WATCHES)
+
+
+def scored(district: District, truth: Path) -> Any:
+    """The scores of the district's last run against a file of known sites."""
+    from illegalmining.cases.evaluate import score
+    from illegalmining.publish.tables import read_cases, read_sites
+
+    return score(read_cases(district.out), read_sites(truth, district.crs))
+
+
+def tell(as_json: bool, result: dict[str, Any], text: str) -> None:
+    """The result on stdout, for a program or for a person."""
+    typer.echo(json.dumps(result, ensure_ascii=False) if as_json else text)
+
+
+def main() -> None:
+    """Run the command line; every error becomes one clean message."""
+    try:
+        app(standalone_mode=True)
+    except IllegalMiningError as error:
+        typer.echo(f"illegalmining: {error}", err=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        typer.echo("illegalmining: interrupted; run the same command again to go on", err=True)
+        sys.exit(INTERRUPTED)
+    except Exception as error:
+        if "--debug" in sys.argv:
+            raise
+        typer.echo(
+            f"illegalmining: the run failed: {type(error).__name__}: {error}; "
+            "repeat with `illegalmining --debug ...` for the details a report needs",
+            err=True,
+        )
+        sys.exit(FAILED)

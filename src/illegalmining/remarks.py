@@ -1,0 +1,82 @@
+"""What could not be judged, in the reader's language: every input that is absent, and what that leaves unseen."""
+
+from __future__ import annotations
+
+from illegalmining.checkpoint import Watched
+from illegalmining.district import District
+from illegalmining.registers.read import Registers
+
+WITHOUT_REGISTER = {
+    "concessions": {
+        "en": "No register of licences: every excavation counts as unlicensed, and no boundary could be checked.",
+        "zh": "没有采矿许可登记：所有开挖均按无证处理，无法核查边界。",
+    },
+    "mines": {
+        "en": "No register of mines: no offence could be attached to a mine.",
+        "zh": "没有矿山登记：无法将违法行为对应到矿山。",
+    },
+    "mine_status": {
+        "en": "No register of statuses: production while shut could not be judged.",
+        "zh": "没有矿山状态登记：无法判断停产期间的生产。",
+    },
+    "working_faces": {
+        "en": "No register of working faces: lawful faces could not be told from hidden ones.",
+        "zh": "没有采煤工作面登记：无法区分合法与隐蔽工作面。",
+    },
+    "meters": {
+        "en": "No register of meters: power could not be judged.",
+        "zh": "没有电表登记：无法分析用电。",
+    },
+    "production": {
+        "en": "No declared production: output on paper could not be judged.",
+        "zh": "没有申报产量：无法判断虚报产量。",
+    },
+}
+
+WITHOUT_SENSOR = {
+    "surface": {
+        "en": "No optical images: excavations show only where radar sees them, if at all.",
+        "zh": "没有光学影像：开挖仅能由雷达发现（如有）。",
+    },
+    "radar": {
+        "en": "No radar images: what clouds hid stayed hidden.",
+        "zh": "没有雷达影像：被云遮挡处未能观测。",
+    },
+    "subsidence": {
+        "en": "No displacement measurements: underground faces could not be seen.",
+        "zh": "没有地表形变测量：无法发现井下工作面。",
+    },
+    "power": {
+        "en": "No meter readings: production in shut mines shows only where the ground changes.",
+        "zh": "没有电表读数：停产矿山的生产仅能从地表变化发现。",
+    },
+}
+
+NIGHTLIGHT = {
+    "en": "Night-light images are not used yet: {name} was left out.",
+    "zh": "尚未使用夜间灯光影像：{name}未参与分析。",
+}
+
+NOTHING_SEEN = {
+    "en": "{name}: {remark}",
+    "zh": "{name}：{remark}",
+}
+
+
+def unjudged(district: District, registers: Registers, watched: list[Watched], only: frozenset[str]) -> list[str]:
+    """One sentence for each thing this run could not judge."""
+    language = district.configuration.district.language
+    remarks = [words[language] for name, words in WITHOUT_REGISTER.items() if getattr(registers, name) is None]
+    seen = {found.about["detector"] for found in watched}
+    remarks += [words[language] for name, words in WITHOUT_SENSOR.items() if name in only and name not in seen]
+    remarks += [
+        NIGHTLIGHT[language].format(name=source.name)
+        for source in district.configuration.imagery
+        if source.sensor == "nightlight"
+    ]
+    remarks += [
+        NOTHING_SEEN[language].format(name=found.about["name"], remark=remark)
+        for found in watched
+        for remark in found.findings.remarks
+    ]
+    return remarks
