@@ -34,6 +34,7 @@ bench: setup
 lock:
 	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-find-links --no-emit-index-url --no-annotate --no-header --output-file requirements.lock
+	$(BIN)/python tests/test_environment.py > environment.yml
 
 clean:
 	rm -rf .venv demo build dist src/*.egg-info
