@@ -1,0 +1,257 @@
+"""Judging, fusing, identity and scoring on registers written by hand."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.special import expit, logit
+from scipy.stats import norm
+from shapely.geometry import Point, Polygon, box
+
+from illegalmining.cases.boundary import Position, area_outside
+from illegalmining.cases.evaluate import score
+from illegalmining.cases.fuse import FusionParameters, bounded, fuse
+from illegalmining.cases.judge import Judgement, judge
+from illegalmining.cases.ledger import identify, open_ledger
+from illegalmining.detect.findings import detection, detections
+from illegalmining.errors import InputError
+from illegalmining.registers.read import Registers
+from illegalmining.tables import CONCESSIONS, MINE_STATUS, MINES, PRODUCTION, REGISTERS, SITES
+
+CRS = "EPSG:4546"
+OPENCAST = box(0, 0, 1000, 1000)
+UNDERGROUND = box(5000, 0, 7000, 2000)
+
+
+def stamp(text: str | None) -> pd.Timestamp:
+    return pd.NaT if text is None else pd.Timestamp(text)
+
+
+def licence(number: str, method: str, outline: Polygon, until: str | None = None, renewal: str | None = None) -> dict:
+    return {
+        "licence_no": number,
+        "holder": "holder",
+        "mineral": "coal",
+        "method": method,
+        "valid_from": stamp("2015-01-01"),
+        "valid_to": stamp(until),
+        "renewal_applied": stamp(renewal),
+        "geometry": outline,
+    }
+
+
+def mine(mine_id: str, licence_no: str, method: str, place: Point) -> dict:
+    names = {"name": mine_id, "operator": "operator"}
+    return {"mine_id": mine_id, **names, "licence_no": licence_no, "method": method, "geometry": place}
+
+
+def status(mine_id: str, word: str, since: str, until: str | None = None) -> dict:
+    return {"mine_id": mine_id, "status": word, "from": stamp(since), "to": stamp(until), "order_no": "No. 7"}
+
+
+@pytest.fixture
+def registers() -> Registers:
+    tables = dict.fromkeys(REGISTERS)
+    tables["concessions"] = CONCESSIONS.frame(
+        [
+            licence("OC", "opencast", OPENCAST),
+            licence("UG", "underground", UNDERGROUND),
+            licence("OLD", "opencast", box(0, 3000, 1000, 4000), until="2026-01-01"),
+            licence("PENDING", "opencast", box(2000, 3000, 3000, 4000), until="2026-01-01", renewal="2025-11-01"),
+        ],
+        CRS,
+    )
+    tables["mines"] = MINES.frame(
+        [
+            mine("pit", "OC", "opencast", Point(500, 500)),
+            mine("deep", "UG", "underground", Point(6000, 1900)),
+            mine("shut", "OLD", "opencast", Point(500, 3500)),
+        ],
+        CRS,
+    )
+    tables["mine_status"] = MINE_STATUS.frame([status("deep", "suspended", "2026-05-01")])
+    tables["production"] = PRODUCTION.frame([{"mine_id": "deep", "month": "2026-03", "tonnes": 5000.0}])
+    return Registers(**tables, files={})
+
+
+def seen(detector: str, outline: Polygon, log_lr: float = 8.0, first: str = "2026-03-01", **more: object) -> dict:
+    attributes = {"question": more["question"]} if "question" in more else {}
+    area = outline.area
+    mine_id = more.get("mine_id")
+    return detection(
+        detector, first, "2026-06-01", log_lr, outline, area_m2=area, mine_id=mine_id, attributes=attributes
+    )
+
+
+def judged(registers: Registers, *rows: dict, language: str = "en") -> list[Judgement]:
+    return judge(detections(list(rows), CRS), registers, language)
+
+
+@pytest.mark.parametrize(
+    ("outline", "kinds"),
+    [
+        (box(3500, 500, 3600, 600), ["unlicensed"]),
+        (box(400, 100, 500, 200), ["paper_output"]),  # lawful: it only speaks against output on paper
+        (box(950, 400, 1100, 500), ["beyond_boundary"]),
+        (box(1030, 400, 1130, 500), ["beyond_boundary"]),  # a step outside: still that licence's
+        (box(200, 3200, 300, 3300), ["unlicensed"]),  # the licence had run out
+        (box(2200, 3200, 2300, 3300), []),  # renewal pending: lawful, and no mine to speak of
+        (box(5200, 200, 5300, 300), ["unlicensed"]),  # the licence there is for underground mining
+    ],
+)
+def test_excavations_are_judged_by_the_licences_of_their_dates(registers, outline, kinds) -> None:
+    verdicts = judged(registers, seen("surface", outline))
+    certain = [verdict for verdict in verdicts if verdict.p_against > 0.5]
+    assert [verdict.kind for verdict in certain] == kinds
+
+
+def test_an_excavation_before_expiry_is_lawful_then(registers) -> None:
+    row = detection("surface", "2025-06-01", "2025-12-01", 8.0, box(200, 3200, 300, 3300), area_m2=1e4)
+    assert [v.kind for v in judged(registers, row)] == ["paper_output"]
+
+
+def test_without_a_register_of_licences_every_excavation_is_unlicensed() -> None:
+    empty = Registers(**dict.fromkeys(REGISTERS), files={})
+    assert [v.kind for v in judged(empty, seen("radar", OPENCAST))] == ["unlicensed"]
+
+
+def test_area_outside_matches_the_normal_distribution_of_the_offset() -> None:
+    """A 100 m wide strip beyond a straight edge by 20 m counts when the boundary moves out by less than 20 - 5 m."""
+    position = Position(register_sd_m=6.0, blur_m=0.0, outside_m2=500.0, steps=2001)
+    outside = area_outside(box(-50, 0, 20, 100), box(-1000, -1000, 0, 1000), position, 8.0)
+    assert outside.probability == pytest.approx(norm.cdf(15 / 10), abs=1e-3)
+    assert outside.area_m2 == pytest.approx(2000, rel=0.01)
+    assert outside.low_m2 == pytest.approx(max(0, 20 - 10 * 1.645) * 100, abs=15)
+
+
+def test_faces_hidden_leaving_and_unlicensed(registers) -> None:
+    ask = {"question": "undeclared_face"}
+    inside = judged(registers, seen("subsidence", box(5500, 500, 5700, 600), **ask))[0]
+    leaving = judged(registers, seen("subsidence", box(6900, 500, 7100, 600), **ask))[0]
+    outside = judged(registers, seen("subsidence", box(9500, 500, 9700, 600), **ask))[0]
+    assert (inside.kind, inside.mine_id, inside.licence_no) == ("hidden_working_face", "deep", "UG")
+    assert (leaving.kind, leaving.licence_no) == ("beyond_boundary", "UG")
+    assert leaving.area_outside_m2 == pytest.approx(10_000, rel=0.05)
+    assert outside.kind == "unlicensed"
+
+
+def test_output_on_paper_needs_declared_tonnes(registers) -> None:
+    ask = {"question": "declared_but_idle"}
+    declared = judged(registers, seen("power", Point(6000, 1900), mine_id="deep", **ask))
+    silent = judged(registers, seen("power", Point(500, 500), mine_id="pit", **ask))
+    assert [v.kind for v in declared] == ["paper_output"]
+    assert silent == []
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_sentences_name_status_and_order_in_the_readers_language(registers, language) -> None:
+    row = seen("power", Point(6000, 1900), mine_id="deep", question="worked_while_forbidden", first="2026-05-10")
+    text = judged(registers, row, language=language)[0].says
+    assert ("停产" if language == "zh" else "suspended") in text
+    assert "No. 7" in text
+
+
+def test_bounded_evidence_is_the_contaminated_likelihood_ratio() -> None:
+    for log_lr in (-30.0, -2.0, 0.0, 0.7, 5.0, 40.0):
+        size = math.exp(abs(log_lr))
+        expected = math.copysign(math.log(size / (0.98 + 0.02 * size)), log_lr)
+        assert bounded(log_lr, 0.02) == pytest.approx(expected, abs=1e-9)
+    assert bounded(1e6, 0.02) == pytest.approx(math.log(50))
+
+
+def test_one_term_gives_bayes_theorem(registers) -> None:
+    cases = fuse(judged(registers, seen("surface", box(3500, 500, 3600, 600), log_lr=2.0)), CRS)
+    prior = FusionParameters().base_rate
+    assert cases["probability"].tolist() == pytest.approx([expit(logit(prior) + bounded(2.0, 0.02))], abs=1e-6)
+
+
+def test_two_sensors_on_one_pit_make_one_surer_case(registers) -> None:
+    pit, shifted = box(3500, 500, 3600, 600), box(3520, 500, 3640, 620)
+    one = fuse(judged(registers, seen("surface", pit, 4.0)), CRS)
+    both = fuse(judged(registers, seen("surface", pit, 4.0), seen("radar", shifted, 3.0)), CRS)
+    twice = fuse(judged(registers, seen("surface", pit, 4.0), seen("surface", shifted, 3.9)), CRS)
+    assert len(one) == len(both) == len(twice) == 1
+    assert both["probability"][0] > one["probability"][0]
+    assert twice["probability"][0] == one["probability"][0]  # one detector's detections share their errors
+
+
+def test_evidence_against_lowers_output_on_paper(registers) -> None:
+    place = Point(6000, 1900)
+    idle = seen("power", place, 6.0, mine_id="deep", question="declared_but_idle")
+    moved = seen("subsidence", place.buffer(50), -6.0, mine_id="deep", question="declared_face")
+    alone = fuse(judged(registers, idle), CRS)
+    contradicted = fuse(judged(registers, idle, moved), CRS)
+    assert alone["probability"][0] > 0.8
+    assert len(contradicted) == 0 or contradicted["probability"][0] < 0.5
+
+
+def test_ground_that_moves_in_a_shut_mine_joins_the_case_of_its_meter(registers) -> None:
+    power = seen("power", Point(6000, 1900), 6.0, "2026-05-10", mine_id="deep", question="worked_while_forbidden")
+    face = seen("subsidence", box(5500, 500, 5700, 600), 6.0, "2026-05-20", question="undeclared_face")
+    assert fuse(judged(registers, power, face), CRS)["kind"].tolist() == ["active_while_shut"]
+    assert fuse(judged(registers, face), CRS)["kind"].tolist() == ["hidden_working_face"]
+
+
+def test_a_site_keeps_its_id_while_it_grows_and_others_get_their_own(registers, tmp_path: Path) -> None:
+    def run(as_of: str, *outlines: Polygon) -> gpd.GeoDataFrame:
+        cases = fuse(judged(registers, *(seen("surface", outline) for outline in outlines)), CRS)
+        with open_ledger(tmp_path / "ledger.sqlite") as ledger:
+            return identify(ledger, cases, pd.Timestamp(as_of).date())
+
+    before = run("2026-07-01", box(3500, 500, 3600, 600))
+    after = run("2026-08-01", box(3480, 480, 3700, 640), box(9000, 9000, 9100, 9100))
+    grown = after.loc[after["area_m2"].idxmax()]
+    fresh = after.loc[after["area_m2"].idxmin()]
+    assert grown["case_id"] == before["case_id"][0]
+    assert grown["first_reported"] == pd.Timestamp("2026-07-01")
+    assert fresh["case_id"] != grown["case_id"]
+    assert fresh["first_reported"] == pd.Timestamp("2026-08-01")
+    assert run("2026-08-01", box(3480, 480, 3700, 640))["case_id"].tolist() == [grown["case_id"]]
+
+
+def test_a_file_that_is_no_ledger_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "ledger.sqlite").write_bytes(b"not a database at all" * 100)
+    with pytest.raises(InputError, match="not a ledger"), open_ledger(tmp_path / "ledger.sqlite"):
+        pass
+
+
+def test_a_failed_run_leaves_the_ledger_as_it_was(registers, tmp_path: Path) -> None:
+    cases = fuse(judged(registers, seen("surface", box(3500, 500, 3600, 600))), CRS)
+    with pytest.raises(RuntimeError), open_ledger(tmp_path / "l.sqlite") as ledger:
+        identify(ledger, cases, pd.Timestamp("2026-07-01").date())
+        raise RuntimeError
+    with open_ledger(tmp_path / "l.sqlite") as ledger:
+        assert ledger.execute("SELECT name FROM sqlite_master").fetchall() in ([], [("cases",)])
+        assert ledger.execute("SELECT count(*) FROM cases").fetchone() == (0,)
+
+
+def test_scores_count_by_hand(registers) -> None:
+    found = fuse(
+        judged(
+            registers,
+            seen("surface", box(3500, 500, 3600, 600), 9.0),
+            seen("surface", box(8000, 8000, 8100, 8100), 8.0),
+        ),
+        CRS,
+    )
+    found["case_id"] = [f"c{i}" for i in range(len(found))]
+    truth = SITES.frame(
+        [
+            {"site_id": "a", "kind": "unlicensed", "start": stamp("2026-02-20"), "geometry": box(3500, 500, 3590, 590)},
+            {"site_id": "b", "kind": "paper_output", "start": stamp("2026-02-01"), "geometry": Point(6000, 1900)},
+        ],
+        CRS,
+    )
+    scores = score(found, truth)
+    assert (scores.sites, scores.found, scores.alarms, scores.false_alarms) == (2, 1, 2, 1)
+    assert scores.missed == ["b"]
+    assert scores.precision == 0.5
+    assert scores.kind_right == 1.0
+    assert scores.median_delay_days == 9
+    p = found["probability"].to_numpy()
+    assert scores.brier == pytest.approx(np.mean((p - [1, 0]) ** 2))
