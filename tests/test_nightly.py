@@ -1,0 +1,181 @@
+"""The whole way on a small simulated district: outputs, resumption, determinism, exit codes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import geopandas as gpd
+import pytest
+from typer.testing import CliRunner
+
+from illegalmining.checkpoint import only_run
+from illegalmining.cli import app, main
+from illegalmining.district import read_district
+from illegalmining.publish.tables import read_cases
+from illegalmining.simulate import PRESETS, simulate_district
+from illegalmining.tables import CASES, DETECTIONS, HOTSPOTS
+
+PUBLISHED = (
+    "cases.parquet",
+    "cases.gpkg",
+    "cases.csv",
+    "cases.xlsx",
+    "cases.kml",
+    "detections.parquet",
+    "hotspots.parquet",
+    "hotspots.gpkg",
+    "hotspots.tif",
+    "hotspots.html",
+    "coverage.tif",
+    "quarantine.csv",
+    "run.json",
+)
+
+
+def invoke(*arguments: str) -> tuple[int, str]:
+    outcome = CliRunner().invoke(app, list(arguments))
+    return outcome.exit_code, outcome.output
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small district's inputs; no test changes them."""
+    folder = tmp_path_factory.mktemp("small") / "district"
+    simulate_district(folder, replace(PRESETS["plateau"], **SMALL), seed=7)
+    return folder
+
+
+SMALL: dict[str, object] = {}
+
+
+def copy(inputs: Path, folder: Path) -> Path:
+    shutil.copytree(inputs, folder)
+    return folder / "district.toml"
+
+
+@pytest.fixture(scope="module")
+def night(inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The small district after one run: its folder."""
+    path = copy(inputs, tmp_path_factory.mktemp("night") / "district")
+    code, output = invoke("run", str(path), "--quiet")
+    assert code in (0, 3), output
+    return path.parent
+
+
+def out_of(folder: Path) -> Path:
+    return read_district(folder / "district.toml").out
+
+
+def test_everything_the_contract_names_is_published(night: Path) -> None:
+    assert [name for name in PUBLISHED if not (out_of(night) / name).is_file()] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "table"), [("cases", CASES), ("detections", DETECTIONS), ("hotspots", HOTSPOTS)], ids=lambda v: str(v)[:10]
+)
+def test_tables_keep_the_contract(night: Path, name: str, table) -> None:
+    frame = gpd.read_parquet(out_of(night) / f"{name}.parquet")
+    assert len(table.faults(frame)) == 0
+    assert frame.crs == read_district(night / "district.toml").crs
+
+
+def test_cases_come_most_probable_first_each_with_evidence_that_exists(night: Path) -> None:
+    cases = read_cases(out_of(night))
+    assert cases["probability"].is_monotonic_decreasing
+    known = set(gpd.read_parquet(out_of(night) / "detections.parquet")["detection_id"])
+    for evidence in cases["evidence"]:
+        terms = json.loads(evidence)
+        assert terms
+        assert {term["detection_id"] for term in terms} <= known
+
+
+def test_run_json_names_inputs_stages_and_versions(night: Path) -> None:
+    record = json.loads((out_of(night) / "run.json").read_text())
+    assert "registers/concessions.gpkg" in record["inputs"]
+    assert all(len(value) == 64 for value in record["inputs"].values())
+    assert record["pixel_dates"] > 0
+    assert record["peak_memory_bytes"] > 0
+    assert {"registers", "publish"} <= {stage["stage"] for stage in record["stages"]}
+
+
+def test_a_second_run_does_no_detection_work_and_changes_no_byte(night: Path) -> None:
+    before = contents(out_of(night))
+    code, output = invoke("run", str(night / "district.toml"), "--quiet")
+    assert code in (0, 3), output
+    record = json.loads((out_of(night) / "run.json").read_text())
+    detecting = [stage for stage in record["stages"] if "remembered" in stage]
+    assert detecting
+    assert all(stage["remembered"] for stage in detecting)
+    assert contents(out_of(night)) == before
+
+
+def contents(out: Path) -> dict[str, bytes]:
+    """Every output's bytes but `run.json`'s, which alone holds the clock's time."""
+    return {path.name: path.read_bytes() for path in sorted(out.iterdir()) if path.is_file() and path.name != "run.json"}
+
+
+def test_other_workers_and_a_fresh_folder_give_the_same_bytes(night: Path, inputs: Path, tmp_path: Path) -> None:
+    path = copy(inputs, tmp_path / "district")
+    text = path.read_text()
+    assert "[compute]" not in text
+    path.write_text(text + "\n[compute]\nworkers = 1\n")
+    invoke("run", str(path), "--quiet")
+    assert contents(out_of(path.parent)) == contents(out_of(night))
+
+
+def test_only_one_run_holds_a_district(night: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    monkeypatch.setattr("sys.argv", ["illegalmining", "run", str(night / "district.toml"), "--quiet"])
+    with only_run(night / "state"), pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 1
+    assert "another run holds this district" in capsys.readouterr().err
+
+
+def test_a_source_that_cannot_be_read_is_set_aside_and_the_rest_goes_on(inputs: Path, tmp_path: Path) -> None:
+    path = copy(inputs, tmp_path / "district")
+    text = path.read_text()
+    assert "insar.zarr" in text
+    path.write_text(text.replace("insar.zarr", "nowhere.zarr"))
+    code, output = invoke("run", str(path), "--quiet", "--only", "subsidence", "--only", "power")
+    assert code == 3, output
+    assert "nowhere.zarr" in (out_of(path.parent) / "quarantine.csv").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["run", "nowhere.toml"], 2, "no such file"),
+        (["simulate", "x", "--preset", "moon"], 2, "no such preset"),
+        (["run", "{district}", "--only", "smell"], 2, "no such detector"),
+        (["run", "{district}", "--as-of", "2001-01-01"], 2, "choose a later day"),
+    ],
+)
+def test_a_wrong_command_line_is_one_clean_message(inputs, tmp_path, monkeypatch, capsys, arguments, code, says) -> None:
+    monkeypatch.chdir(tmp_path)
+    filled = [argument.format(district=inputs / "district.toml") for argument in arguments]
+    monkeypatch.setattr("sys.argv", ["illegalmining", *filled])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    message = capsys.readouterr().err
+    assert stop.value.code == code
+    assert says in message
+    assert "Traceback" not in message
+
+
+def test_check_writes_nothing_but_the_quarantine_report(inputs: Path, tmp_path: Path) -> None:
+    path = copy(inputs, tmp_path / "district")
+    code, _ = invoke("check", str(path), "--quiet")
+    assert code in (0, 3)
+    assert [file.name for file in out_of(path.parent).iterdir()] == ["quarantine.csv"]
+    assert not (path.parent / "state").exists()
+
+
+def test_evaluate_scores_a_run_as_json(night: Path) -> None:
+    code, output = invoke("evaluate", str(night / "district.toml"), str(night / "truth" / "sites.gpkg"), "--json")
+    assert code == 0
+    scores = json.loads(output)
+    assert scores["sites"] == len(gpd.read_file(night / "truth" / "sites.gpkg"))
+    assert 0 <= scores["found"] <= scores["sites"]

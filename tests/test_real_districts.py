@@ -1,0 +1,149 @@
+"""The whole way on real measurements: clearings in Romania, subsidence in Mexico City, a steel plant's meter."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from shapely.geometry import Point, box
+from typer.testing import CliRunner
+
+from illegalmining.cli import app
+from illegalmining.publish.tables import read_cases
+
+HECTARE = 10_000.0
+
+
+def run(path: Path) -> None:
+    outcome = CliRunner().invoke(app, ["run", str(path), "--quiet"], catch_exceptions=False)
+    assert outcome.exit_code == 0, outcome.output
+
+
+def write_district(folder: Path, days: tuple[str, str, str], crs: str, bounds: list[float], more: str) -> Path:
+    """A district.toml and a jurisdiction that covers its bounds."""
+    outline = gpd.GeoDataFrame({"code": ["1"], "name": ["all"], "level": ["county"]}, geometry=[box(*bounds)], crs=crs)
+    outline.to_file(folder / "jurisdictions.gpkg")
+    path = folder / "district.toml"
+    path.write_text(
+        f'[district]\nname = "real"\ncrs = "{crs}"\nbounds = {bounds}\n'
+        f"history_from = {days[0]}\nmonitor_from = {days[1]}\nas_of = {days[2]}\n"
+        f'[registers]\njurisdictions = "jurisdictions.gpkg"\n{more}'
+    )
+    return path
+
+
+@pytest.fixture(scope="module")
+def romania(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The district as it is shared, run in a folder of its own."""
+    folder = tmp_path_factory.mktemp("romania")
+    text = (shared_data / "districts" / "romania" / "district.toml").read_text()
+    text = text.replace("../../optical", str(shared_data / "optical"))
+    text = text.replace('"jurisdictions.gpkg"', f'"{shared_data / "districts/romania/jurisdictions.gpkg"}"')
+    path = folder / "district.toml"
+    path.write_text(text)
+    run(path)
+    return folder / "out" / "2021-01-01"
+
+
+def clearings(shared_data: Path) -> dict[int, np.ndarray]:
+    """Year -> mask of patches whose summer NDVI fell from forest to open ground that year and stayed there.
+
+    An independent look: medians of clear July to September scenes, no time series model.
+    """
+    cube = xr.open_dataset(shared_data / "optical" / "romania_s2.nc")
+    seen = cube["scl"].isin([4, 5, 6, 7])
+    ndvi = ((cube["nir"] - cube["red"]) / (cube["nir"] + cube["red"])).where(seen)
+    summer = ndvi.where(ndvi["time"].dt.month.isin([7, 8, 9]), drop=True)
+    yearly = summer.groupby("time.year").median("time").load()
+    fell = {}
+    for year in (2018, 2019, 2020):
+        before = yearly.sel(year=slice(2016, year - 1)).median("year")
+        fell[year] = ((before > 0.75) & (yearly.sel(year=year) < before - 0.25)).values
+    return fell
+
+
+def test_romania_reports_the_clearings_of_2018_and_2020_as_unlicensed(romania: Path, shared_data: Path) -> None:
+    cases = read_cases(romania)
+    alarms = cases[cases["probability"] >= 0.5]
+    assert set(alarms["kind"]) == {"unlicensed"}
+    cube = xr.open_dataset(shared_data / "optical" / "romania_s2.nc")
+    y, x = np.meshgrid(cube["y"], cube["x"], indexing="ij")
+    for year in (2018, 2020):
+        mask = clearings(shared_data)[year]
+        assert mask.sum() >= 5, "the independent look finds no clearing: the test has lost its ground"
+        of_year = alarms[alarms["first_seen"].dt.year == year]
+        assert len(of_year), f"no case of {year}"
+        outline = of_year.union_all().buffer(10)
+        cleared = [Point(px, py) for px, py in zip(x[mask], y[mask], strict=True)]
+        assert np.mean([outline.contains(point) for point in cleared]) > 0.5
+
+
+def test_romania_leaves_the_forest_alone(romania: Path) -> None:
+    alarms = read_cases(romania).query("probability >= 0.5")
+    assert alarms.area.sum() < 0.15 * 55 * 100 * 100.0
+
+
+def test_romania_says_what_could_not_be_judged(romania: Path) -> None:
+    page = (romania / "hotspots.html").read_text("utf-8")
+    for missing in ("No register of licences", "No displacement", "No meter readings", "No radar"):
+        assert missing in page
+
+
+@pytest.fixture(scope="module")
+def mexico(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Mexico City's subsidence as a displacement source."""
+    folder = tmp_path_factory.mktemp("mexico")
+    href = shared_data / "insar" / "mexico_city.nc"
+    cube = xr.open_dataset(href)
+    bounds = [float(f) for f in (cube["x"].min(), cube["y"].min(), cube["x"].max(), cube["y"].max())]
+    source = f'[[imagery]]\nname = "insar"\nsensor = "displacement"\nsource = "cube"\nhref = "{href}"\n'
+    path = write_district(folder, ("2017-12-01", "2018-01-01", "2018-08-01"), "EPSG:32614", bounds, source)
+    run(path)
+    return folder / "out" / "2018-08-01"
+
+
+def test_mexico_city_hides_no_working_face(mexico: Path) -> None:
+    assert len(read_cases(mexico).query("probability >= 0.5")) == 0
+
+
+def steel_district(folder: Path, shared_data: Path, order: tuple[str, str] | None) -> Path:
+    """The steel plant's meter as a mine's, with a stop order or none."""
+    steel = pd.read_csv(shared_data / "power" / "steel_2018_h1.csv")
+    ends = pd.to_datetime(steel["date"], format="%d/%m/%Y %H:%M")
+    # The source stamps the end of each interval, and a day's last one with the day's own date.
+    starts = ends.where(ends.dt.time != pd.Timestamp("00:00").time(), ends + pd.Timedelta(days=1))
+    starts -= pd.Timedelta(minutes=15)
+    readings = pd.DataFrame({"meter_id": "m", "time": starts, "kwh": steel["Usage_kWh"]})
+    readings.to_parquet(folder / "readings.parquet")
+    place = Point(500_000, 4_100_000)
+    rows = {"mine_id": ["steel"], "name": ["Steel"], "operator": ["Op"], "method": ["underground"]}
+    gpd.GeoDataFrame(rows, geometry=[place], crs="EPSG:4546").to_file(folder / "mines.gpkg")
+    (folder / "meters.csv").write_text("meter_id,mine_id,category,lon,lat\nm,steel,mine,111.0,37.03\n")
+    history = "steel,producing,2017-01-01,,\n"
+    if order:
+        history += f"steel,suspended,{order[0]},{order[1]},S-1\n"
+    (folder / "status.csv").write_text("mine_id,status,from,to,order_no\n" + history)
+    more = (
+        'mines = "mines.gpkg"\nmeters = "meters.csv"\nmine_status = "status.csv"\n'
+        '[power]\nreadings = "readings.parquet"\ntimezone = "Asia/Seoul"\n'
+    )
+    days = ("2018-01-01", "2018-02-01", "2018-06-30")
+    return write_district(folder, days, "EPSG:4546", [499_000, 4_099_000, 501_000, 4_101_000], more)
+
+
+@pytest.mark.parametrize(
+    ("order", "flagged"),
+    [
+        (None, False),
+        (("2018-02-14", "2018-02-19"), False),  # the plant stood still on these days
+        (("2018-03-05", "2018-04-02"), True),  # four weeks in which it worked
+    ],
+)
+def test_steel_meter_against_stop_orders(tmp_path: Path, shared_data: Path, order, flagged: bool) -> None:
+    run(steel_district(tmp_path, shared_data, order))
+    alarms = read_cases(tmp_path / "out" / "2018-06-30").query("probability >= 0.5")
+    assert alarms["kind"].tolist() == (["active_while_shut"] if flagged else [])
