@@ -113,8 +113,10 @@ def test_a_second_run_does_no_detection_work_and_changes_no_byte(night: Path) ->
 
 
 def contents(out: Path) -> dict[str, bytes]:
-    """Every output's bytes but `run.json`'s, which alone holds the clock's time."""
-    return {path.name: path.read_bytes() for path in sorted(out.iterdir()) if path.is_file() and path.name != "run.json"}
+    """Every output but `run.json`, which alone holds the time."""
+    return {
+        path.name: path.read_bytes() for path in sorted(out.iterdir()) if path.is_file() and path.name != "run.json"
+    }
 
 
 def test_other_workers_and_a_fresh_folder_give_the_same_bytes(night: Path, inputs: Path, tmp_path: Path) -> None:
@@ -153,7 +155,9 @@ def test_a_source_that_cannot_be_read_is_set_aside_and_the_rest_goes_on(inputs: 
         (["run", "{district}", "--as-of", "2001-01-01"], 2, "choose a later day"),
     ],
 )
-def test_a_wrong_command_line_is_one_clean_message(inputs, tmp_path, monkeypatch, capsys, arguments, code, says) -> None:
+def test_a_wrong_command_is_one_clean_message(
+    inputs, tmp_path, monkeypatch, capsys, arguments, code, says
+) -> None:
     monkeypatch.chdir(tmp_path)
     filled = [argument.format(district=inputs / "district.toml") for argument in arguments]
     monkeypatch.setattr("sys.argv", ["illegalmining", *filled])
