@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from illegalmining.checkpoint import only_run
 from illegalmining.cli import app, main
 from illegalmining.district import read_district
-from illegalmining.publish.tables import read_cases
+from illegalmining.publish.results import read_cases
 from illegalmining.simulate import PRESETS, simulate_district
 from illegalmining.tables import CASES, DETECTIONS, HOTSPOTS
 

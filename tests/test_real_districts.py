@@ -13,7 +13,7 @@ from shapely.geometry import Point, box
 from typer.testing import CliRunner
 
 from illegalmining.cli import app
-from illegalmining.publish.tables import read_cases
+from illegalmining.publish.results import read_cases
 
 HECTARE = 10_000.0
 

@@ -174,7 +174,7 @@ def run_district(district: District, quiet: bool, only: list[str] | None = None)
 def scored(district: District, truth: Path) -> Any:
     """The scores of the district's last run against a file of known sites."""
     from illegalmining.cases.evaluate import score
-    from illegalmining.publish.tables import read_cases, read_sites
+    from illegalmining.publish.results import read_cases, read_sites
 
     return score(read_cases(district.out), read_sites(truth, district.crs))
 
