@@ -1,0 +1,184 @@
+"""Registers from their files to checked tables in the district's CRS; what cannot be used is set aside and said."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+
+from illegalmining.district import District
+from illegalmining.errors import InputError
+from illegalmining.registers.corners import is_corner_table, licences
+from illegalmining.registers.crs import WGS84
+from illegalmining.registers.plain import read_csv, read_xlsx
+from illegalmining.registers.quarantine import Fault, SetAside, relative_name
+from illegalmining.registers.raw import Raw, contract_cells
+from illegalmining.registers.shapes import Place, settled
+from illegalmining.registers.values import typed
+from illegalmining.registers.vectors import column_names, read_vector
+from illegalmining.tables import CONCESSIONS, METERS, REGISTERS, Table
+
+log = logging.getLogger(__name__)
+
+CSV_SUFFIXES = (".csv", ".txt", ".tsv")
+DECLARE_CRS = "declare it: save the layer with its CRS (ogr2ogr -a_srs EPSG:…), or put the .prj beside a Shapefile"
+
+
+@dataclass(frozen=True)
+class Registers:
+    """The registers of a district, as `tables.REGISTERS` types them; None where one is absent.
+
+    Tables with a place are GeoDataFrames in the district's CRS. Every column of the contract is there; the index
+    counts from 0. `files`: where each configured register lies.
+    """
+
+    jurisdictions: gpd.GeoDataFrame
+    concessions: gpd.GeoDataFrame | None
+    mines: gpd.GeoDataFrame | None
+    mine_status: pd.DataFrame | None
+    working_faces: gpd.GeoDataFrame | None
+    meters: pd.DataFrame | None
+    production: pd.DataFrame | None
+    closure_list: pd.DataFrame | None
+    recipients: pd.DataFrame | None
+    roads: gpd.GeoDataFrame | None
+    files: dict[str, Path]
+
+
+def read_registers(district: District, quarantine: list[dict[str, Any]]) -> Registers:
+    """Read every configured register; add what cannot be used to `quarantine`, one dict a fault.
+
+    Raises
+    ------
+    InputError
+        A configured file is missing, or `jurisdictions` cannot be used at all.
+    """
+    configured = {name: href for name in REGISTERS if (href := getattr(district.configuration.registers, name))}
+    files = {name: Path(district.resolve(href)) for name, href in configured.items()}
+    for name, path in files.items():
+        if not path.exists():
+            raise InputError(
+                f"{configured[name]}: no such file; district.toml names it as registers.{name}: "
+                "put the file there, correct the path, or remove the key"
+            )
+    place = Place(district.crs, district.configuration.district.bounds)
+    tables: dict[str, Any] = dict.fromkeys(REGISTERS)
+    for name, path in files.items():
+        aside = SetAside(quarantine, relative_name(district, configured[name]))
+        try:
+            tables[name] = read_table(REGISTERS[name], path, place, aside)
+        except InputError as error:
+            if name == "jurisdictions":
+                raise InputError(f"{aside.file} (registers.jurisdictions): {error}") from error
+            aside.whole_file(f"a register of {name}", f"{error}; the register is treated as absent")
+            log.warning("%s set aside: %s", aside.file, error)
+    return Registers(**tables, files=files)
+
+
+def read_table(table: Table, path: Path, place: Place, aside: SetAside) -> pd.DataFrame:
+    """One register: read, typed, checked, placed; rows at fault are noted in `aside` and left out.
+
+    Raises
+    ------
+    InputError
+        The file as a whole cannot be used.
+    """
+    raw, faults = opened(table, path)
+    if table is CONCESSIONS and raw.geometry is None and is_corner_table(raw):
+        raw, undrawn = licences(raw, place)
+        faults += undrawn
+    cells, missing = contract_cells(table, raw)
+    if missing and len(raw.cells):
+        raise InputError(
+            f"the column(s) {', '.join(missing)} are missing, found {column_names(raw.cells)}: "
+            "rename the file's columns to the contract's"
+        )
+    frame, unreadable = typed(table, cells)
+    faults += unreadable
+    if table.shapes and len(frame):
+        geometry, misplaced = placed(table, raw, place)
+        frame = gpd.GeoDataFrame(frame, geometry=geometry, crs=place.crs)
+        faults += misplaced
+    elif table is METERS:
+        faults += strays(frame, place)
+    faults += backward(table, frame)
+    frame = frame.drop(index={fault.row for fault in faults if not fault.spares} & set(frame.index))
+    repeats = repeated(table, frame)
+    frame = frame.drop(index=[fault.row for fault in repeats])
+    faults += repeats
+    aside.faults(faults)
+    if not len(frame):
+        first = min(faults, key=lambda fault: fault.row, default=None)
+        raise InputError(
+            f"no row can be used; row {first.row}: {first.why}"
+            if first
+            else "it holds no rows: fill it or remove its key"
+        )
+    return frame.reset_index(drop=True)
+
+
+def opened(table: Table, path: Path) -> tuple[Raw, list[Fault]]:
+    """A file's cells by its format, and the rows that cannot even be parsed."""
+    suffix = path.suffix.lower()
+    wanted = (*table.columns, "ring", "point", "x", "y", "crs") if table is CONCESSIONS else table.columns
+    try:
+        if suffix in CSV_SUFFIXES:
+            return read_csv(path, wanted)
+        if suffix in (".xlsx", ".xlsm"):
+            return read_xlsx(path, wanted)
+        return read_vector(path, table), []
+    except (InputError, MemoryError):
+        raise
+    except Exception as error:  # GDAL, Arrow, GEOS and openpyxl raise unlike things for a broken file
+        raise InputError(
+            f"it cannot be read ({error}): check that it is whole and of the format its name says"
+        ) from error
+
+
+def placed(table: Table, raw: Raw, place: Place) -> tuple[np.ndarray[Any, Any], list[Fault]]:
+    """The geometries of a table in the district's CRS."""
+    if raw.geometry is None:
+        raise InputError(f"it holds no geometry: give {table.name} as GeoPackage, GeoParquet or another vector format")
+    if raw.crs is None:
+        raise InputError(f"it declares no CRS: {DECLARE_CRS}")
+    return settled(raw.geometry, raw.cells.index.to_numpy(), raw.crs, table.shapes, place)
+
+
+def strays(meters: pd.DataFrame, place: Place) -> list[Fault]:
+    """Meters whose longitude and latitude lie far away from the district; exchanged ones do."""
+    known = meters[meters[["lon", "lat"]].notna().all(axis=1)]
+    points = gpd.points_from_xy(known["lon"], known["lat"])
+    _, faults = settled(np.asarray(points, dtype=object), known.index.to_numpy(), WGS84, ("Point",), place)
+    return [Fault(fault.row, "lon", fault.value, fault.rule, fault.why) for fault in faults]
+
+
+def backward(table: Table, frame: pd.DataFrame) -> list[Fault]:
+    """Periods that end before they begin, or on the same day (ends are exclusive)."""
+    if table.period is None:
+        return []
+    start, end = table.period
+    wrong = frame[frame[end] <= frame[start]]
+    why = f"it ends on or before {{:%Y-%m-%d}}, its {start}: correct one of them"
+    return [
+        Fault(int(row), end, f"{last:%Y-%m-%d}", f"{end} after {start}", why.format(first))
+        for row, first, last in zip(wrong.index, wrong[start], wrong[end], strict=True)
+    ]
+
+
+def repeated(table: Table, frame: pd.DataFrame) -> list[Fault]:
+    """Rows whose key an earlier row has."""
+    if not table.key:
+        return []
+    keys = list(table.key)
+    again = frame[frame.duplicated(keys)]
+    named = ", ".join(keys)
+    why = f"an earlier row has the same {named} and is kept: give each row its own, or merge them into one multi-part"
+    return [
+        Fault(int(row), named, ", ".join(str(value) for value in values), "unique", why)
+        for row, values in zip(again.index, again[keys].itertuples(index=False, name=None), strict=True)
+    ]
