@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import geopandas as gpd
@@ -113,6 +114,36 @@ def test_excavations_are_judged_by_the_licences_of_their_dates(registers, outlin
 def test_an_excavation_before_expiry_is_lawful_then(registers) -> None:
     row = detection("surface", "2025-06-01", "2025-12-01", 8.0, box(200, 3200, 300, 3300), area_m2=1e4)
     assert [v.kind for v in judged(registers, row)] == ["paper_output"]
+
+
+def test_a_pit_that_stays_after_its_licence_ran_out_was_dug_lawfully(registers) -> None:
+    def pit(last_dug: str) -> dict:
+        attributes = {
+            "onset_quantiles": {"0.9": last_dug},
+            "growth": {"dates": ["2025-06-01", last_dug], "area_m2": [5e3, 1e4]},
+        }
+        outline = box(200, 3200, 300, 3300)
+        return detection("surface", "2025-06-01", "2026-09-01", 8.0, outline, area_m2=1e4, attributes=attributes)
+
+    assert [v.kind for v in judged(registers, pit("2025-11-01"))] == ["paper_output"]
+    assert [v.kind for v in judged(registers, pit("2026-04-01"))] == ["unlicensed"]
+
+
+@pytest.mark.parametrize(
+    ("grown", "kind"),
+    [
+        ({"dates": ["2026-03-01"], "area_m2": [1e4]}, "paper_output"),  # before the order
+        ({"dates": ["2026-03-01", "2026-05-05"], "area_m2": [4e3, 1e4]}, "paper_output"),  # seen late, dug before
+        ({"dates": ["2026-03-01", "2026-06-20"], "area_m2": [4e3, 1e4]}, "active_while_shut"),
+        ({"dates": ["2026-03-01", "2026-06-20"], "area_m2": [9.8e3, 1e4]}, "paper_output"),  # two pixels: noise
+    ],
+)
+def test_growth_of_a_pit_while_its_mine_is_shut_is_work(registers, grown, kind) -> None:
+    order = MINE_STATUS.frame([status("pit", "suspended", "2026-05-01")])
+    row = detection(
+        "surface", "2026-03-01", "2026-09-01", 8.0, box(400, 100, 500, 200), area_m2=1e4, attributes={"growth": grown}
+    )
+    assert [v.kind for v in judged(replace(registers, mine_status=order), row)] == [kind]
 
 
 def test_without_a_register_of_licences_every_excavation_is_unlicensed() -> None:

@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import geopandas as gpd
+import numpy as np
 import pandas as pd
-from shapely.geometry import Polygon
 from shapely.geometry.base import BaseGeometry
 
 from illegalmining.cases.boundary import Outside, Position, area_outside
 from illegalmining.cases.wording import SENSORS, says
-from illegalmining.registers.allowed import forbidden_days, in_force, status_history
+from illegalmining.registers.allowed import forbidden_days, in_force, status_by_day, status_history
 from illegalmining.registers.read import Registers
 from illegalmining.tables import FORBIDDING_STATUSES
 
@@ -32,6 +32,8 @@ class JudgingParameters:
     licence's, m. yard_m: ground works this near a mine's yard may be the yard's own, m. yard_works: the probability
     that they are. operator_m: the neighbourhood in which an excavation has a likely operator, m (the Indian MSS looks
     500 m around leases).
+    onset_margin_days: how late a sensor may notice what was dug before an order, days; work counts as done while shut
+    only after that.
     face_outside_share: the share of a face that must lie outside before it leaves its licence.
     """
 
@@ -40,6 +42,7 @@ class JudgingParameters:
     yard_m: float = 100.0
     yard_works: float = 0.6
     operator_m: float = 500.0
+    onset_margin_days: int = 20
     face_outside_share: float = 0.15
 
 
@@ -120,9 +123,9 @@ class Court:
     def excavation_inside(self, row: dict[str, Any], p_inside: float, common: dict[str, Any]) -> list[Judgement]:
         """An excavation within its licence: an offence where the mine was shut when it began, else proof of work."""
         mine_id = common["mine_id"]
-        first = row["first_seen"]
-        if mine_id and self.shut_share(mine_id, first, first) > 0:
-            text = self.excavation_text(row, "excavation_shut", status=self.status(mine_id, first, row["last_seen"]))
+        if mine_id and self.dug_while_shut(row, mine_id) >= self.parameters.position.outside_m2:
+            status = self.status(mine_id, row["first_seen"], row["last_seen"])
+            text = self.excavation_text(row, "excavation_shut", status=status)
             return [self.judgement(row, "active_while_shut", text, p_inside, **common)]
         if not mine_id:
             return []
@@ -133,7 +136,8 @@ class Court:
         """An excavation attached to no licence in force; near a yard it may be the yard's own works."""
         lapsed = self.registers.concessions
         if lapsed is not None:
-            lapsed = lapsed[(lapsed["method"] == "opencast") & lapsed.intersects(row["geometry"])]
+            lapsed = lapsed[~in_force(lapsed, row["first_seen"], worked_until(row))]
+            lapsed = lapsed[lapsed.intersects(row["geometry"])]
         expired = lapsed is not None and len(lapsed) > 0
         licence_no = self.nearest(lapsed, row["geometry"])["licence_no"] if expired else None
         mine_id = (self.mine_of_licence(licence_no) if licence_no else None) or self.mine_near(row["geometry"])
@@ -250,7 +254,7 @@ class Court:
         table = self.registers.concessions
         if table is None:
             return gpd.GeoDataFrame({"licence_no": []}, geometry=[])
-        return table[(table["method"] == method) & in_force(table, row["first_seen"], row["last_seen"])]
+        return table[(table["method"] == method) & in_force(table, row["first_seen"], worked_until(row))]
 
     @staticmethod
     def nearest(table: gpd.GeoDataFrame, outline: BaseGeometry) -> pd.Series:
@@ -291,6 +295,14 @@ class Court:
         """The share of days on which the mine's status forbids production."""
         return forbidden_days(self.registers.mine_status, mine_id, first, last) / ((last - first).days + 1)
 
+    def dug_while_shut(self, row: dict[str, Any], mine_id: str) -> float:
+        """The area first seen dug on days on which the mine had been forbidden to produce for a while, m2."""
+        dates, areas = growth(row)
+        margin = pd.Timedelta(days=self.parameters.onset_margin_days)
+        days = dates.union(dates - margin)
+        shut = status_by_day(self.registers.mine_status, mine_id, days).isin(FORBIDDING_STATUSES)
+        return float(areas[shut[dates].to_numpy() & shut[dates - margin].to_numpy()].sum())
+
     def status(self, mine_id: str | None, first: pd.Timestamp, last: pd.Timestamp) -> str:
         """The statuses that held, for a reader; those that forbid production where there are any."""
         if mine_id is None:
@@ -308,6 +320,20 @@ class Court:
         return bool(rows["tonnes"].sum() > 0)
 
 
+def growth(row: dict[str, Any]) -> tuple[pd.DatetimeIndex, np.ndarray]:
+    """The days on which parts of an excavation were first seen, and each part's area, m2."""
+    grown = row["attributes"].get("growth")
+    if not grown or not grown["dates"]:
+        return pd.DatetimeIndex([row["first_seen"]]), np.array([row["area_m2"]])
+    return pd.DatetimeIndex(grown["dates"]), np.diff(grown["area_m2"], prepend=0.0)
+
+
+def worked_until(row: dict[str, Any]) -> pd.Timestamp:
+    """The last day work is seen: a pit stays when its digging has ended, so the day most of it had been dug."""
+    quantiles = row["attributes"].get("onset_quantiles")
+    return max(pd.Timestamp(quantiles["0.9"]), row["first_seen"]) if quantiles else row["last_seen"]
+
+
 # question a detector asks of a known mine -> (kind of offence it speaks to, sentence)
 MINE_QUESTIONS = {
     "worked_while_forbidden": ("active_while_shut", "power_forbidden"),
@@ -318,8 +344,3 @@ MINE_QUESTIONS = {
     "declared_face": ("paper_output", "face_moved"),
 }
 COUNTER_QUESTIONS = ("worked_as_allowed", "declared_face")
-
-
-def yard_outline(geometry: BaseGeometry, radius_m: float = 50.0) -> Polygon:
-    """A mine's place as an outline: its polygon, or a disc where the register has a point."""
-    return geometry if geometry.area > 0 else geometry.buffer(radius_m)
