@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,12 +22,15 @@ from illegalmining.registers.crs import Coordinates, bridge, eastings_in, grid_o
 from illegalmining.registers.quarantine import Fault
 from illegalmining.registers.raw import Raw, matched
 from illegalmining.registers.shapes import Place
-from illegalmining.registers.values import as_number, as_text, is_empty
+from illegalmining.registers.values import FIRST_YEAR, as_number, as_text, is_empty
 from illegalmining.tables import CONCESSIONS
 
 log = logging.getLogger(__name__)
 
 CORNER_COLUMNS = ("licence_no", "ring", "point", "x", "y", "crs")
+ATTRIBUTES = tuple(name for name in CONCESSIONS.columns if name != "licence_no")
+NOT_STATED = "not stated"
+SINCE_EVER = f"{FIRST_YEAR}-01-01"
 NEEDED = ("licence_no", "x", "y", "crs")
 NORTHINGS_M = (1.5e6, 6.5e6)
 """Northings of China, with a margin."""
@@ -75,10 +78,30 @@ def licences(raw: Raw, place: Place) -> tuple[Raw, list[Fault]]:
             drawings[int(group.index[0])] = (described(group), boundary(group, place))
         except CornerError as error:
             faults.append(error.fault)
-    columns = [name for name in found if name in CONCESSIONS.columns]
+    columns = list(CONCESSIONS.columns)
     frame = pd.DataFrame([stated for stated, _ in drawings.values()], columns=columns, dtype=object)
     frame = frame.set_index(pd.Index(list(drawings), dtype=int))
     return Raw(frame, np.array([shape for _, shape in drawings.values()], dtype=object), place.crs), faults
+
+
+def is_bare(raw: Raw) -> bool:
+    """Whether a corner table states nothing but corners."""
+    return not set(ATTRIBUTES) & set(matched([str(name) for name in raw.cells.columns], ATTRIBUTES))
+
+
+def completed(bare: Raw, mines: pd.DataFrame | None) -> Raw:
+    """Licences of a bare corner table with what else is known: holder and method from the mine that works under it.
+
+    The dates are unknown. So that nobody is accused for want of a column, each counts as in force on all days;
+    the caller says so. A licence no mine works under keeps an empty method (and is then set aside).
+    """
+    cells = bare.cells.copy()
+    known = None if mines is None else mines.dropna(subset="licence_no").drop_duplicates("licence_no")
+    numbers = cells["licence_no"].map(as_text)
+    for column, source in (("holder", "operator"), ("method", "method")):
+        if known is not None:
+            cells[column] = numbers.map(known.set_index("licence_no")[source]).astype(object)
+    return replace(bare, cells=cells.assign(mineral=NOT_STATED, valid_from=SINCE_EVER))
 
 
 class CornerError(InputError):

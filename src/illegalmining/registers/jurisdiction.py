@@ -29,7 +29,7 @@ def jurisdiction_of(jurisdictions: gpd.GeoDataFrame, geometries: gpd.GeoSeries) 
     -------
     Series of text on the index of `geometries`; None outside all jurisdictions and for missing geometries.
     """
-    found = pd.Series(None, index=geometries.index, dtype=object)
+    found = np.full(len(geometries), None, dtype=object)
     units = jurisdictions.sort_values("code", kind="stable").reset_index(drop=True)
     places = geometries.to_numpy()
     place, unit = units.geometry.sindex.query(places, predicate="intersects")
@@ -39,8 +39,8 @@ def jurisdiction_of(jurisdictions: gpd.GeoDataFrame, geometries: gpd.GeoSeries) 
     pairs = pairs[pairs["share"] > 0]
     best = pairs.sort_values(["place", "own", "size", "unit"], ascending=[True, False, True, True])
     best = best.drop_duplicates("place")
-    found.iloc[best["place"].to_numpy()] = units["code"].to_numpy()[best["unit"].to_numpy()]
-    return found
+    found[best["place"].to_numpy()] = units["code"].to_numpy()[best["unit"].to_numpy()]
+    return pd.Series(found, index=geometries.index, dtype=object)
 
 
 def shares(places: NDArray[Any], units: NDArray[Any]) -> NDArray[np.float64]:

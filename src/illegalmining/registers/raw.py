@@ -59,9 +59,11 @@ def matched(names: list[str], wanted: tuple[str, ...], truncated: bool = False) 
 
 
 def contract_cells(table: Table, raw: Raw) -> tuple[pd.DataFrame, list[str]]:
-    """The cells under the contract's names, and the required columns the file lacks."""
+    """The cells under the contract's names, and the columns the file lacks though they may not be empty."""
     found = matched([str(name) for name in raw.cells.columns], table.columns, raw.truncated)
     cells = pd.DataFrame(
         {column: raw.cells[name].astype(object) for column, name in found.items()}, index=raw.cells.index
     )
-    return cells, [column for column in table.required if column not in found]
+    return cells, [
+        column for column in table.required if column not in found and not table.schema.columns[column].nullable
+    ]

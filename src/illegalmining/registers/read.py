@@ -13,7 +13,7 @@ import pandas as pd
 
 from illegalmining.district import District
 from illegalmining.errors import InputError
-from illegalmining.registers.corners import is_corner_table, licences
+from illegalmining.registers.corners import completed, is_bare, is_corner_table, licences
 from illegalmining.registers.crs import WGS84
 from illegalmining.registers.plain import read_csv, read_xlsx
 from illegalmining.registers.quarantine import Fault, SetAside, relative_name
@@ -27,6 +27,10 @@ log = logging.getLogger(__name__)
 
 CSV_SUFFIXES = (".csv", ".txt", ".tsv")
 DECLARE_CRS = "declare it: save the layer with its CRS (ogr2ogr -a_srs EPSG:…), or put the .prj beside a Shapefile"
+BARE_CORNERS = (
+    "the corner table states corners alone: holder and method are taken from the mine that works under the licence, "
+    "and every licence counts as in force on all days; add the columns, repeated on every row of a licence"
+)
 
 
 @dataclass(frozen=True)
@@ -68,10 +72,11 @@ def read_registers(district: District, quarantine: list[dict[str, Any]]) -> Regi
             )
     place = Place(district.crs, district.configuration.district.bounds)
     tables: dict[str, Any] = dict.fromkeys(REGISTERS)
-    for name, path in files.items():
+    for name in sorted(files, key=lambda name: name != "mines"):  # bare corner tables lean on the mines
+        path = files[name]
         aside = SetAside(quarantine, relative_name(district, configured[name]))
         try:
-            tables[name] = read_table(REGISTERS[name], path, place, aside)
+            tables[name] = read_table(REGISTERS[name], path, place, aside, tables["mines"])
         except InputError as error:
             if name == "jurisdictions":
                 raise InputError(f"{aside.file} (registers.jurisdictions): {error}") from error
@@ -80,7 +85,9 @@ def read_registers(district: District, quarantine: list[dict[str, Any]]) -> Regi
     return Registers(**tables, files=files)
 
 
-def read_table(table: Table, path: Path, place: Place, aside: SetAside) -> pd.DataFrame:
+def read_table(
+    table: Table, path: Path, place: Place, aside: SetAside, mines: pd.DataFrame | None = None
+) -> pd.DataFrame:
     """One register: read, typed, checked, placed; rows at fault are noted in `aside` and left out.
 
     Raises
@@ -90,8 +97,12 @@ def read_table(table: Table, path: Path, place: Place, aside: SetAside) -> pd.Da
     """
     raw, faults = opened(table, path)
     if table is CONCESSIONS and raw.geometry is None and is_corner_table(raw):
+        bare = is_bare(raw)
         raw, undrawn = licences(raw, place)
         faults += undrawn
+        if bare:
+            raw = completed(raw, mines)
+            aside.whole_file(f"the columns {', '.join(table.required)}", BARE_CORNERS)
     cells, missing = contract_cells(table, raw)
     if missing and len(raw.cells):
         raise InputError(

@@ -97,8 +97,13 @@ def moved_by(geometries: Geometries, across: Callable[[Coordinates], Coordinates
     """Geometries with their coordinates transformed; those without finite coordinates before or after become None."""
     finite = np.array([is_finite(geometry) for geometry in geometries], dtype=bool)
     moved = np.full(len(geometries), None, dtype=object)
-    moved[finite] = shapely.transform(geometries[finite], across)
+    moved[finite] = shapely.transform(geometries[finite], lambda points: bounded(across(points)))
     return np.array([geometry if is_finite(geometry) else None for geometry in moved], dtype=object)
+
+
+def bounded(points: Coordinates) -> Coordinates:
+    """Coordinates with NaN as infinity, so that a ring that is lost stays a closed ring."""
+    return np.where(np.isnan(points), np.inf, points)
 
 
 def is_finite(geometry: Any) -> bool:
@@ -114,7 +119,8 @@ def valid(geometries: Geometries, rows: NDArray[np.int64]) -> Geometries:
         made = shapely.make_valid(geometries[index], method="structure", keep_collapsed=False)
         dimension = shapely.get_dimensions(geometries[index])
         parts = [part for part in shapely.get_parts(made) if shapely.get_dimensions(part) == dimension]
-        repaired[index] = shapely.union_all(parts) if parts else None
+        whole = shapely.union_all(parts)
+        repaired[index] = None if whole.is_empty else whole
         log.warning("row %d: geometry repaired (%s)", rows[index], reason)
     return repaired
 

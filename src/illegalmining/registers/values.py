@@ -48,6 +48,8 @@ def is_empty(value: Any) -> bool:
 
 def cleaned(text: str) -> str:
     """Text composed (NFC), blanks trimmed, control characters and lone surrogates removed; nothing is escaped."""
+    if text.isascii() and text.isprintable():
+        return text.strip()
     kept = "".join(
         " " if letter in "\t\n\r" else letter
         for letter in unicodedata.normalize("NFC", text)
