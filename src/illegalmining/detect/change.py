@@ -1,0 +1,217 @@
+"""From a lazy stack of features to maps of change: tile by tile, whatever the chunks.
+
+A tile has a fixed place on the grid, so what a date shares with its surroundings does not depend on how the cube is
+chunked or how many workers there are. Only the maps, and the series of pixels that changed, leave a tile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import dask
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import xarray as xr
+
+from illegalmining.detect.baseline import DAYS_A_YEAR, Baseline, BaselineParameters, Floats, fit, noise, season, weather
+from illegalmining.detect.monitor import MonitorParameters, Watch, unwatched, update
+
+DAY = np.timedelta64(1, "D")
+
+
+@dataclass(frozen=True)
+class Days:
+    """The dates of a stack: days since 1970 (T,), and how many of them, from the first, are history."""
+
+    days: npt.NDArray[np.int32]
+    history: int
+
+    def too_few(self, fewest: int) -> bool:
+        """Whether there is no history to fit or nothing to judge."""
+        return self.history < fewest or self.history == len(self.days)
+
+    def counted(self) -> str:
+        """How many dates there are, for a reader."""
+        return f"{self.history} dates of history and {len(self.days) - self.history} to judge"
+
+
+@dataclass(frozen=True)
+class ChangeParameters:
+    """How a stack is judged.
+
+    tile: side of a tile, pixels. halo: rim of a tile that its features need from its neighbours, pixels. keep: evidence
+    from which a pixel's series is kept, nats.
+    """
+
+    baseline: BaselineParameters = field(default_factory=BaselineParameters)
+    monitor: MonitorParameters = field(default_factory=MonitorParameters)
+    tile: int = 128
+    halo: int = 0
+    keep: float = 3.0
+
+
+@dataclass(frozen=True)
+class Maps:
+    """What a tile, or the whole district, says of each pixel; all (Y, X), `shift` (K, Y, X), `noise` (K, Y, X).
+
+    evidence: highest evidence for one lasting change, nats, 0 where there is none, NaN where not judged. now: evidence
+    left at the end. onset, last: days since 1970. dates: supporting dates. shift: new level minus baseline, in the
+    feature's unit. noise: standard deviation of a feature. temper: worth of a date against an independent one.
+    clear: clear dates judged.
+    """
+
+    evidence: Floats
+    now: Floats
+    onset: npt.NDArray[np.int32]
+    last: npt.NDArray[np.int32]
+    dates: npt.NDArray[np.int32]
+    shift: Floats
+    noise: Floats
+    temper: Floats
+    clear: npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Histories:
+    """Series of the N pixels with evidence: where (N, 2), observed and expected (N, T, K) in the feature's unit."""
+
+    where: npt.NDArray[np.int64]
+    observed: Floats
+    expected: Floats
+
+
+def days_of(time: xr.DataArray, history_from: Any, monitor_from: Any, as_of: Any) -> tuple[slice, Days]:
+    """The part of the time axis from `history_from` to `as_of` inclusive, and its days."""
+    stamps = pd.DatetimeIndex(time.values)
+    first = int(stamps.searchsorted(pd.Timestamp(history_from)))
+    end = int(stamps.searchsorted(pd.Timestamp(as_of) + pd.Timedelta(days=1)))
+    middle = int(stamps.searchsorted(pd.Timestamp(monitor_from)))
+    days = (stamps[first:end].values.astype("datetime64[D]") - np.datetime64(0, "D")) // DAY
+    return slice(first, end), Days(days.astype(np.int32), max(0, min(middle, end) - first))
+
+
+def edges(length: int, tile: int) -> list[tuple[int, int]]:
+    """Start and end of each tile along an axis; a short remainder joins the last tile."""
+    count = max(1, length // tile)
+    starts = [i * tile for i in range(count)]
+    return list(zip(starts, [*starts[1:], length], strict=True))
+
+
+Features = Callable[..., Floats]
+
+
+def judge_stack(
+    bands: list[xr.DataArray], features: Features, when: Days, parameters: ChangeParameters
+) -> tuple[Maps, Histories]:
+    """Judge every pixel.
+
+    bands: arrays (T, Y, X), lazy or not, handed to `features` tile by tile, which returns (T, K, Y, X) with NaN where
+    not clear.
+    """
+    _, height, width = bands[0].shape
+    places = [(rows, columns) for rows in edges(height, parameters.tile) for columns in edges(width, parameters.tile)]
+    judge = dask.delayed(judge_tile, pure=False)
+    tasks = []
+    for rows, columns in places:
+        (top, tall), (left, wide) = widened(rows, height, parameters.halo), widened(columns, width, parameters.halo)
+        tile = [band.data[:, top:tall, left:wide] for band in bands]
+        inner = slice(rows[0] - top, rows[1] - top), slice(columns[0] - left, columns[1] - left)
+        tasks.append(judge(tile, inner, features, when, parameters))
+    return assembled(dask.compute(*tasks), places, (height, width))
+
+
+def widened(edge: tuple[int, int], length: int, halo: int) -> tuple[int, int]:
+    """An edge with its rim, where there is one."""
+    return max(0, edge[0] - halo), min(length, edge[1] + halo)
+
+
+def judge_tile(
+    bands: list[npt.NDArray],
+    inner: tuple[slice, slice],
+    features: Features,
+    when: Days,
+    parameters: ChangeParameters,
+) -> tuple[Maps, Histories]:
+    """One tile: fit the history, then feed the monitored dates."""
+    stack = features(*bands)[:, :, *inner]
+    shape = stack.shape[2:]
+    values = np.ascontiguousarray(stack).reshape(*stack.shape[:2], -1)
+    design = season(when.days.astype(np.float64), parameters.baseline.harmonics)
+    past, new = slice(0, when.history), slice(when.history, None)
+    fitted = fit(values[past], design[past], parameters.baseline)
+    offset, noisier = weather(values, design, fitted[0], fitted[2], parameters.baseline)
+    baseline = noise(values[past], design[past], offset[past], fitted, parameters.baseline)
+    watch = unwatched(values.shape[2], values.shape[1])
+    years = float(when.days[when.history - 1] - when.days[0]) / DAYS_A_YEAR
+    shared = offset[new], noisier[new]
+    update(watch, values[new], design[new], when.days[new], shared, baseline, years, parameters.monitor)
+    maps = maps_of(watch, baseline, shape)
+    return maps, histories_of(maps, values, design, offset, baseline, parameters.keep)
+
+
+def seen(cube: xr.Dataset, smallest: Floats) -> xr.DataArray:
+    """The smallest site as a map on the cube's grid."""
+    array = xr.DataArray(smallest, dims=("y", "x"), coords={"y": cube.y, "x": cube.x}, name="smallest_site_m2")
+    return array.rio.write_crs(cube.rio.crs)
+
+
+def maps_of(watch: Watch, baseline: Baseline, shape: tuple[int, ...]) -> Maps:
+    """The best candidate of each pixel as maps."""
+    best = watch.peak.argmax(axis=0)[None]
+
+    def chosen(candidates: npt.NDArray) -> npt.NDArray:
+        return np.take_along_axis(candidates, best if candidates.ndim == 2 else best[:, None], axis=0)[0]
+
+    judged = (baseline.clear > 0) & (watch.clear > 0)
+    evidence = np.where(judged, chosen(watch.peak), np.nan).astype(np.float32)
+    covariance_root = np.linalg.inv(baseline.whitening.transpose(2, 0, 1).astype(np.float64))
+    shift = np.einsum("pkm,mp->kp", covariance_root, chosen(watch.peak_mean))
+    deviation = np.sqrt(np.einsum("pkm,pkm->kp", covariance_root, covariance_root))
+    flat = {
+        "evidence": evidence,
+        "now": np.maximum(chosen(watch.level), 0.0),
+        "onset": chosen(watch.onset),
+        "last": chosen(watch.last),
+        "dates": chosen(watch.dates),
+        "shift": shift.astype(np.float32),
+        "noise": np.where(judged, deviation, np.nan).astype(np.float32),
+        "temper": ((1 - baseline.memory) / (1 + baseline.memory)).astype(np.float32),
+        "clear": np.where(baseline.clear > 0, watch.clear, 0),
+    }
+    return Maps(**{name: array.reshape(*array.shape[:-1], *shape) for name, array in flat.items()})
+
+
+def histories_of(
+    maps: Maps, values: Floats, design: Floats, offset: Floats, baseline: Baseline, keep: float
+) -> Histories:
+    """Series of the pixels whose evidence reaches `keep`."""
+    where = np.argwhere(np.nan_to_num(maps.evidence) >= keep)
+    pixels = np.flatnonzero(np.nan_to_num(maps.evidence).ravel() >= keep)
+    expected = np.einsum("tc,kcp->ptk", design, baseline.coefficients[:, :, pixels]) + offset[None]
+    return Histories(where, values[:, :, pixels].transpose(2, 0, 1), expected.astype(np.float32))
+
+
+def assembled(
+    parts: tuple[tuple[Maps, Histories], ...],
+    places: list[tuple[tuple[int, int], tuple[int, int]]],
+    shape: tuple[int, int],
+) -> tuple[Maps, Histories]:
+    """The tiles put back in their places."""
+    whole = {}
+    for name in Maps.__dataclass_fields__:
+        first = getattr(parts[0][0], name)
+        whole[name] = np.empty((*first.shape[:-2], *shape), first.dtype)
+        for (maps, _), (rows, columns) in zip(parts, places, strict=True):
+            whole[name][..., slice(*rows), slice(*columns)] = getattr(maps, name)
+    moved = [
+        series.where + np.array([rows[0], columns[0]])
+        for (_, series), (rows, columns) in zip(parts, places, strict=True)
+    ]
+    return Maps(**whole), Histories(
+        np.concatenate(moved),
+        np.concatenate([series.observed for _, series in parts]),
+        np.concatenate([series.expected for _, series in parts]),
+    )

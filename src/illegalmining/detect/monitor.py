@@ -1,0 +1,374 @@
+"""Sequential evidence for a lasting change: each new date updates a small state of each pixel in constant time.
+
+Three explanations of a clear date compete: the baseline holds; something that is neither (a leaked cloud) was seen;
+or the ground has moved to a new level that later dates share. The state keeps, for each of two candidate onsets, the
+log ratio of the predictive densities (Adams & MacKay 2007, arXiv:0710.3742, pruned to two run lengths) and the new
+level, with a short memory so that a pit which grows or a slope which regrows is followed. The baseline may itself
+drift: years differ, so what it shares from date to date is followed by a Kalman filter with a small stationary
+variance, and a shift no larger than the usual difference of years is never evidence, however long it lasts. Feeding
+dates one by one or all together gives the same state.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import lgamma, log, pi
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from illegalmining.detect.baseline import FAST, LANES, Baseline, Days, Floats
+
+SLOTS = 2
+"""Candidate onsets kept for each pixel."""
+
+PAST = SLOTS
+"""Where the best of the candidates that were given up is kept."""
+
+EMPTY = np.float32(-1e30)
+"""Evidence of a candidate that does not exist."""
+
+
+@dataclass(frozen=True)
+class MonitorParameters:
+    """How evidence is gathered.
+
+    outlier: share of clear dates that show neither baseline nor change, 0.001-0.1 (scene classifications leak 2-5 %).
+    outlier_spread: typical distance of such dates, in noise units. contrast: typical size of the change looked for, in
+    the feature's unit. restless: extra variance of the changed ground, in noise variances (a bare face has no season
+    to follow, and is worked on). memory_dates: dates over which the new level is remembered. search: what looking at
+    every date for an onset costs, nats. start: evidence of a first date from which a candidate is kept, nats. drop:
+    evidence below which a candidate is given up, nats. year: variance of the difference between years, in noise
+    variances, for a long history. lingering: what full correlation of the noise from date to date adds to it.
+    drift_days: time over which such differences fade.
+    """
+
+    outlier: float = 0.03
+    outlier_spread: float = 8.0
+    contrast: float = 0.5
+    restless: float = 2.0
+    memory_dates: float = 5.0
+    search: float = 3.0
+    start: float = -5.0
+    drop: float = -7.0
+    year: float = 1.0
+    lingering: float = 3.0
+    drift_days: float = 120.0
+
+
+class Watch(NamedTuple):
+    """What is remembered of P pixels with K features; S is two candidates and the best of those given up.
+
+    level (S, P): evidence now, nats. mean (S, K, P), certainty (S, P): the new level in noise units and its precision.
+    onset, last, dates (S, P): first day (from 1970-01-01), last day it was supported, supporting dates. peak (S, P),
+    peak_mean (S, K, P): highest evidence, and the level then. drift (K, P), drift_variance (P,): what the baseline has
+    drifted, in noise units; infinite variance: not yet begun. day (P,): last clear day. clear (P,): clear dates judged.
+    """
+
+    level: Floats
+    mean: Floats
+    certainty: Floats
+    onset: Days
+    last: Days
+    dates: Days
+    peak: Floats
+    peak_mean: Floats
+    drift: Floats
+    drift_variance: Floats
+    day: Days
+    clear: Days
+
+
+def unwatched(pixels: int, features: int) -> Watch:
+    """The state before the first monitored date."""
+    each, levels, days = (SLOTS + 1, pixels), (SLOTS + 1, features, pixels), np.int32
+    return Watch(
+        level=np.full(each, EMPTY, np.float32),
+        mean=np.zeros(levels, np.float32),
+        certainty=np.zeros(each, np.float32),
+        onset=np.zeros(each, days),
+        last=np.zeros(each, days),
+        dates=np.zeros(each, days),
+        peak=np.zeros(each, np.float32),
+        peak_mean=np.zeros(levels, np.float32),
+        drift=np.zeros((features, pixels), np.float32),
+        drift_variance=np.full(pixels, np.inf, np.float32),
+        day=np.zeros(pixels, days),
+        clear=np.zeros(pixels, days),
+    )
+
+
+def unit_volume(features: int, spread: float) -> float:
+    """Log density at the centre of a multivariate Cauchy distribution of the given spread."""
+    half = (features + 1) / 2
+    return lgamma(half) - half * log(pi) - features * log(spread)
+
+
+@njit(nogil=True, cache=True, fastmath=FAST, inline="always")
+def mixture(
+    distance: np.float32, variance: np.float32, features: np.float32, keep: np.float32, broad: np.float32
+) -> np.float32:
+    """Log of (1 - e) Normal(distance; variance) + e broad: `keep` is 1 - e, `broad` already holds its share and log."""
+    normal = keep - np.float32(0.5) * (features * np.log(np.float32(6.2831853) * variance) + distance / variance)
+    if normal > broad:
+        return normal + np.log1p(np.exp(broad - normal))
+    return broad + np.log1p(np.exp(normal - broad))
+
+
+@njit(nogil=True, cache=True, fastmath=FAST)
+def give_up(watch: Watch, s: int, p: int) -> None:
+    """Empty a candidate's place; remember it where it was the best so far."""
+    if watch.level[s, p] > EMPTY and watch.peak[s, p] > watch.peak[PAST, p]:
+        watch.peak[PAST, p] = watch.peak[s, p]
+        watch.peak_mean[PAST, :, p] = watch.peak_mean[s, :, p]
+        watch.onset[PAST, p] = watch.onset[s, p]
+        watch.last[PAST, p] = watch.last[s, p]
+        watch.dates[PAST, p] = watch.dates[s, p]
+    watch.level[s, p] = EMPTY
+    watch.peak[s, p] = 0.0
+
+
+@njit(nogil=True, cache=True, fastmath=FAST)
+def begin(
+    watch: Watch,
+    s: int,
+    p: int,
+    z: Floats,
+    today: np.int32,
+    evidence: np.float32,
+    size: np.float32,
+    wide: np.float32,
+    restless: np.float32,
+) -> None:
+    """A new candidate: the ground moved on this date."""
+    give_up(watch, s, p)
+    for k in range(z.shape[0]):
+        watch.mean[s, k, p] = z[k] * size / wide
+        watch.peak_mean[s, k, p] = watch.mean[s, k, p]
+    watch.level[s, p] = evidence
+    watch.certainty[s, p] = np.float32(1.0) / size + np.float32(1.0) / (np.float32(1.0) + restless)
+    watch.onset[s, p] = today
+    watch.last[s, p] = today
+    watch.dates[s, p] = 1
+    watch.peak[s, p] = max(evidence, np.float32(0.0))
+
+
+@njit(nogil=True, cache=True, fastmath=FAST)
+def follow(
+    watch: Watch, s: int, p: int, z: Floats, today: np.int32, quiet: np.float32, broad: np.float32, setting: Floats
+) -> None:
+    """Update a candidate with one date; `z` in noise units, `quiet` the log density under the baseline."""
+    features = z.shape[0]
+    keep, restless, memory = setting[0], setting[2], setting[3]
+    away = np.float32(0.0)
+    for k in range(features):
+        away += (z[k] - watch.mean[s, k, p]) ** 2
+    variance = np.float32(1.0) + restless + np.float32(1.0) / watch.certainty[s, p]
+    changed = mixture(away, variance, features, keep, broad)
+    share = np.float32(1.0) - np.exp(broad - changed)
+    worth = np.float32(1.0) / (np.float32(1.0) + restless)
+    watch.certainty[s, p] = min(watch.certainty[s, p] + share * worth, memory * worth)
+    step = min(share * worth / watch.certainty[s, p], np.float32(1.0))
+    for k in range(features):
+        watch.mean[s, k, p] += step * (z[k] - watch.mean[s, k, p])
+    watch.level[s, p] += changed - quiet
+    if changed > quiet:
+        watch.last[s, p] = today
+        watch.dates[s, p] += 1
+    if watch.level[s, p] > watch.peak[s, p]:
+        watch.peak[s, p] = watch.level[s, p]
+        watch.peak_mean[s, :, p] = watch.mean[s, :, p]
+
+
+@njit(nogil=True, cache=True, fastmath=FAST)
+def residuals(
+    values: Floats,
+    t: int,
+    at: int,
+    lanes: int,
+    design: Floats,
+    offset: Floats,
+    noisier: Floats,
+    coefficients: Floats,
+    information: Floats,
+    whitening: Floats,
+    local: Floats,
+    unit: Floats,
+) -> None:
+    """Residuals of one date and group in noise units, given the date's roughness and the baseline's own error."""
+    features, terms = values.shape[1], design.shape[1]
+    for lane in range(LANES):
+        local[features, lane] = 1.0
+    for c in range(terms):
+        for m in range(c + 1):
+            xx = design[t, c] * design[t, m] * (np.float32(1.0) if c == m else np.float32(2.0))
+            for lane in range(lanes):
+                local[features, lane] += xx * information[c, m, at + lane]
+    for lane in range(lanes):
+        local[features, lane] = 1.0 / (noisier[t] * np.sqrt(local[features, lane]))
+    for k in range(features):
+        for lane in range(lanes):
+            local[k, lane] = values[t, k, at + lane] - offset[t, k]
+        for c in range(terms):
+            x = design[t, c]
+            for lane in range(lanes):
+                local[k, lane] -= x * coefficients[k, c, at + lane]
+    for k in range(features):
+        for lane in range(LANES):
+            unit[k, lane] = 0.0
+        for m in range(k + 1):
+            for lane in range(lanes):
+                unit[k, lane] += whitening[k, m, at + lane] * local[m, lane]
+        for lane in range(lanes):
+            unit[k, lane] *= local[features, lane]
+
+
+@njit(nogil=True, cache=True, fastmath=FAST)
+def wander(watch: Watch, p: int, z: Floats, today: np.int32, year: np.float32, drift_days: np.float32) -> np.float32:
+    """Let the baseline drift to today; squared distance of the date from it, in the variance of its prediction."""
+    stays = np.exp(-np.float32(today - watch.day[p]) / drift_days)
+    variance = year
+    if watch.drift_variance[p] < np.float32(1e30):
+        variance += stays * stays * (watch.drift_variance[p] - year)
+    watch.drift_variance[p] = variance
+    watch.day[p] = today
+    distance = np.float32(0.0)
+    for k in range(z.shape[0]):
+        watch.drift[k, p] *= stays
+        distance += (z[k] - watch.drift[k, p]) ** 2
+    return distance / (np.float32(1.0) + variance)
+
+
+@njit(nogil=True, cache=True, fastmath=FAST)
+def settle(watch: Watch, p: int, z: Floats, share: np.float32) -> None:
+    """Kalman update of the drift with the share of the date that shows the baseline."""
+    gain = watch.drift_variance[p] / (watch.drift_variance[p] + np.float32(1.0)) * share
+    for k in range(z.shape[0]):
+        watch.drift[k, p] += gain * (z[k] - watch.drift[k, p])
+    watch.drift_variance[p] *= np.float32(1.0) - gain
+
+
+@njit(nogil=True, cache=True, fastmath=FAST)
+def judge(
+    watch: Watch, p: int, z: Floats, today: np.int32, year: np.float32, size: np.float32, setting: Floats
+) -> None:
+    """Weigh one clear date of one pixel."""
+    features = np.float32(z.shape[0])
+    keep, volume, restless, start, drop, spread = setting[0], setting[1], setting[2], setting[4], setting[5], setting[6]
+    away = wander(watch, p, z, today, year, setting[7])
+    watch.clear[p] += 1
+    watched = watch.level[0, p] > EMPTY or watch.level[1, p] > EMPTY
+    if not watched and away < features + np.float32(3.0):
+        settle(watch, p, z, np.float32(1.0))
+        return
+    raw = np.float32(0.0)
+    for k in range(z.shape[0]):
+        raw += z[k] * z[k]
+    spare = np.float32(1.0) + watch.drift_variance[p]
+    broad = volume - np.float32(0.5) * (features + np.float32(1.0)) * np.log1p(raw / spread)
+    quiet = mixture(away * spare, spare, features, keep, broad)
+    settle(watch, p, z, np.float32(1.0) - np.exp(broad - quiet))
+    for s in range(SLOTS):
+        if watch.level[s, p] > EMPTY:
+            follow(watch, s, p, z, today, quiet, broad, setting)
+            if watch.level[s, p] < drop:
+                give_up(watch, s, p)
+    wide = np.float32(1.0) + restless + size
+    fresh = mixture(raw, wide, features, keep, broad) - quiet - setting[8]
+    worst = 0 if watch.level[0, p] <= watch.level[1, p] else 1
+    if fresh > start and fresh > watch.level[worst, p]:
+        begin(watch, worst, p, z, today, fresh, size, wide, restless)
+
+
+@njit(nogil=True, cache=True, fastmath=FAST)
+def monitor_kernel(
+    watch: Watch,
+    values: Floats,
+    design: Floats,
+    days: Days,
+    offset: Floats,
+    noisier: Floats,
+    coefficients: Floats,
+    information: Floats,
+    whitening: Floats,
+    years: Floats,
+    size: Floats,
+    setting: Floats,
+    judged: npt.NDArray[np.bool_],
+) -> None:
+    """Feed dates (T, K, P) to the state; arrays as in `Baseline`, `years` and `size` (P,) prior variances."""
+    times, features, pixels = values.shape
+    local = np.zeros((features + 1, LANES), np.float32)
+    unit = np.zeros((features, LANES), np.float32)
+    z = np.zeros(features, np.float32)
+    for at in range(0, pixels, LANES):
+        lanes = min(LANES, pixels - at)
+        for t in range(times):
+            residuals(values, t, at, lanes, design, offset, noisier, coefficients, information, whitening, local, unit)
+            for lane in range(lanes):
+                p = at + lane
+                for k in range(features):
+                    z[k] = unit[k, lane]
+                if judged[p] and np.isfinite(z[0]):
+                    judge(watch, p, z, days[t], years[p], size[p], setting)
+
+
+def update(
+    watch: Watch,
+    values: Floats,
+    design: Floats,
+    days: npt.NDArray[np.int32],
+    shared: tuple[Floats, Floats],
+    baseline: Baseline,
+    history_years: float,
+    parameters: MonitorParameters,
+) -> None:
+    """Feed dates in order, in place.
+
+    values: (T, K, P), NaN where not clear. design: (T, C) and days: (T,) of the same dates. shared: offset (T, K) and
+    noisiness (T,) of each date, from `weather`. history_years: length of the history behind the baseline.
+    """
+    features = values.shape[1]
+    setting = np.array(
+        [
+            np.log1p(-parameters.outlier),
+            np.log(parameters.outlier) + unit_volume(features, parameters.outlier_spread),
+            parameters.restless,
+            parameters.memory_dates,
+            parameters.start,
+            parameters.drop,
+            parameters.outlier_spread**2,
+            parameters.drift_days,
+            parameters.search,
+        ],
+        np.float32,
+    )
+    years, size = differing_years(baseline, history_years, parameters), prior_size(baseline, parameters)
+    monitor_kernel(
+        watch,
+        values,
+        design,
+        days,
+        *shared,
+        baseline.coefficients,
+        baseline.information,
+        baseline.whitening,
+        years,
+        size,
+        setting,
+        baseline.clear > 0,
+    )
+
+
+def differing_years(baseline: Baseline, years: float, parameters: MonitorParameters) -> Floats:
+    """Stationary variance (P,) of the drift: what one more year may differ from the mean of the years fitted."""
+    few = 1.0 + 1.0 / max(years, 0.5)
+    return ((parameters.year + parameters.lingering * baseline.memory) * few).astype(np.float32)
+
+
+def prior_size(baseline: Baseline, parameters: MonitorParameters) -> Floats:
+    """Prior variance (P,) of a change, in noise variances: the typical contrast against each pixel's noise."""
+    precision = np.einsum("kmp,kmp->p", baseline.whitening, baseline.whitening) / baseline.whitening.shape[0]
+    return np.clip(parameters.contrast**2 * precision, 1.0, 400.0).astype(np.float32)

@@ -1,0 +1,91 @@
+"""Ground laid bare, from radar images, by day and night and through cloud.
+
+The feature is backscatter in decibels, averaged over a few pixels against speckle. Felling can raise it first and lower
+it later, a face of broken rock raises it, smooth spoil and water lower it: any lasting change counts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+from scipy import ndimage
+
+from illegalmining.detect.baseline import BaselineParameters, Floats
+from illegalmining.detect.change import ChangeParameters, days_of, judge_stack, seen
+from illegalmining.detect.findings import Findings, detections
+from illegalmining.detect.monitor import MonitorParameters
+from illegalmining.detect.regions import RegionParameters, Telling, region_rows, smallest_site
+
+POLARISATIONS = ("vv", "vh")
+
+
+@dataclass(frozen=True)
+class RadarParameters:
+    """How radar images are judged.
+
+    change: baseline and evidence, in decibels. regions: outlines and nats. looks: side of the window averaged against
+    speckle, odd, pixels. darkest: power below which the signal is the instrument's own noise (Sentinel-1: -30 dB).
+    """
+
+    change: ChangeParameters = field(
+        default_factory=lambda: ChangeParameters(
+            BaselineParameters(harmonics=1, smallest_noise=0.3), MonitorParameters(contrast=3.0), halo=1
+        )
+    )
+    regions: RegionParameters = field(default_factory=lambda: RegionParameters(shared_m2=900.0))
+    looks: int = 3
+    darkest: float = 1e-3
+
+
+@dataclass(frozen=True)
+class Backscatter:
+    """Power of each polarisation to decibels (T, K, P), averaged over the window and missing where the pixel is."""
+
+    looks: int
+    darkest: float
+
+    def __call__(self, *bands: npt.NDArray) -> Floats:
+        decibels = [self.decibels(np.asarray(band, np.float32)) for band in bands]
+        values = np.stack(decibels, axis=1)
+        missing = np.asarray(~np.isfinite(values).all(axis=1))
+        values[np.broadcast_to(missing[:, None], values.shape)] = np.nan
+        return values
+
+    def decibels(self, power: Floats) -> Floats:
+        """Mean power of the window without missing pixels, in decibels, (T, Y, X)."""
+        there = np.isfinite(power) & (power > 0)
+        size = (1, self.looks, self.looks)
+        total = ndimage.uniform_filter(np.where(there, power, 0).astype(np.float32), size, mode="constant")
+        share = ndimage.uniform_filter(there.astype(np.float32), size, mode="constant")
+        mean = total / np.maximum(share, np.float32(1e-6))
+        return np.where(there, 10 * np.log10(np.maximum(mean, np.float32(self.darkest))), np.nan).astype(np.float32)
+
+
+def detect_radar(
+    cube: xr.Dataset, history_from: Any, monitor_from: Any, as_of: Any, parameters: RadarParameters | None = None
+) -> Findings:
+    """Regions whose backscatter has changed for good since `monitor_from`.
+
+    cube: dims (time, y, x), `vv` and/or `vh` in linear power (gamma0), lazy or not; dates as in `detect_surface`.
+    """
+    parameters = parameters or RadarParameters()
+    names = tuple(name for name in POLARISATIONS if name in cube)
+    crs = cube.rio.crs
+    if not names:
+        return Findings(detections([], crs), None, ("the radar source has neither vv nor vh",))
+    period, when = days_of(cube.time, history_from, monitor_from, as_of)
+    if when.too_few(parameters.change.baseline.fewest):
+        return Findings(detections([], crs), None, (f"radar: {when.counted()} are too few",))
+    features = Backscatter(parameters.looks, parameters.darkest)
+    stack = [cube[name].isel(time=period) for name in names]
+    maps, histories = judge_stack(stack, features, when, parameters.change)
+    transform = cube.rio.transform(recalc=True)
+    telling = Telling(names, "dB", np.asarray)
+    rows = region_rows("radar", maps, histories, when, transform, telling, parameters.regions)
+    contrast = np.full(len(names), parameters.change.monitor.contrast)
+    smallest = smallest_site(maps, contrast, abs(transform.a * transform.e), parameters.regions)
+    return Findings(detections(rows, crs), seen(cube, smallest))

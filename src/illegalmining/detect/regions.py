@@ -1,0 +1,247 @@
+"""Pixel evidence to regions: neighbours strengthen each other, noise shared by neighbours is counted once."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import rasterio.features
+from affine import Affine
+from scipy import ndimage
+from shapely import MultiPolygon, Polygon, union_all
+from shapely.geometry import shape as as_shape
+
+from illegalmining.detect.change import Days, Histories, Maps
+from illegalmining.detect.findings import detection
+
+EIGHT = np.ones((3, 3), bool)
+KM2_100 = 1e8
+
+
+@dataclass(frozen=True)
+class RegionParameters:
+    """How regions are drawn and weighed.
+
+    seed: evidence, averaged over 3 x 3 pixels, that starts a region, nats. grow: evidence of a pixel that joins, nats.
+    most: cap of one pixel's evidence, nats, so that one odd pixel does not carry a region. quiet: what an unchanged
+    neighbour takes off the average, nats. fewest_dates: clear dates that must support a pixel's change. smallest_m2:
+    minimum mapping unit. shared_m2: area over which noise and the sensor's blur make one independent measurement of
+    many pixels. false_per_100_km2: regions made by chance that are borne with, per 100 km2 (the correction for looking
+    everywhere). transient: nats taken off where the ground has gone back. brief_days: a change gone within this time is
+    weather or water. brief: nats taken off for that. artefact: probability that something no model knows of mimics a
+    change; bounds a region to ln(1/artefact). series_dates: most dates of the evidence series.
+    """
+
+    seed: float = 4.0
+    grow: float = 3.0
+    most: float = 30.0
+    quiet: float = 1.0
+    fewest_dates: int = 3
+    smallest_m2: float = 500.0
+    shared_m2: float = 400.0
+    false_per_100_km2: float = 1.0
+    transient: float = 2.0
+    brief_days: int = 30
+    brief: float = 6.0
+    artefact: float = 1e-3
+    series_dates: int = 120
+
+
+def search_nats(pixel_m2: float, parameters: RegionParameters) -> float:
+    """Nats that looking everywhere costs: the log of the independent places in 100 km2 per false region allowed."""
+    return math.log(KM2_100 / max(parameters.smallest_m2, pixel_m2) / parameters.false_per_100_km2)
+
+
+def labelled(maps: Maps, pixel_m2: float, parameters: RegionParameters) -> tuple[npt.NDArray[np.int32], int]:
+    """Regions (Y, X) numbered from 1: grown from seeds, smoothed, no smaller than the minimum mapping unit."""
+    judged = np.isfinite(maps.evidence)
+    supported = judged & (maps.dates >= parameters.fewest_dates)
+    evidence = np.where(supported, np.clip(maps.evidence, None, parameters.most), 0.0)
+    signed = np.where(judged, np.where(evidence > 0, evidence, -parameters.quiet), 0.0)
+    around = ndimage.uniform_filter(signed, 3, mode="constant")
+    share = ndimage.uniform_filter(judged.astype(np.float64), 3, mode="constant")
+    average = np.where(judged, around / np.maximum(share, 1e-9), -np.inf)
+    joining = supported & (evidence >= parameters.grow)
+    company = ndimage.convolve(joining.astype(np.int8), EIGHT.astype(np.int8), mode="constant")
+    enclosed = judged & (company >= 6)
+    member = (joining | enclosed) & (average > 0)
+    label, _ = ndimage.label(member, EIGHT)
+    seeds = np.unique(label[member & (average >= parameters.seed)])
+    size = np.bincount(label.ravel())
+    fewest = max(1, round(parameters.smallest_m2 / pixel_m2))
+    kept = [number for number in seeds if number and size[number] >= fewest]
+    lookup = np.zeros(len(size), np.int32)
+    lookup[kept] = np.arange(1, len(kept) + 1)
+    return lookup[label], len(kept)
+
+
+def outline(inside: npt.NDArray[np.bool_], window: tuple[slice, slice], transform: Affine) -> Polygon | MultiPolygon:
+    """The region's outline along pixel edges, in the cube's CRS; `window` holds all of it."""
+    rows, columns = window
+    moved = transform * Affine.translation(columns.start, rows.start)
+    part = inside[window].astype(np.uint8)
+    return union_all([as_shape(shape) for shape, _ in rasterio.features.shapes(part, mask=part == 1, transform=moved)])
+
+
+def weight(evidence: npt.NDArray, pixel_m2: float, parameters: RegionParameters) -> float:
+    """Nats of a region: the mean of its pixels times the independent measurements in it."""
+    independent = max(1.0, len(evidence) * pixel_m2 / parameters.shared_m2)
+    return float(np.clip(evidence, 0, parameters.most).mean() * independent)
+
+
+def bounded(nats: float, artefact: float) -> float:
+    """Nats when a share of everything mimics a change: ln[LR / (1 - e + e LR)] for nats in favour."""
+    return nats if nats <= 0 else float(nats - np.logaddexp(np.log1p(-artefact), np.log(artefact) + nats))
+
+
+def iso(day: float) -> str:
+    """An ISO date from days since 1970."""
+    return str(np.datetime64(int(day), "D"))
+
+
+@dataclass(frozen=True)
+class Telling:
+    """What the attributes say of features: names, units, and how to bring a feature back to its unit."""
+
+    names: tuple[str, ...]
+    unit: str
+    natural: Any
+
+
+def region_rows(
+    detector: str,
+    maps: Maps,
+    histories: Histories,
+    when: Days,
+    transform: Affine,
+    telling: Telling,
+    parameters: RegionParameters,
+) -> list[dict[str, Any]]:
+    """One row of `tables.DETECTIONS` per region whose evidence outweighs looking everywhere."""
+    pixel_m2 = abs(transform.a * transform.e)
+    label, count = labelled(maps, pixel_m2, parameters)
+    places = ndimage.find_objects(label)
+    rows = []
+    for number in range(1, count + 1):
+        inside = np.zeros_like(label, bool)
+        window = places[number - 1]
+        inside[window] = label[window] == number
+        nats, lasting = region_nats(maps, inside, pixel_m2, parameters)
+        if nats <= 0:
+            continue
+        geometry = outline(inside, window, transform)
+        onsets = maps.onset[inside & (np.nan_to_num(maps.evidence) >= parameters.grow)]
+        attributes = described(maps, inside, onsets, lasting, pixel_m2, telling, parameters)
+        attributes["series"] = series(histories, inside, maps, when, telling, parameters)
+        last = np.quantile(maps.last[inside & (maps.evidence > 0)], 0.9, method="higher")
+        first = np.quantile(onsets, 0.1, method="lower")
+        rows.append(
+            detection(
+                detector,
+                iso(first),
+                iso(max(first, last)),
+                round(bounded(nats, parameters.artefact), 4),
+                geometry,
+                area_m2=float(inside.sum() * pixel_m2),
+                attributes=attributes,
+            )
+        )
+    return rows
+
+
+def region_nats(
+    maps: Maps, inside: npt.NDArray[np.bool_], pixel_m2: float, parameters: RegionParameters
+) -> tuple[float, float]:
+    """Nats of a region after looking everywhere and after what has gone back; and the share that lasts, 0-1."""
+    evidence = np.nan_to_num(maps.evidence[inside])
+    lasting = float(np.minimum(maps.now[inside], evidence).sum() / max(evidence.sum(), 1e-6))
+    nats = weight(evidence, pixel_m2, parameters) - search_nats(pixel_m2, parameters)
+    stood = np.median((maps.last - maps.onset)[inside])
+    gone = 1.0 - lasting
+    nats -= gone * (parameters.transient + (parameters.brief if stood < parameters.brief_days else 0.0))
+    return nats, lasting
+
+
+def described(
+    maps: Maps,
+    inside: npt.NDArray[np.bool_],
+    onsets: npt.NDArray[np.int32],
+    lasting: float,
+    pixel_m2: float,
+    telling: Telling,
+    parameters: RegionParameters,
+) -> dict[str, Any]:
+    """Attributes of a region: when it began, how it grew, which way it went, how sure its extent is."""
+    evidence = np.nan_to_num(maps.evidence)
+    days, pixels = np.unique(onsets, return_counts=True)
+    shift = np.median(maps.shift[:, inside], axis=1)
+    strong = (inside & (evidence >= 2 * parameters.seed)).sum() * pixel_m2
+    rim = ndimage.binary_dilation(inside, EIGHT) & ~inside
+    weak = (inside.sum() + 0.5 * rim.sum()) * pixel_m2
+    return {
+        "area_m2_low": float(strong),
+        "area_m2_high": float(weak),
+        "onset_quantiles": {q: iso(np.quantile(onsets, float(q), method="lower")) for q in ("0.1", "0.5", "0.9")},
+        "growth": {
+            "dates": [iso(d) for d in days[:40]],
+            "area_m2": [float(a) for a in pixels.cumsum()[:40] * pixel_m2],
+        },
+        "change": {name: rounded(value) for name, value in zip(telling.names, shift, strict=True)},
+        "share_lasting": rounded(lasting),
+        "clear_dates": int(np.median(maps.clear[inside])),
+        "dates_supporting": int(np.median(maps.dates[inside])),
+    }
+
+
+def series(
+    histories: Histories,
+    inside: npt.NDArray[np.bool_],
+    maps: Maps,
+    when: Days,
+    telling: Telling,
+    parameters: RegionParameters,
+) -> dict[str, Any]:
+    """Observed against expected of the region's most telling feature, the latest clear dates."""
+    mine = inside[histories.where[:, 0], histories.where[:, 1]]
+    ratio = np.abs(np.median(maps.shift[:, inside] / maps.noise[:, inside], axis=1))
+    k = int(np.nanargmax(ratio))
+    observed = np.ma.masked_invalid(histories.observed[mine, :, k])
+    clear = np.flatnonzero(observed.count(axis=0) > 0)[-parameters.series_dates :]
+    seen = np.ma.median(observed[:, clear], axis=0).filled(np.nan)
+    expected = np.median(histories.expected[mine][:, clear, k], axis=0)
+    band = 2.0 * float(np.nanmedian(maps.noise[k][inside]))
+    bring = telling.natural
+    return {
+        "feature": telling.names[k],
+        "unit": telling.unit,
+        "dates": [iso(day) for day in when.days[clear]],
+        "observed": [rounded(v) for v in bring(seen)],
+        "expected": [rounded(v) for v in bring(expected)],
+        "low": [rounded(v) for v in bring(expected - band)],
+        "high": [rounded(v) for v in bring(expected + band)],
+    }
+
+
+def rounded(value: float) -> float:
+    """Four significant digits."""
+    return float(f"{value:.4g}")
+
+
+def smallest_site(
+    maps: Maps, contrast: npt.NDArray[np.float64], pixel_m2: float, parameters: RegionParameters
+) -> npt.NDArray[np.float32]:
+    """Smallest site (Y, X), m2, that would have been reported, from noise and clear dates; NaN where blind.
+
+    contrast: (K,), a typical change in each feature's unit.
+    """
+    worth = maps.clear * maps.temper
+    signal = np.mean((contrast[:, None, None] / maps.noise) ** 2, axis=0)
+    nats = 0.5 * worth * np.minimum(signal, 9.0) - 0.5 * np.log1p(worth * signal)
+    nats = np.clip(nats, 0.0, parameters.most)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        area = search_nats(pixel_m2, parameters) / nats * parameters.shared_m2
+    area = np.where(nats >= parameters.grow, np.maximum(area, max(parameters.smallest_m2, pixel_m2)), np.nan)
+    return np.where((maps.clear >= 2) & np.isfinite(maps.evidence), area, np.nan).astype(np.float32)

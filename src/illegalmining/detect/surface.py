@@ -1,0 +1,101 @@
+"""Ground laid bare or covered with spoil, from optical images.
+
+Features are the logarithms of reflectances: coal is dark and limestone bright in every band, vegetation indices are
+differences of them, and the covariance of their noise tells haze from soil. A cube that holds only an index is judged
+by it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from illegalmining.detect.baseline import Floats
+from illegalmining.detect.change import ChangeParameters, days_of, judge_stack, seen
+from illegalmining.detect.findings import Findings, detections
+from illegalmining.detect.regions import RegionParameters, Telling, region_rows, smallest_site
+
+BANDS = ("green", "red", "nir", "swir16", "swir22")
+
+
+@dataclass(frozen=True)
+class SurfaceParameters:
+    """How optical images are judged.
+
+    change: baseline and evidence. regions: outlines and nats. clear_classes: Sentinel-2 scene classes that show ground
+    (4 vegetation, 5 bare, 6 water, 7 unclassified). darkest: reflectance below which the logarithm is cut, where the
+    atmospheric correction is as large as the signal (Sentinel-2: 0.005 to 0.02). contrast: change of a typical pit, log
+    reflectance. index_contrast: the same for a cube of NDVI alone.
+    """
+
+    change: ChangeParameters = field(default_factory=ChangeParameters)
+    regions: RegionParameters = field(default_factory=RegionParameters)
+    clear_classes: tuple[int, ...] = (4, 5, 6, 7)
+    darkest: float = 0.01
+    contrast: float = 0.5
+    index_contrast: float = 0.3
+
+
+@dataclass(frozen=True)
+class OpticalFeatures:
+    """Reflectances, and the scene classes where there are any, to features (T, K, Y, X)."""
+
+    logarithmic: bool
+    classified: bool
+    parameters: SurfaceParameters
+
+    def __call__(self, *bands: npt.NDArray) -> Floats:
+        measured = bands[:-1] if self.classified else bands
+        values = np.stack([np.asarray(band, np.float32) for band in measured], axis=1)
+        missing = np.asarray(~np.isfinite(values).all(axis=1))
+        if self.logarithmic:
+            missing |= (values <= 0).all(axis=1)
+            values = np.log(np.maximum(values, np.float32(self.parameters.darkest)))
+        if self.classified:
+            classes = np.nan_to_num(np.asarray(bands[-1], np.float32))
+            missing |= ~np.isin(classes.astype(np.uint8), self.parameters.clear_classes)
+        values[np.broadcast_to(missing[:, None], values.shape)] = np.nan
+        return values
+
+
+def detect_surface(
+    cube: xr.Dataset, history_from: Any, monitor_from: Any, as_of: Any, parameters: SurfaceParameters | None = None
+) -> Findings:
+    """Regions where the ground has changed for good since `monitor_from`.
+
+    cube: dims (time, y, x), reflectance 0-1 in any of green, red, nir, swir16, swir22 (or blue alone, or `ndvi`), and
+    perhaps `scl`; lazy or not. Baselines are fitted from `history_from`; every date from `monitor_from` to `as_of`
+    inclusive is judged.
+    """
+    parameters = parameters or SurfaceParameters()
+    names = (
+        tuple(name for name in BANDS if name in cube) or tuple(name for name in ("ndvi", "blue") if name in cube)[:1]
+    )
+    crs = cube.rio.crs
+    if not names:
+        return Findings(detections([], crs), None, ("the optical source has no band that can be judged",))
+    period, when = days_of(cube.time, history_from, monitor_from, as_of)
+    if when.too_few(parameters.change.baseline.fewest):
+        return Findings(detections([], crs), None, (f"optical: {when.counted()} are too few",))
+    logarithmic = names != ("ndvi",)
+    classified = "scl" in cube
+    stack = [cube[name].isel(time=period) for name in (*names, *(("scl",) if classified else ()))]
+    contrast = parameters.contrast if logarithmic else parameters.index_contrast
+    maps, histories = judge_stack(
+        stack, OpticalFeatures(logarithmic, classified, parameters), when, with_contrast(parameters.change, contrast)
+    )
+    transform = cube.rio.transform(recalc=True)
+    telling = Telling(names, "reflectance", np.exp) if logarithmic else Telling(names, "NDVI", np.asarray)
+    rows = region_rows("surface", maps, histories, when, transform, telling, parameters.regions)
+    pixel_m2 = abs(transform.a * transform.e)
+    smallest = smallest_site(maps, np.full(len(names), contrast), pixel_m2, parameters.regions)
+    return Findings(detections(rows, crs), seen(cube, smallest))
+
+
+def with_contrast(change: ChangeParameters, contrast: float) -> ChangeParameters:
+    """The same parameters, looking for changes of another size."""
+    return replace(change, monitor=replace(change.monitor, contrast=contrast))
