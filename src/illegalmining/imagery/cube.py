@@ -1,0 +1,175 @@
+"""Cubes in Zarr or NetCDF, and whatever else comes as one array over time, to the district's grid."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import date
+from functools import partial
+from typing import Any
+
+import dask.array as da
+import numpy as np
+import xarray as xr
+from dask.base import tokenize
+from odc.geo.geobox import GeoBox
+from odc.geo.xr import xr_coords
+
+from illegalmining.district import District, ImagerySource
+from illegalmining.errors import InputError
+from illegalmining.imagery.bands import BANDS, CLASSES
+from illegalmining.imagery.grids import Overlap, Roi, blocks, choose_grid, district_crs, meets, middle_of, overlap
+from illegalmining.imagery.layers import in_words_of, shared_geobox
+from illegalmining.imagery.mosaic import SAMPLED_LAYERS, SAMPLED_SIDE, check_bands, resampled
+from illegalmining.imagery.scenes import check_period, in_period
+from illegalmining.imagery.units import Conversion, recognise
+from illegalmining.registers.quarantine import SetAside
+
+BATCH_BYTES = 300e6
+"""Source pixels of one band held at a time while a block is read."""
+
+
+@dataclass(frozen=True)
+class RawCube:
+    """A cube as its file has it, pixels unread.
+
+    bands: by the contract's names; dims (time, y, x), or (y, x) where `STATIC`; declared scale, offset and missing
+    value are applied when read. unseen: by band, the value that stands for "nothing seen" though no one declared it.
+    days: one an entry of time, in the file's order. geobox: the pixels in the file's order. attrs: facts of the whole.
+    """
+
+    bands: dict[str, xr.DataArray]
+    unseen: dict[str, float]
+    days: list[date]
+    geobox: GeoBox
+    attrs: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class CubePlan:
+    """Everything needed to read one band: which entries of time give each day, from which pixels to which."""
+
+    values: xr.DataArray
+    entries: tuple[tuple[int, ...], ...]
+    source: GeoBox
+    grid: GeoBox
+    unseen: float | None
+    conversion: Conversion
+    resampling: str
+
+
+def on_district_grid(raw: RawCube, source: ImagerySource, district: District, aside: SetAside) -> xr.Dataset:
+    """The raw cube as `open_source` promises it.
+
+    Raises
+    ------
+    InputError
+        It lies elsewhere, has no date in the period, no band of the sensor, or an unknown unit.
+    """
+    check_bands(list(raw.bands), source)
+    check_period(raw.days, source, district)
+    raw = upright(raw)
+    box = in_words_of(raw.geobox, district_crs(district))
+    meets([box.extent], district, f"imagery {source.name} ({source.href})")
+    grid = cropped(choose_grid([box], source.resolution, district), box)
+    days = sorted({day for day in raw.days if in_period(day, district)})
+    entries = tuple(tuple(at for at, other in enumerate(raw.days) if other == day) for day in days)
+    cube = xr.Dataset(coords={"time": np.array(days, "datetime64[ns]"), **xr_coords(grid)}, attrs=raw.attrs)
+    bands = [band for band in BANDS[source.sensor] if band in raw.bands]
+    spatial = blocks(grid.shape.yx, len(days), len(bands))
+    for band in bands:
+        values, unseen = raw.bands[band], raw.unseen.get(band)
+        timed = "time" in values.dims
+        mine = entries if timed else ((0,),)
+        conversion = recognise(band, sample(values, mine, box, grid, unseen), aside)
+        resampling = "nearest" if band in CLASSES else "bilinear"
+        plan = CubePlan(values, mine, shared_geobox(box), shared_geobox(grid), unseen, conversion, resampling)
+        array = lazily(plan, spatial, f"{source.href}-{band}")
+        dims = ("time", "y", "x") if timed else ("y", "x")
+        cube[band] = (dims, array if timed else array[0], {"grid_mapping": "spatial_ref"})
+    return cube
+
+
+def upright(raw: RawCube) -> RawCube:
+    """The same cube with rows running south and columns east."""
+    box, turned = raw.geobox, {}
+    if box.affine.b != 0 or box.affine.d != 0:
+        return raw
+    if box.affine.e > 0:
+        box, turned["y"] = box.flipy(), slice(None, None, -1)
+    if box.affine.a < 0:
+        box, turned["x"] = box.flipx(), slice(None, None, -1)
+    bands = {band: values.isel(turned) for band, values in raw.bands.items()}
+    return replace(raw, bands=bands, geobox=box) if turned else raw
+
+
+def cropped(grid: GeoBox, box: GeoBox) -> GeoBox:
+    """The part of the grid that the source covers."""
+    way = overlap(box, grid)
+    if way is None:
+        raise InputError("the source touches the district's edge and covers no pixel of it: check bounds")
+    return grid[way.target]
+
+
+def lazily(plan: CubePlan, spatial: tuple[tuple[int, ...], ...], what: str) -> da.Array:
+    """The band as a Dask array, all dates in one chunk."""
+    chunks = (len(plan.entries),), *spatial
+    name = f"cube-{tokenize(what, plan.entries, str(plan.grid), str(plan.source), plan.conversion, spatial)}"
+    meta = np.empty((0, 0, 0), np.float32)
+    # A partial, because Dask would search keyword arguments through and through for arrays of its own.
+    return da.map_blocks(partial(read_block, plan), chunks=chunks, dtype=np.float32, meta=meta, name=name)
+
+
+def read_block(plan: CubePlan, block_info: Any = None) -> np.ndarray:
+    """All dates of one block, shape (time, y, x), float32."""
+    (_, _), (top, bottom), (left, right) = block_info[None]["array-location"]
+    window = plan.grid[top:bottom, left:right]
+    block = np.full((len(plan.entries), bottom - top, right - left), np.nan, np.float32)
+    way = overlap(plan.source, window)
+    if way is None:
+        return block
+    for days in batches(plan.entries, way):
+        first = min(min(plan.entries[day]) for day in days)
+        last = max(max(plan.entries[day]) for day in days)
+        values = plan.conversion(read(plan.values, slice(first, last + 1), way.source, plan.unseen))
+        for day in days:
+            part = block[day][way.target]
+            for entry in plan.entries[day]:
+                missing = np.isnan(part)
+                if missing.any():
+                    image = values[entry - first]
+                    part[missing] = resampled(image, way, plan.source, window, plan.resampling)[missing]
+    return block
+
+
+def batches(entries: tuple[tuple[int, ...], ...], way: Overlap) -> Iterator[range]:
+    """Days to read at a time, so that source pixels much finer than the grid do not fill the memory."""
+    rows, columns = way.source
+    image_bytes = 4 * (rows.stop - rows.start) * (columns.stop - columns.start)
+    many = max(1, int(BATCH_BYTES // image_bytes))
+    for start in range(0, len(entries), many):
+        yield range(start, min(len(entries), start + many))
+
+
+def read(values: xr.DataArray, entries: slice, roi: Roi, unseen: float | None) -> np.ndarray:
+    """Pixels of a raw band, shape (time, y, x), float32, NaN where nothing was seen."""
+    rows, columns = roi
+    chosen = values.isel(y=rows, x=columns)
+    chosen = chosen.isel(time=entries) if "time" in values.dims else chosen.expand_dims("time")
+    pixels = np.array(chosen.transpose("time", "y", "x").values, np.float32)
+    pixels[~np.isfinite(pixels)] = np.nan
+    if unseen is not None:
+        pixels[pixels == np.float32(unseen)] = np.nan
+    return pixels
+
+
+def sample(
+    values: xr.DataArray, entries: tuple[tuple[int, ...], ...], box: GeoBox, grid: GeoBox, unseen: float | None
+) -> np.ndarray:
+    """Pixels of some dates, spread over time."""
+    way = overlap(box, grid)
+    assert way is not None, "a source outside the grid was refused before"
+    roi = middle_of(way.source, SAMPLED_SIDE)
+    dates = np.unique(np.linspace(0, len(entries) - 1, SAMPLED_LAYERS).round().astype(int))
+    seen = [read(values, slice(entries[at][0], entries[at][0] + 1), roi, unseen) for at in dates]
+    return np.concatenate([part[np.isfinite(part)] for part in seen])

@@ -1,0 +1,223 @@
+"""Layers, however many a day and in whatever projections, to one lazy cube on one grid."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from datetime import date
+from functools import partial
+from typing import Any
+
+import dask.array as da
+import numpy as np
+import rasterio
+import xarray as xr
+from dask.base import tokenize
+from odc.geo.geobox import GeoBox
+from odc.geo.warp import rio_reproject
+from odc.geo.xr import xr_coords
+from rasterio.errors import RasterioError
+from rasterio.windows import Window
+
+from illegalmining.district import District, ImagerySource
+from illegalmining.errors import InputError
+from illegalmining.imagery.bands import BANDS, CLASSES, ESSENTIAL, REFLECTANCE
+from illegalmining.imagery.broken import Broken
+from illegalmining.imagery.grids import Overlap, Roi, blocks, choose_grid, district_crs, meets, middle_of, overlap
+from illegalmining.imagery.layers import Layer, in_words_of
+from illegalmining.imagery.units import AS_IS, Conversion, recognise
+from illegalmining.registers.quarantine import SetAside
+
+log = logging.getLogger(__name__)
+
+SAMPLED_LAYERS = 8
+SAMPLED_SIDE = 256
+COARSER = 1.5
+"""From this many source pixels to a pixel on, they are averaged and no longer interpolated."""
+
+
+@dataclass(frozen=True)
+class BandPlan:
+    """Everything needed to read one band: layers by day in the order they fill gaps, and what becomes of values."""
+
+    days: tuple[tuple[Layer, ...], ...]
+    grid: GeoBox
+    conversion: Conversion
+    resampling: str
+    broken: Broken
+
+
+def mosaic(layers: Sequence[Layer], source: ImagerySource, district: District, aside: SetAside) -> xr.Dataset:
+    """One lazy cube of all layers: dims (time, y, x), one slice a day, float32, NaN where nothing was seen.
+
+    Within a day the first scene that saw a pixel, in order of its id, gives its value.
+
+    Raises
+    ------
+    InputError
+        No layer has a band of the sensor, lies in the period or in the district, or is in a unit that can be read.
+    """
+    crs = district_crs(district)
+    layers = [replace(layer, geobox=in_words_of(layer.geobox, crs)) for layer in layers]
+    meets([box.extent for box in dict.fromkeys(layer.geobox for layer in layers)], district, f"imagery {source.name}")
+    grid = choose_grid((layer.geobox for layer in layers), source.resolution, district)
+    layers = [layer for layer in layers if overlap(layer.geobox, grid) is not None]
+    bands = [band for band in BANDS[source.sensor] if any(layer.band == band for layer in layers)]
+    check_bands(bands, source)
+    days = sorted({layer.day for layer in layers})
+    chunks = (len(days),), *blocks(grid.shape.yx, len(days), len(bands))
+    cube = xr.Dataset(coords={"time": np.array(days, "datetime64[ns]"), **xr_coords(grid)})
+    for band in bands:
+        of_band = with_units([layer for layer in layers if layer.band == band], grid, aside)
+        plan = plan_of(of_band[0], days, grid, of_band[1], band, Broken(aside))
+        cube[band] = (("time", "y", "x"), lazily(plan, chunks), {"grid_mapping": "spatial_ref"})
+    return cube
+
+
+def check_bands(bands: Sequence[str], source: ImagerySource) -> None:
+    """Raise `InputError` where none of the sensor's essential bands was found."""
+    if not set(bands) & set(ESSENTIAL[source.sensor]):
+        raise InputError(
+            f"imagery {source.name} ({source.href}): no band of the sensor {source.sensor} was found; expected any of "
+            f"{', '.join(ESSENTIAL[source.sensor])}, found {', '.join(bands) or 'none'}. Name the bands so"
+        )
+
+
+def with_units(layers: list[Layer], grid: GeoBox, aside: SetAside) -> tuple[list[Layer], Conversion]:
+    """Layers whose values become physical by the conversion.
+
+    Layers with and without a declared scale may stand side by side: those without one are looked at by themselves.
+    """
+    band = layers[0].band
+    if band in CLASSES:
+        return layers, AS_IS
+    bare = [layer for layer in layers if not layer.scaled]
+    if not bare or len(bare) == len(layers) or band not in REFLECTANCE:
+        return layers, recognise(band, sample(layers, grid), aside)
+    factor = recognise(band, sample(bare, grid), aside).factor
+    layers = [layer if layer.scaled else replace(layer, scale=factor) for layer in layers]
+    return layers, recognise(band, sample([layer for layer in layers if layer.scaled], grid), aside)
+
+
+def sample(layers: Sequence[Layer], grid: GeoBox) -> np.ndarray:
+    """Pixels of some layers, spread over time, after declared scale and offset; unreadable ones give none."""
+    chosen = [layers[int(at)] for at in np.unique(np.linspace(0, len(layers) - 1, SAMPLED_LAYERS).round())]
+    values = [np.empty(0, np.float32)]
+    for layer in chosen:
+        way = overlap(layer.geobox, grid)
+        assert way is not None, "layers outside the grid were left out before"
+        try:
+            seen = stored(layer, middle_of(way.source, SAMPLED_SIDE))
+            values.append(seen[np.isfinite(seen)])
+        except (RasterioError, OSError):
+            log.debug("%s cannot be sampled", layer.address)
+    return np.concatenate(values)
+
+
+def plan_of(
+    layers: Sequence[Layer], days: Sequence[date], grid: GeoBox, conversion: Conversion, band: str, broken: Broken
+) -> BandPlan:
+    """The layers of one band sorted into days."""
+    by_day: dict[date, list[Layer]] = {day: [] for day in days}
+    for layer in sorted(layers, key=lambda layer: (layer.day, layer.scene, layer.address, layer.index)):
+        by_day[layer.day].append(layer)
+    resampling = "nearest" if band in CLASSES else "bilinear"
+    return BandPlan(tuple(tuple(of_day) for of_day in by_day.values()), grid, conversion, resampling, broken)
+
+
+def lazily(plan: BandPlan, chunks: tuple[tuple[int, ...], ...]) -> da.Array:
+    """The band as a Dask array: one task a block, which opens every file that reaches into it once."""
+    name = f"read-{tokenize(plan.days, str(plan.grid), plan.conversion, chunks)}"
+    meta = np.empty((0, 0, 0), np.float32)
+    # A partial, because Dask would search keyword arguments through and through for arrays of its own.
+    return da.map_blocks(partial(read_block, plan), chunks=chunks, dtype=np.float32, meta=meta, name=name)
+
+
+def read_block(plan: BandPlan, block_info: Any = None) -> np.ndarray:
+    """All dates of one block, shape (time, y, x), float32; a file that cannot be read leaves NaN and is noted."""
+    (_, _), (top, bottom), (left, right) = block_info[None]["array-location"]
+    window = plan.grid[top:bottom, left:right]
+    block = np.full((len(plan.days), bottom - top, right - left), np.nan, np.float32)
+    with rasterio.Env(GDAL_CACHEMAX=64, VSI_CACHE=True):
+        for image, layers in zip(block, plan.days, strict=True):
+            for layer in layers:
+                fill(image, layer, window, plan)
+    return block
+
+
+def fill(image: np.ndarray, layer: Layer, window: GeoBox, plan: BandPlan) -> None:
+    """Fill what is still missing of one day's image (y, x), in place."""
+    way = overlap(layer.geobox, window)
+    if way is None:
+        return
+    part = image[way.target]
+    missing = np.isnan(part)
+    if not missing.any():
+        return
+    try:
+        values = on_grid(layer, way, window, plan)
+    except (RasterioError, OSError) as error:
+        plan.broken.note(layer, error)
+        return
+    part[missing] = values[missing]
+
+
+def on_grid(layer: Layer, way: Overlap, window: GeoBox, plan: BandPlan) -> np.ndarray:
+    """A layer's values in the contract's units on its part of the window."""
+    values = plan.conversion(stored(layer, way.source))
+    return resampled(values, way, layer.geobox, window, plan.resampling)
+
+
+def resampled(values: np.ndarray, way: Overlap, source: GeoBox, window: GeoBox, resampling: str) -> np.ndarray:
+    """An image (y, x), NaN where nothing was seen, on its part of the window; as it is where pixels coincide.
+
+    Missing pixels take no part in a mean, so that they do not spread.
+    """
+    if way.coincide:
+        return values
+    return rio_reproject(
+        np.ascontiguousarray(values),
+        np.full(way.shape, np.nan, np.float32),
+        source[way.source],
+        window[way.target],
+        "average" if resampling != "nearest" and way.coarser >= COARSER else resampling,
+        src_nodata=np.nan,
+        dst_nodata=np.nan,
+    )
+
+
+def stored(layer: Layer, roi: Roi) -> np.ndarray:
+    """A layer's pixels (rows, columns), float32, after declared scale and offset; no data is NaN."""
+    with ExitStack() as stack:
+        if layer.alone:
+            # A plain GeoTIFF needs nothing beside it; not listing its folder makes opening several times faster.
+            stack.enter_context(rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR"))
+        source = stack.enter_context(rasterio.open(layer.address))
+        window = Window.from_slices(*roi)
+        raw = source.read(layer.index, window=window)
+        mask = source.dataset_mask(window=window) if layer.masked else None
+    values = raw.astype(np.float32)
+    missing = empty(raw, layer)
+    if layer.scaled:
+        values *= np.float32(layer.scale)
+        values += np.float32(layer.offset)
+    values[missing] = np.nan
+    if mask is not None:
+        values[mask == 0] = np.nan
+    return values
+
+
+def empty(raw: np.ndarray, layer: Layer) -> np.ndarray:
+    """Where stored values say that nothing was seen.
+
+    Optical and radar products fill with 0 what they did not see, and often declare no value for it; ground that
+    reflects exactly nothing does not exist. A displacement of 0 does.
+    """
+    missing = ~np.isfinite(raw) if raw.dtype.kind == "f" else np.zeros(raw.shape, bool)
+    if layer.nodata is not None and np.isfinite(layer.nodata):
+        missing |= raw == np.asarray(layer.nodata).astype(raw.dtype)
+    if layer.band in CLASSES or (layer.nodata is None and layer.band not in BANDS["displacement"]):
+        missing |= raw == 0
+    return missing

@@ -1,0 +1,75 @@
+"""A configured source of images to one kind of lazy cube, whatever it is stored as."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import rioxarray  # noqa: F401  (gives cubes their .rio)
+import xarray as xr
+
+from illegalmining.district import District, ImagerySource
+from illegalmining.imagery.cube import on_district_grid
+from illegalmining.imagery.cubefile import files_behind, open_file, raw_cube
+from illegalmining.imagery.mosaic import mosaic
+from illegalmining.imagery.stac import stac_files, stac_layers
+from illegalmining.imagery.stack import stack_files, stack_layers
+from illegalmining.registers.quarantine import SetAside, relative_name
+
+
+def open_source(source: ImagerySource, district: District, quarantine: list[dict[str, Any]]) -> xr.Dataset:
+    """Open a source lazily.
+
+    Headers are read and checked now; pixels when they are computed. A scene whose pixels then prove unreadable leaves
+    NaN, a warning, and a line in `quarantine`.
+
+    Returns
+    -------
+    Dims (time, y, x); time sorted, one slice a day, from `history_from` to `as_of`; y descending, x ascending, pixel
+    centres in the district's CRS, m; float32, NaN where nothing was seen; Dask-backed, time in one chunk.
+    optical: reflectance 0..1 in any of blue green red nir swir16 swir22, and perhaps `scl`, `ndvi`. radar: `vv`, `vh`,
+    linear power. displacement: `displacement`, m towards the satellite, and `incidence_angle`, `azimuth_angle`
+    (degrees, ground to satellite, clockwise from north) as (y, x) variables or in `attrs`. nightlight: `radiance`.
+
+    Raises
+    ------
+    InputError
+        Nothing of the source can be used: it is missing, elsewhere, of another time, or in an unknown unit.
+    """
+    aside = SetAside(quarantine, relative_name(district, district.resolve(source.href)))
+    if source.source == "cube":
+        return open_cube(source, district, aside)
+    layers = stac_layers if source.source == "stac" else stack_layers
+    return mosaic(layers(source, district, quarantine), source, district, aside)
+
+
+def open_cube(source: ImagerySource, district: District, aside: SetAside) -> xr.Dataset:
+    """A cube in Zarr or NetCDF."""
+    raw = raw_cube(open_file(district.resolve(source.href)), source, district)
+    return on_district_grid(raw, source, district, aside)
+
+
+def source_files(source: ImagerySource, district: District) -> list[Path]:
+    """Local files behind a source, sorted; none for what lies on the network."""
+    if "://" in source.href:
+        return []
+    if source.source == "cube":
+        return files_behind(district.resolve(source.href))
+    return sorted((stac_files if source.source == "stac" else stack_files)(source, district))
+
+
+def describe(cube: xr.Dataset) -> dict[str, Any]:
+    """What a cube holds, for a report: bands, dates, pixels, pixel size in m, bounds, CRS."""
+    times = cube["time"].values.astype("datetime64[D]").astype(str).tolist()
+    grid = cube.odc.geobox
+    return {
+        "bands": [str(name) for name in cube.data_vars],
+        "dates": len(times),
+        "first": times[0],
+        "last": times[-1],
+        "rows": grid.shape.y,
+        "columns": grid.shape.x,
+        "resolution_m": abs(float(grid.resolution.x)),
+        "bounds": [float(edge) for edge in grid.extent.boundingbox.bbox],
+        "crs": f"EPSG:{grid.crs.epsg}" if grid.crs.epsg else grid.crs.to_wkt(),
+    }

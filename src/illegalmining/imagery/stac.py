@@ -1,0 +1,326 @@
+"""STAC: static catalogues, item collections and APIs, to layers."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urljoin, urlparse
+
+import pandas as pd
+from affine import Affine
+from odc.geo.geobox import GeoBox
+
+from illegalmining.district import District, ImagerySource
+from illegalmining.errors import InputError
+from illegalmining.imagery.bands import REFLECTANCE, band_of
+from illegalmining.imagery.grids import district_extent
+from illegalmining.imagery.layers import Header, Layer, shared_geobox
+from illegalmining.imagery.scenes import check_period, headers, in_period, none_usable
+from illegalmining.registers.quarantine import SetAside, relative_name
+
+log = logging.getLogger(__name__)
+
+PICTURES = {"visual", "overview", "thumbnail", "preview", "tci", "rendered_preview", "tilejson", "metadata"}
+"""Asset keys and roles that show a scene and do not measure it."""
+NOT_RASTERS = (".json", ".xml", ".html", ".jpg", ".jpeg", ".png", ".txt", ".pdf", ".csv", ".geojson")
+OFFSET_SINCE = "04.00"
+"""Sentinel-2 processing baseline from which stored values are 1000 too high (ESA, January 2022)."""
+OFFSET, TEN_THOUSANDTH = -0.1, 1e-4
+MARGIN_DEG = 0.1
+
+
+@dataclass
+class Found:
+    """What a walk through a catalogue met: items with the address they were read from, and the JSON files behind."""
+
+    items: list[tuple[dict[str, Any], str]] = field(default_factory=list)
+    documents: list[Path] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One band in one asset of an item. rank: how good a source of the band it is, least best."""
+
+    band: str
+    rank: tuple[int, ...]
+    key: str
+    address: str
+    index: int
+    about: dict[str, Any]
+
+
+def stac_layers(source: ImagerySource, district: District, quarantine: list[dict[str, Any]]) -> list[Layer]:
+    """Every band of every item in the period, in order of day and item.
+
+    Raises
+    ------
+    InputError
+        The catalogue cannot be read, has no item in the period, or none whose files can be opened.
+    """
+    aside = SetAside(quarantine, relative_name(district, district.resolve(source.href)))
+    found = find_items(source, district, aside)
+    dated = [(day, item, base) for item, base in found.items if (day := day_of(item, aside)) is not None]
+    check_period([day for day, _, _ in dated], source, district)
+    wanted = [
+        (day, item, one)
+        for day, item, base in sorted(dated, key=lambda entry: (entry[0], str(entry[1].get("id"))))
+        if in_period(day, district)
+        for one in measurements(item, base, source.sensor, aside)
+    ]
+    if not wanted:
+        raise InputError(
+            f"imagery {source.name} ({source.href}): no asset of its items has a band of the sensor {source.sensor}; "
+            "name assets by the EO extension's common names (red, nir, swir16 ...), or vv, vh"
+        )
+    known = {one.address: header for _, item, one in wanted if (header := promised(one, item)) is not None}
+    rows: dict[str, str | None] = {}
+    for _, item, one in wanted:
+        if one.address not in known:
+            rows.setdefault(one.address, str(item.get("id")))
+    known |= headers(list(rows), district, quarantine, list(rows.values()))
+    layers = [
+        layer_of(day, item, one, known[one.address])
+        for day, item, one in wanted
+        if one.address in known and one.index <= len(known[one.address].dtypes)
+    ]
+    if not layers:
+        raise none_usable(source, len(rows), "see the quarantine for each")
+    return layers
+
+
+def stac_files(source: ImagerySource, district: District) -> list[Path]:
+    """Local files behind a catalogue: its JSON documents and the assets in the period."""
+    silent = SetAside([], source.href)
+    found = find_items(source, district, silent)
+    paths = list(found.documents)
+    for item, base in found.items:
+        day = day_of(item, silent)
+        if day is not None and in_period(day, district):
+            paths += [Path(one.address) for one in measurements(item, base, source.sensor, silent)]
+    return sorted({path for path in paths if path.is_file()})
+
+
+def find_items(source: ImagerySource, district: District, aside: SetAside) -> Found:
+    """The items behind an address, whatever kind of STAC it is."""
+    address = district.resolve(source.href)
+    if Path(address).is_dir():
+        address = str(Path(address) / "catalog.json")
+    document = read_json(address)
+    if "conformsTo" in document or any(link.get("rel") == "search" for link in document.get("links", [])):
+        return Found(items=list(searched(address, source, district)))
+    found = Found()
+    walk(document, address, found, set(), aside)
+    if not found.items:
+        raise InputError(
+            f"{aside.file}: no STAC item found (type {document.get('type')!r}); expected a catalogue with links "
+            "to items, an item collection, or an API"
+        )
+    return found
+
+
+def read_json(address: str) -> dict[str, Any]:
+    """A JSON document from a file or the network; `InputError` where it cannot be read."""
+    try:
+        if "://" in address:
+            import pystac
+
+            document = json.loads(pystac.StacIO.default().read_text(address))
+        else:
+            document = json.loads(Path(address).read_text("utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(f"{address}: no such file; expected a STAC catalogue, item or item collection") from error
+    except (OSError, ValueError) as error:
+        raise InputError(f"{address}: cannot be read as JSON ({error})") from error
+    except Exception as error:  # pystac wraps what the network does in bare exceptions
+        raise InputError(f"{address}: cannot be reached ({error})") from error
+    if not isinstance(document, dict):
+        raise InputError(f"{address}: expected a JSON object, found {type(document).__name__}")
+    return document
+
+
+def walk(document: dict[str, Any], address: str, found: Found, visited: set[str], aside: SetAside) -> None:
+    """Collect items below a document; what cannot be read is set aside, loops are followed once."""
+    visited.add(address)
+    if "://" not in address:
+        found.documents.append(Path(address))
+    if document.get("type") == "Feature":
+        found.items.append((document, address))
+        return
+    if document.get("type") == "FeatureCollection":
+        found.items += [(item, address) for item in document.get("features", [])]
+        return
+    for link in document.get("links", []):
+        if link.get("rel") not in ("child", "item", "items") or not link.get("href"):
+            continue
+        below = absolute(str(link["href"]), address)
+        if below in visited:
+            continue
+        try:
+            walk(read_json(below), below, found, visited, aside)
+        except InputError as error:
+            aside.note(Path(below).name, "links", link["href"], "a STAC document", str(error))
+
+
+def searched(address: str, source: ImagerySource, district: District) -> Iterator[tuple[dict[str, Any], str]]:
+    """Items an API has for the district and the period."""
+    from pystac_client import Client
+    from pystac_client.exceptions import APIError
+
+    section = district.configuration.district
+    corners = district_extent(district).to_crs("EPSG:4326").boundingbox.bbox
+    try:
+        search = Client.open(address).search(
+            collections=[source.collection] if source.collection else None,
+            bbox=corners,
+            datetime=f"{section.history_from.isoformat()}/{section.as_of.isoformat()}",
+        )
+        for item in search.items_as_dicts():
+            yield item, address
+    except (APIError, OSError) as error:
+        raise InputError(f"imagery {source.name}: the STAC API at {address} does not answer ({error})") from error
+
+
+def absolute(href: str, base: str) -> str:
+    """An address as a document at `base` means it: a URL or a path on this machine."""
+    if "://" in base and "://" not in href:
+        return urljoin(base, href)
+    if href.startswith("file://"):
+        return unquote(urlparse(href).path)
+    if "://" in href or href.startswith("/vsi"):
+        return href
+    beside = Path(base).parent / href
+    return str(beside if beside.exists() else Path(base).parent / unquote(href))
+
+
+def day_of(item: dict[str, Any], aside: SetAside) -> date | None:
+    """The UTC day an item was taken, the start of its interval where it has no instant; None sets it aside."""
+    properties = item.get("properties") or {}
+    stated = properties.get("datetime") or properties.get("start_datetime")
+    try:
+        moment = pd.Timestamp(stated)
+        moment = moment.tz_convert("UTC") if moment.tzinfo else moment
+        if moment is not pd.NaT:
+            return date(moment.year, moment.month, moment.day)
+    except (TypeError, ValueError):
+        pass
+    aside.note(str(item.get("id")), "datetime", stated, "an ISO time", "the item has no day; the item is left out")
+    return None
+
+
+def measurements(item: dict[str, Any], base: str, sensor: str, aside: SetAside) -> list[Measurement]:
+    """For each band of the sensor the asset that measures it best."""
+    best: dict[str, Measurement] = {}
+    for key, asset in sorted((item.get("assets") or {}).items()):
+        for one in offered(key, asset, base, sensor):
+            if one.band not in best or one.rank < best[one.band].rank:
+                best[one.band] = one
+    if not best:
+        keys = ", ".join(sorted(item.get("assets") or {}))
+        aside.note(
+            str(item.get("id")), "assets", keys, f"bands of the sensor {sensor}", "no band; the item is left out"
+        )
+    return list(best.values())
+
+
+def offered(key: str, asset: dict[str, Any], base: str, sensor: str) -> Iterator[Measurement]:
+    """Bands an asset has: by common name, else by band name, else by the asset's key."""
+    address = absolute(str(asset.get("href", "")), base)
+    roles = {str(role).lower() for role in asset.get("roles") or []} | {key.lower()}
+    if roles & PICTURES or urlparse(address).path.lower().endswith(NOT_RASTERS):
+        return
+    bands = merged_bands(asset)
+    for index, about in enumerate(bands, 1):
+        names = [about.get("eo:common_name"), about.get("common_name"), about.get("name"), about.get("description")]
+        if len(bands) == 1:
+            names.append(key)
+        matched = next((match for name in names if (match := band_of(name, sensor))), None)
+        if matched is None and sensor in ("nightlight", "displacement") and len(bands) == 1:
+            matched = ("radiance" if sensor == "nightlight" else "displacement", 3)
+        if matched is None:
+            continue
+        tiff = 0 if "tif" in f"{asset.get('type', '')}{address}".lower() else 1
+        yield Measurement(matched[0], (matched[1], tiff, len(bands), key != matched[0]), key, address, index, about)
+
+
+def merged_bands(asset: dict[str, Any]) -> list[dict[str, Any]]:
+    """What an asset says of each band: STAC 1.1 `bands`, or `eo:bands` and `raster:bands` side by side."""
+    lists = [asset.get(key) or [] for key in ("bands", "eo:bands", "raster:bands")]
+    common = {name: asset[f"raster:{name}"] for name in ("scale", "offset") if f"raster:{name}" in asset}
+    common |= {name: asset[name] for name in ("nodata", "data_type") if name in asset}
+    bands: list[dict[str, Any]] = [dict(common) for _ in range(max(1, *map(len, lists)))]
+    for entries in lists:
+        for band, entry in zip(bands, entries, strict=False):
+            band.update({key.removeprefix("raster:"): value for key, value in entry.items()})
+    return bands
+
+
+def promised(one: Measurement, item: dict[str, Any]) -> Header | None:
+    """The header of a remote file as its item promises it, so that thousands need not be fetched; None: read it."""
+    if "://" not in one.address:
+        return None
+    properties = item.get("properties") or {}
+    asset = item["assets"][one.key]
+    told = {name: asset.get(name, properties.get(name)) for name in ("proj:transform", "proj:shape", "proj:code")}
+    told["proj:code"] = told["proj:code"] or asset.get("proj:epsg", properties.get("proj:epsg"))
+    dtype = one.about.get("data_type")
+    if dtype is None or any(value is None for value in told.values()):
+        return None
+    geobox = GeoBox(told["proj:shape"], Affine(*told["proj:transform"][:6]), told["proj:code"])
+    count = max(one.index, len(merged_bands(asset)))
+    return Header(
+        geobox=shared_geobox(geobox),
+        dtypes=(dtype,) * count,
+        nodata=(None,) * count,
+        scales=(1.0,) * count,
+        offsets=(0.0,) * count,
+        names=(None,) * count,
+        tags={},
+        masked=False,
+        alone="tif" in str(asset.get("type", one.address)),
+    )
+
+
+def layer_of(day: date, item: dict[str, Any], one: Measurement, header: Header) -> Layer:
+    """A layer from what the item says of it, and its file where the item is silent."""
+    at = one.index - 1
+    scale, offset = calibration(item, one, header)
+    nodata = one.about.get("nodata")
+    return Layer(
+        day=day,
+        scene=str(item.get("id")),
+        band=one.band,
+        address=one.address,
+        index=one.index,
+        geobox=header.geobox,
+        dtype=header.dtypes[at],
+        nodata=header.nodata[at] if nodata is None else float(nodata),
+        scale=scale,
+        offset=offset,
+        masked=header.masked,
+        alone=header.alone,
+    )
+
+
+def calibration(item: dict[str, Any], one: Measurement, header: Header) -> tuple[float, float]:
+    """(scale, offset) of a band: the item's, else the file's.
+
+    Sentinel-2 stores 1000 too much since baseline 04.00: catalogues that give no scale leave that unsaid, and Earth
+    Search states the offset even where it was taken off already (`earthsearch:boa_offset_applied`).
+    """
+    properties = item.get("properties") or {}
+    at = one.index - 1
+    applied = properties.get("earthsearch:boa_offset_applied", properties.get("sentinel:boa_offset_applied"))
+    if one.about.get("scale") is not None or one.about.get("offset") is not None:
+        scale, offset = float(one.about.get("scale") or 1.0), float(one.about.get("offset") or 0.0)
+        return scale, 0.0 if applied is True and offset == OFFSET else offset
+    if (header.scales[at], header.offsets[at]) != (1.0, 0.0):
+        return header.scales[at], header.offsets[at]
+    baseline = str(properties.get("s2:processing_baseline", ""))
+    if one.band in REFLECTANCE and baseline >= OFFSET_SINCE and applied is not True and "int" in header.dtypes[at]:
+        return TEN_THOUSANDTH, OFFSET
+    return 1.0, 0.0

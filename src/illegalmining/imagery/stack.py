@@ -1,0 +1,118 @@
+"""A folder of GeoTIFFs with the date in the file name, to layers."""
+
+from __future__ import annotations
+
+import glob
+import re
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from illegalmining.district import District, ImagerySource
+from illegalmining.errors import InputError
+from illegalmining.imagery.bands import band_of
+from illegalmining.imagery.layers import Header, Layer
+from illegalmining.imagery.scenes import check_period, headers, in_period, none_usable
+from illegalmining.registers.quarantine import SetAside, relative_name
+
+DAY = re.compile(r"(?<!\d)((?:19|20)\d{2})[-_]?(\d{2})[-_]?(\d{2})(?!\d)")
+ONLY_BAND = {"displacement": "displacement", "nightlight": "radiance"}
+"""What the one unnamed band of a file is."""
+
+
+def stack_layers(source: ImagerySource, district: District, quarantine: list[dict[str, Any]]) -> list[Layer]:
+    """Every band of every file in the period.
+
+    Raises
+    ------
+    InputError
+        The glob matches nothing, or no file in the period can be used.
+    """
+    dated = []
+    for path in stack_paths(source, district):
+        day = day_in(path.name, last=source.sensor == "displacement")
+        if day is None:
+            aside = SetAside(quarantine, relative_name(district, str(path)))
+            aside.note(None, None, path.name, "a date as YYYYMMDD in the file name", "no date; the file is left out")
+        else:
+            dated.append((day, path))
+    check_period([day for day, _ in dated], source, district)
+    dated = sorted((day, path) for day, path in dated if in_period(day, district))
+    known = headers([str(path) for _, path in dated], district, quarantine, [None] * len(dated))
+    layers = []
+    for day, path in dated:
+        if str(path) in known:
+            mine = layers_of(day, path, known[str(path)], source.sensor)
+            layers += mine
+            if not mine:
+                aside = SetAside(quarantine, relative_name(district, str(path)))
+                names = ", ".join(name or "unnamed" for name in known[str(path)].names)
+                aside.note(None, "bands", names, "bands named by their description", "no band; the file is left out")
+    if not layers:
+        raise none_usable(source, len(dated), "no file can be opened and has a band named by its description")
+    return layers
+
+
+def stack_paths(source: ImagerySource, district: District) -> list[Path]:
+    """The files the glob matches, in order of name; `InputError` where it matches none."""
+    pattern = district.resolve(source.href)
+    if Path(pattern).is_dir():
+        pattern = str(Path(pattern) / "*.tif*")
+    paths = sorted(Path(path) for path in glob.glob(pattern, recursive=True) if Path(path).is_file())
+    paths = [path for path in paths if path.suffix.lower() not in (".xml", ".ovr", ".msk")]
+    if not paths:
+        raise InputError(f"imagery {source.name}: {source.href} matches no file below {district.root}; correct href")
+    return paths
+
+
+def stack_files(source: ImagerySource, district: District) -> list[Path]:
+    """The files of the stack in the period."""
+    dated = ((day_in(path.name, source.sensor == "displacement"), path) for path in stack_paths(source, district))
+    return [path for day, path in dated if day is not None and in_period(day, district)]
+
+
+def day_in(name: str, last: bool = False) -> date | None:
+    """The first day in a name, YYYYMMDD or YYYY-MM-DD; the `last` where pairs are named, as interferograms are."""
+    days = []
+    for year, month, day in DAY.findall(name):
+        try:
+            days.append(date(int(year), int(month), int(day)))
+        except ValueError:
+            continue
+    return (days[-1] if last else days[0]) if days else None
+
+
+def layers_of(day: date, path: Path, header: Header, sensor: str) -> list[Layer]:
+    """The bands of one file: by description, else, for one band, by the file's name or what the sensor measures."""
+    best: dict[str, tuple[int, int]] = {}
+    for index, name in enumerate(header.names, 1):
+        match = band_of(name, sensor)
+        if match is None and len(header.names) == 1:
+            match = band_in(path.stem, sensor)
+        if match and (match[0] not in best or match[1] < best[match[0]][0]):
+            best[match[0]] = (match[1], index)
+    return [
+        Layer(
+            day=day,
+            scene=path.name,
+            band=band,
+            address=str(path),
+            index=index,
+            geobox=header.geobox,
+            dtype=header.dtypes[index - 1],
+            nodata=header.nodata[index - 1],
+            scale=header.scales[index - 1],
+            offset=header.offsets[index - 1],
+            masked=header.masked,
+            alone=header.alone,
+        )
+        for band, (_, index) in best.items()
+    ]
+
+
+def band_in(stem: str, sensor: str) -> tuple[str, int] | None:
+    """The band named in a file's name, as in `20240105_B04`."""
+    parts = [match for part in re.split(r"[_\-. ]+", stem) if (match := band_of(part, sensor))]
+    if parts:
+        return parts[-1]
+    return (ONLY_BAND[sensor], 0) if sensor in ONLY_BAND else None

@@ -1,0 +1,103 @@
+"""Are the numbers what the contract says they are? Known other units are converted, and said; unknown ones refused."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+import numpy as np
+
+from illegalmining.errors import InputError
+from illegalmining.imagery.bands import REFLECTANCE
+from illegalmining.registers.quarantine import SetAside
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Plausible:
+    """What physical values look like; medians over several scenes unless said otherwise.
+
+    brightest: reflectance of a median pixel, 1; snow and cloud stay below. least_stored: least median of reflectance
+    stored as whole ten-thousandths. strongest: linear gamma0, 1. farthest_m: 99th percentile of |displacement|, m.
+    """
+
+    brightest: float = 1.6
+    least_stored: float = 50.0
+    strongest: float = 50.0
+    farthest_m: float = 20.0
+    ten_thousandth: float = 1e-4
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """How declared values become the contract's: a factor, or from decibels to power."""
+
+    factor: float = 1.0
+    decibels: bool = False
+
+    def __call__(self, values: np.ndarray) -> np.ndarray:
+        """Float32 in, float32 out; NaN stays."""
+        if self.decibels:
+            return np.power(np.float32(10.0), values / np.float32(10.0))
+        return values if self.factor == 1.0 else values * np.float32(self.factor)
+
+
+AS_IS = Conversion()
+
+
+def recognise(band: str, sample: np.ndarray, aside: SetAside, plausible: Plausible = Plausible()) -> Conversion:
+    """How the values of a band become the contract's units.
+
+    Parameters
+    ----------
+    sample: any shape, float, NaN = missing, after declared scale and offset.
+
+    Raises
+    ------
+    InputError
+        The values are in no unit the contract or the field knows.
+    """
+    seen = sample[np.isfinite(sample)]
+    if not len(seen):
+        return AS_IS
+    median = float(np.median(seen))
+    if band in REFLECTANCE:
+        return reflectance(band, median, aside, plausible)
+    if band in ("vv", "vh"):
+        return power(band, median, aside, plausible)
+    if band == "displacement":
+        far = float(np.percentile(np.abs(seen), 99))
+        if far > plausible.farthest_m:
+            raise InputError(
+                f"{aside.file}: displacement reaches {far:.4g} (99th percentile); expected metres, at most "
+                f"{plausible.farthest_m:g}. If it is in millimetres, scale it by 0.001 (scale_factor)"
+            )
+    return AS_IS
+
+
+def reflectance(band: str, median: float, aside: SetAside, plausible: Plausible) -> Conversion:
+    """Reflectance 0..1 as it is; whole ten-thousandths without a declared scale are scaled."""
+    if median <= plausible.brightest:
+        return AS_IS
+    if median < plausible.least_stored:
+        raise InputError(
+            f"{aside.file}: the median of {band} is {median:.4g}; expected surface reflectance from 0 to 1, or its "
+            "ten-thousandfold as whole numbers. Declare scale and offset of the band"
+        )
+    log.warning("%s: %s has a median of %.4g and no scale: read as reflectance x 10000", aside.file, band, median)
+    return Conversion(factor=plausible.ten_thousandth)
+
+
+def power(band: str, median: float, aside: SetAside, plausible: Plausible) -> Conversion:
+    """Linear power as it is; decibels are converted, and noted."""
+    if median < 0:
+        log.warning("%s: %s has a median of %.4g: read as decibels", aside.file, band, median)
+        aside.note(None, band, f"median {median:.4g}", "linear power", "negative: read as decibels and converted")
+        return Conversion(decibels=True)
+    if median > plausible.strongest:
+        raise InputError(
+            f"{aside.file}: the median of {band} is {median:.4g}; expected gamma0 in linear power, about 0.01 to 1. "
+            "Calibrate it, or declare scale and offset of the band"
+        )
+    return AS_IS
