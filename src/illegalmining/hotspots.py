@@ -1,7 +1,7 @@
 """Where offences cluster: expected sites per cell of a square grid, Getis-Ord Gi* and how it changes with time.
 
-The grid lies in the district's working CRS, whose metres are as good as equal-area: a 3-degree Gauss-Krüger zone stretches
-areas by less than 0.1 % anywhere in it, so cells are compared as equals.
+The grid lies in the district's working CRS, whose metres are as good as equal-area: a 3-degree Gauss-Krüger zone
+stretches areas by less than 0.1 % anywhere in it, so cells are compared as equals.
 """
 
 from __future__ import annotations
