@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from functools import partial
+import xarray as xr
 
 from illegalmining.checkpoint import Watched
+from illegalmining.detect.findings import Findings
 from illegalmining.detect.radar import RadarParameters, detect_radar
 from illegalmining.detect.surface import SurfaceParameters, detect_surface
 from illegalmining.district import District
@@ -15,10 +16,16 @@ from illegalmining.pipelines.watching import Detector, parameters_of, watch
 def surface_watch(district: District, journal: Journal, only: frozenset[str]) -> list[Watched]:
     """Findings of every optical and radar source."""
     days = district.configuration.district
-    period = {"history_from": days.history_from, "monitor_from": days.monitor_from, "as_of": days.as_of}
     optical, radar = SurfaceParameters(), RadarParameters()
+
+    def see(cube: xr.Dataset) -> Findings:
+        return detect_surface(cube, days.history_from, days.monitor_from, days.as_of, optical)
+
+    def hear(cube: xr.Dataset) -> Findings:
+        return detect_radar(cube, days.history_from, days.monitor_from, days.as_of, radar)
+
     detectors = [
-        Detector("surface", "optical", partial(detect_surface, **period, parameters=optical), parameters_of(optical)),
-        Detector("radar", "radar", partial(detect_radar, **period, parameters=radar), parameters_of(radar)),
+        Detector("surface", "optical", see, parameters_of(optical)),
+        Detector("radar", "radar", hear, parameters_of(radar)),
     ]
     return [found for detector in detectors if detector.name in only for found in watch(district, journal, detector)]

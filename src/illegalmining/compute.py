@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -21,7 +22,7 @@ def computing(compute: ComputeSection) -> Iterator[None]:
     ConfigurationError
         No scheduler answers at the address.
     """
-    numba.set_num_threads(min(compute.workers, numba.config.NUMBA_NUM_THREADS))
+    numba.set_num_threads(min(compute.workers, os.cpu_count() or 1))
     if compute.scheduler is None:
         with dask.config.set(scheduler="threads", num_workers=compute.workers):
             yield

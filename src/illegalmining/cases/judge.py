@@ -225,7 +225,7 @@ class Court:
             licence_no=licence_no,
             area_outside_m2=None if outside is None else outside.area_m2,
             depth_m=None if depth is None else float(depth),
-            mine_is_shut=bool(mine_id) and self.shut_share(mine_id, row["first_seen"], row["last_seen"]) > 0.5,
+            mine_is_shut=mine_id is not None and self.shut_share(mine_id, row["first_seen"], row["last_seen"]) > 0.5,
         )
 
     def excavation_text(

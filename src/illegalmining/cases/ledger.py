@@ -96,7 +96,7 @@ def identify(
         ]
         remember(ledger, identified.loc[label], today)
     identified["first_reported"] = pd.to_datetime(identified["first_reported"])
-    return CASES.checked(identified)  # type: ignore[return-value]
+    return CASES.checked(identified)
 
 
 def same_site(case: pd.Series, known: pd.DataFrame, parameters: IdentityParameters) -> pd.Series | None:
