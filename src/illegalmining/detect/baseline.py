@@ -25,9 +25,6 @@ FAST = {"contract", "reassoc", "nsz", "arcp"}
 
 DAYS_A_YEAR = 365.2425
 
-T_MAD = 0.765
-"""Median absolute value of a t distribution with 3 degrees of freedom and unit scale."""
-
 
 @dataclass(frozen=True)
 class BaselineParameters:
@@ -61,14 +58,17 @@ class Baseline:
 
     coefficients: (K, C, P). information: (C, C, P), inverse of the weighted normal matrix. whitening: (K, K, P), lower
     triangular: maps a residual to unit noise. memory: (P,), noise correlation between consecutive clear dates, 0-1.
-    clear: (P,), clear dates in the history; below `fewest` the pixel is not judged.
+    clear: (P,), clear dates in the history; below `fewest` the pixel is not judged. every_season (K, P) and its
+    spread (K, K, P): mean, from the level, and covariance of what the pixel looked like at any time of the year.
     """
 
     coefficients: Floats
     information: Floats
     whitening: Floats
     memory: Floats
-    clear: npt.NDArray[np.int32]
+    clear: Days
+    every_season: Floats
+    spread: Floats
 
 
 def season(days: npt.NDArray[np.float64], harmonics: int) -> Floats:
@@ -261,52 +261,6 @@ def fit_kernel(
                     information[c, m, at + lane] = inverse[c, m, lane]
 
 
-@njit(nogil=True, cache=True, fastmath=FAST)
-def noise_kernel(
-    values: Floats,
-    design: Floats,
-    offset: Floats,
-    coefficients: Floats,
-    scales: Floats,
-    outlier: np.float32,
-    scatter: Floats,
-    lagged: Floats,
-    used: Days,
-) -> None:
-    """Scatter (K, K, P) of the residuals without outliers, their lag products (P,), and how many dates were used.
-
-    `offset` (T, K) is what a date shares with the whole tile. The lag product is summed over pairs of consecutive used
-    dates in units of each feature's scale, beside the squares in `lagged[1]`.
-    """
-    dates, features, pixels = values.shape
-    terms = design.shape[1]
-    now = np.zeros(features, np.float32)
-    before = np.zeros(features, np.float32)
-    for pixel in range(pixels):
-        previous = False
-        for t in range(dates):
-            distance = np.float32(0.0)
-            for k in range(features):
-                expected = offset[t, k]
-                for c in range(terms):
-                    expected += design[t, c] * coefficients[k, c, pixel]
-                now[k] = values[t, k, pixel] - expected
-                distance += (now[k] / scales[k, pixel]) ** 2
-            if not distance < outlier * features:
-                if distance == distance:
-                    previous = False
-                continue
-            for k in range(features):
-                for m in range(k + 1):
-                    scatter[k, m, pixel] += now[k] * now[m]
-                if previous:
-                    lagged[0, pixel] += now[k] * before[k] / scales[k, pixel] ** 2
-                    lagged[1, pixel] += (now[k] ** 2 + before[k] ** 2) / (2 * scales[k, pixel] ** 2)
-                before[k] = now[k]
-            used[pixel] += 1
-            previous = True
-
-
 def fit(values: Floats, design: Floats, parameters: BaselineParameters) -> tuple[Floats, Floats, Floats, npt.NDArray]:
     """Robust seasonal fit of a tile.
 
@@ -352,73 +306,3 @@ def nan_median(values: npt.NDArray, axis: int) -> npt.NDArray:
     low = np.take_along_axis(ordered, np.maximum((count - 1) // 2, 0), axis)
     high = np.take_along_axis(ordered, np.minimum(count // 2, values.shape[axis] - 1), axis)
     return np.where(count > 0, (low + high) / 2, np.nan).squeeze(axis)
-
-
-def weather(
-    values: Floats, design: Floats, coefficients: Floats, scales: Floats, parameters: BaselineParameters
-) -> tuple[Floats, Floats]:
-    """What a date shares with the whole tile: offset (T, K), and how much noisier than usual it is (T,), at least 1.
-
-    Haze, a late spring or a shift of the geolocation moves or scatters most pixels of a date together; a pit does not.
-    Both are shrunk to "nothing" where few pixels are clear.
-    """
-    some = sampled(values.shape[2], parameters.sample)
-    expected = np.einsum("tc,kcp->tkp", design, coefficients[:, :, some])
-    residual = (values[:, :, some] - expected) / scales[None, :, some]
-    count = np.isfinite(residual[:, 0]).sum(axis=1)
-    belief = count / (count + parameters.few_pixels)
-    middle = nan_median(residual, axis=2)
-    spread = nan_median(np.abs(residual - middle[:, :, None]), axis=2) / T_MAD
-    scale = np.median(scales[:, some], axis=1)
-    offset = np.nan_to_num(middle * belief[:, None]) * scale
-    noisier = np.nan_to_num(np.maximum(spread, 1.0).max(axis=1), nan=1.0)
-    return offset.astype(np.float32), (noisier**belief).astype(np.float32)
-
-
-def noise(values: Floats, design: Floats, offset: Floats, fitted: tuple, parameters: BaselineParameters) -> Baseline:
-    """The whole baseline from what `fit` returned: residuals of the history, without each date's common offset."""
-    coefficients, information, scales, clear = fitted
-    _, features, pixels = values.shape
-    scatter = np.zeros((features, features, pixels), np.float32)
-    lagged = np.zeros((2, pixels), np.float32)
-    used = np.zeros(pixels, np.int32)
-    outlier = np.float32(parameters.outlier)
-    noise_kernel(values, design, offset, coefficients, scales, outlier, scatter, lagged, used)
-    judged = clear >= parameters.fewest
-    covariance = shrunk(scatter, used, design.shape[1], judged, parameters)
-    factor = np.linalg.cholesky(covariance.astype(np.float64))
-    whitening = np.linalg.inv(factor).transpose(1, 2, 0)
-    memory = lingering(lagged, used, judged, parameters)
-    return Baseline(
-        coefficients, information, np.ascontiguousarray(whitening, np.float32), memory, np.where(judged, clear, 0)
-    )
-
-
-def shrunk(
-    scatter: Floats, used: npt.NDArray, terms: int, judged: npt.NDArray, parameters: BaselineParameters
-) -> npt.NDArray[np.float64]:
-    """Noise covariance (P, K, K): each pixel's own, pulled towards the tile's where it has few dates."""
-    features = scatter.shape[0]
-    own = scatter.copy()
-    for k in range(features):
-        for m in range(k):
-            own[m, k] = own[k, m]
-    free = np.maximum(used - terms, 1)
-    each = (own / free).transpose(2, 0, 1).astype(np.float64)
-    size = np.trace(each, axis1=1, axis2=2)
-    common = np.eye(features) * parameters.smallest_noise**2
-    if judged.any():
-        quiet = judged & (size <= np.median(size[judged]))
-        common = common + 2.0 * each[quiet].mean(axis=0)
-    few = parameters.neighbours_dates
-    mixed = (each * free[:, None, None] + few * common) / (free + few)[:, None, None]
-    return mixed + np.eye(features) * parameters.smallest_noise**2
-
-
-def lingering(lagged: Floats, used: npt.NDArray, judged: npt.NDArray, parameters: BaselineParameters) -> Floats:
-    """Correlation (P,) of the noise of consecutive clear dates, pulled towards the tile's, from 0 to the cap."""
-    own = lagged[0] / np.maximum(lagged[1], 1e-6)
-    common = float(np.median(own[judged])) if judged.any() else 0.0
-    few = parameters.neighbours_dates
-    mixed = (own * used + few * common) / (used + few)
-    return np.clip(mixed, 0.0, parameters.longest_memory).astype(np.float32)

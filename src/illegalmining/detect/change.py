@@ -16,8 +16,9 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
-from illegalmining.detect.baseline import DAYS_A_YEAR, Baseline, BaselineParameters, Floats, fit, noise, season, weather
+from illegalmining.detect.baseline import DAYS_A_YEAR, Baseline, BaselineParameters, Floats, fit, season
 from illegalmining.detect.monitor import MonitorParameters, Watch, unwatched, update
+from illegalmining.detect.noise import noise, weather
 
 DAY = np.timedelta64(1, "D")
 
@@ -148,7 +149,7 @@ def judge_tile(
     years = float(when.days[when.history - 1] - when.days[0]) / DAYS_A_YEAR
     shared = offset[new], noisier[new]
     update(watch, values[new], design[new], when.days[new], shared, baseline, years, parameters.monitor)
-    maps = maps_of(watch, baseline, shape)
+    maps = maps_of(watch, baseline, shape, parameters.baseline.harmonics, parameters.monitor)
     return maps, histories_of(maps, values, design, offset, baseline, parameters.keep)
 
 
@@ -158,7 +159,26 @@ def seen(cube: xr.Dataset, smallest: Floats) -> xr.DataArray:
     return array.rio.write_crs(cube.rio.crs)
 
 
-def maps_of(watch: Watch, baseline: Baseline, shape: tuple[int, ...]) -> Maps:
+def out_of_season(standing: npt.NDArray, shift: npt.NDArray, baseline: Baseline, watched: MonitorParameters) -> Floats:
+    """Nats (P,) that a change loses where the pixel has looked like that before, at whatever time of the year.
+
+    A harvest that comes late or a fallow year moves a pixel to a level that its own history holds. Both explanations
+    keep to the new level; they differ in how probable that level was before it was seen: under a late or missing
+    season, as probable as the pixel's history makes it (Student-t); under a change, anything of the size looked for.
+    """
+    away = standing - baseline.every_season
+    spread = baseline.spread.transpose(2, 0, 1).astype(np.float64)
+    features, tail = spread.shape[1], watched.season_tail
+    squared = np.einsum("kp,kp->p", away, np.linalg.solve(spread, away.T[:, :, None])[:, :, 0].T)
+    seen = -0.5 * np.linalg.slogdet(spread)[1] - 0.5 * (tail + features) * np.log1p(squared / tail)
+    size = watched.contrast**2
+    new = -0.5 * features * np.log(size) - 0.5 * (shift**2).sum(axis=0) / size
+    return np.logaddexp(0.0, seen - new + np.log(watched.late_season)).astype(np.float32)
+
+
+def maps_of(
+    watch: Watch, baseline: Baseline, shape: tuple[int, ...], harmonics: int, watched: MonitorParameters
+) -> Maps:
     """The best candidate of each pixel as maps."""
     best = watch.peak.argmax(axis=0)[None]
 
@@ -166,9 +186,12 @@ def maps_of(watch: Watch, baseline: Baseline, shape: tuple[int, ...]) -> Maps:
         return np.take_along_axis(candidates, best if candidates.ndim == 2 else best[:, None], axis=0)[0]
 
     judged = (baseline.clear > 0) & (watch.clear > 0)
-    evidence = np.where(judged, chosen(watch.peak), np.nan).astype(np.float32)
     covariance_root = np.linalg.inv(baseline.whitening.transpose(2, 0, 1).astype(np.float64))
     shift = np.einsum("pkm,mp->kp", covariance_root, chosen(watch.peak_mean))
+    when = season(chosen(watch.peak_day).astype(np.float64), harmonics)[:, 1:]
+    standing = shift + np.einsum("pc,kcp->kp", when, baseline.coefficients[:, 1:])
+    nats = chosen(watch.peak) - out_of_season(standing, shift, baseline, watched)
+    evidence = np.where(judged, np.maximum(nats, 0.0), np.nan).astype(np.float32)
     deviation = np.sqrt(np.einsum("pkm,pkm->kp", covariance_root, covariance_root))
     flat = {
         "evidence": evidence,

@@ -42,7 +42,8 @@ class MonitorParameters:
     every date for an onset costs, nats. start: evidence of a first date from which a candidate is kept, nats. drop:
     evidence below which a candidate is given up, nats. year: variance of the difference between years, in noise
     variances, for a long history. lingering: what full correlation of the noise from date to date adds to it.
-    drift_days: time over which such differences fade.
+    drift_days: time over which such differences fade. late_season: odds that a lasting difference is a season that came
+    late or not at all, against a change of the ground. season_tail: degrees of freedom of a pixel's look over the year.
     """
 
     outlier: float = 0.03
@@ -56,6 +57,8 @@ class MonitorParameters:
     year: float = 1.0
     lingering: float = 3.0
     drift_days: float = 120.0
+    late_season: float = 0.2
+    season_tail: float = 5.0
 
 
 class Watch(NamedTuple):
@@ -63,8 +66,9 @@ class Watch(NamedTuple):
 
     level (S, P): evidence now, nats. mean (S, K, P), certainty (S, P): the new level in noise units and its precision.
     onset, last, dates (S, P): first day (from 1970-01-01), last day it was supported, supporting dates. peak (S, P),
-    peak_mean (S, K, P): highest evidence, and the level then. drift (K, P), drift_variance (P,): what the baseline has
-    drifted, in noise units; infinite variance: not yet begun. day (P,): last clear day. clear (P,): clear dates judged.
+    peak_mean (S, K, P), peak_day: highest evidence, level and day then. drift (K, P), drift_variance (P,): what the
+    baseline has drifted, in noise units; infinite variance: not yet begun. day (P,): last clear day. clear (P,): clear
+    dates judged.
     """
 
     level: Floats
@@ -75,6 +79,7 @@ class Watch(NamedTuple):
     dates: Days
     peak: Floats
     peak_mean: Floats
+    peak_day: Days
     drift: Floats
     drift_variance: Floats
     day: Days
@@ -93,6 +98,7 @@ def unwatched(pixels: int, features: int) -> Watch:
         dates=np.zeros(each, days),
         peak=np.zeros(each, np.float32),
         peak_mean=np.zeros(levels, np.float32),
+        peak_day=np.zeros(each, days),
         drift=np.zeros((features, pixels), np.float32),
         drift_variance=np.full(pixels, np.inf, np.float32),
         day=np.zeros(pixels, days),
@@ -123,6 +129,7 @@ def give_up(watch: Watch, s: int, p: int) -> None:
     if watch.level[s, p] > EMPTY and watch.peak[s, p] > watch.peak[PAST, p]:
         watch.peak[PAST, p] = watch.peak[s, p]
         watch.peak_mean[PAST, :, p] = watch.peak_mean[s, :, p]
+        watch.peak_day[PAST, p] = watch.peak_day[s, p]
         watch.onset[PAST, p] = watch.onset[s, p]
         watch.last[PAST, p] = watch.last[s, p]
         watch.dates[PAST, p] = watch.dates[s, p]
@@ -150,6 +157,7 @@ def begin(
     watch.level[s, p] = evidence
     watch.certainty[s, p] = np.float32(1.0) / size + np.float32(1.0) / (np.float32(1.0) + restless)
     watch.onset[s, p] = today
+    watch.peak_day[s, p] = today
     watch.last[s, p] = today
     watch.dates[s, p] = 1
     watch.peak[s, p] = max(evidence, np.float32(0.0))
@@ -180,6 +188,7 @@ def follow(
     if watch.level[s, p] > watch.peak[s, p]:
         watch.peak[s, p] = watch.level[s, p]
         watch.peak_mean[s, :, p] = watch.mean[s, :, p]
+        watch.peak_day[s, p] = today
 
 
 @njit(nogil=True, cache=True, fastmath=FAST)

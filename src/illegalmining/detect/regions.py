@@ -30,9 +30,11 @@ class RegionParameters:
     neighbour takes off the average, nats. fewest_dates: clear dates that must support a pixel's change. smallest_m2:
     minimum mapping unit. shared_m2: area over which noise and the sensor's blur make one independent measurement of
     many pixels. false_per_100_km2: regions made by chance that are borne with, per 100 km2 (the correction for looking
-    everywhere). transient: nats taken off where the ground has gone back. brief_days: a change gone within this time is
-    weather or water. brief: nats taken off for that. artefact: probability that something no model knows of mimics a
-    change; bounds a region to ln(1/artefact). series_dates: most dates of the evidence series.
+    everywhere). leak: nats that a date is worth against a cloud that leaked through the mask, -ln of their share of
+    dates. leak_m2: size of such a cloud. transient: nats taken off where the ground has gone back. brief_days: a change
+    gone within this time is weather or water. brief: nats taken off for that. day_m2: what may be dug between two clear
+    dates. wide: nats taken off for each e-fold beyond it. artefact: probability that something no model knows of mimics
+    a change; bounds a region to ln(1/artefact). series_dates: most dates of the evidence series.
     """
 
     seed: float = 4.0
@@ -43,9 +45,13 @@ class RegionParameters:
     smallest_m2: float = 500.0
     shared_m2: float = 400.0
     false_per_100_km2: float = 1.0
-    transient: float = 2.0
+    leak: float = 3.5
+    leak_m2: float = 1e4
+    transient: float = 3.0
     brief_days: int = 30
     brief: float = 6.0
+    day_m2: float = 2e4
+    wide: float = 2.0
     artefact: float = 1e-3
     series_dates: int = 120
 
@@ -143,7 +149,7 @@ def region_rows(
                 detector,
                 iso(first),
                 iso(max(first, last)),
-                round(bounded(nats, parameters.artefact), 4),
+                round(nats, 4),
                 geometry,
                 area_m2=float(inside.sum() * pixel_m2),
                 attributes=attributes,
@@ -155,14 +161,22 @@ def region_rows(
 def region_nats(
     maps: Maps, inside: npt.NDArray[np.bool_], pixel_m2: float, parameters: RegionParameters
 ) -> tuple[float, float]:
-    """Nats of a region after looking everywhere and after what has gone back; and the share that lasts, 0-1."""
+    """Nats of a region, and the share of it that lasts, 0-1.
+
+    Noise is independent from place to place, so pixels add up; a cloud that leaked through the mask is not, so however
+    many pixels agree, a region is worth no more than the clear dates behind it. What has gone back speaks against a
+    pit, which stays; what came all at once over a wide area is more likely a fire or a harvest.
+    """
     evidence = np.nan_to_num(maps.evidence[inside])
-    lasting = float(np.minimum(maps.now[inside], evidence).sum() / max(evidence.sum(), 1e-6))
-    nats = weight(evidence, pixel_m2, parameters) - search_nats(pixel_m2, parameters)
+    dates = float(np.median(maps.dates[inside & (maps.evidence > 0)]))
+    leaks = dates * parameters.leak - math.log(KM2_100 / max(parameters.leak_m2, pixel_m2))
+    nats = min(weight(evidence, pixel_m2, parameters) - search_nats(pixel_m2, parameters), leaks)
+    lasting = float(np.clip(maps.now[inside] / np.maximum(evidence, 1e-6), 0, 1) @ evidence / max(evidence.sum(), 1e-6))
     stood = np.median((maps.last - maps.onset)[inside])
-    gone = 1.0 - lasting
-    nats -= gone * (parameters.transient + (parameters.brief if stood < parameters.brief_days else 0.0))
-    return nats, lasting
+    back = (1.0 - lasting) * (parameters.transient + (parameters.brief if stood < parameters.brief_days else 0.0))
+    at_once = np.unique(maps.onset[inside & (maps.evidence > 0)], return_counts=True)[1].max() * pixel_m2
+    wide = parameters.wide * max(0.0, math.log(at_once / parameters.day_m2))
+    return bounded(nats, parameters.artefact) - back - wide, lasting
 
 
 def described(

@@ -29,7 +29,8 @@ class SurfaceParameters:
     change: baseline and evidence. regions: outlines and nats. clear_classes: Sentinel-2 scene classes that show ground
     (4 vegetation, 5 bare, 6 water, 7 unclassified). darkest: reflectance below which the logarithm is cut, where the
     atmospheric correction is as large as the signal (Sentinel-2: 0.005 to 0.02). contrast: change of a typical pit, log
-    reflectance. index_contrast: the same for a cube of NDVI alone.
+    reflectance. index_contrast: the same for a cube of NDVI alone. greener: rise of ln(nir / red), or of NDVI
+    (index_greener), that no mine makes: a crop where another was expected.
     """
 
     change: ChangeParameters = field(default_factory=ChangeParameters)
@@ -38,6 +39,8 @@ class SurfaceParameters:
     darkest: float = 0.01
     contrast: float = 0.5
     index_contrast: float = 0.3
+    greener: float = 0.15
+    index_greener: float = 0.05
 
 
 @dataclass(frozen=True)
@@ -88,12 +91,22 @@ def detect_surface(
     maps, histories = judge_stack(
         stack, OpticalFeatures(logarithmic, classified, parameters), when, with_contrast(parameters.change, contrast)
     )
+    maps = replace(maps, evidence=np.where(greener(maps.shift, names, parameters), 0, maps.evidence))
     transform = cube.rio.transform(recalc=True)
     telling = Telling(names, "reflectance", np.exp) if logarithmic else Telling(names, "NDVI", np.asarray)
     rows = region_rows("surface", maps, histories, when, transform, telling, parameters.regions)
     pixel_m2 = abs(transform.a * transform.e)
     smallest = smallest_site(maps, np.full(len(names), contrast), pixel_m2, parameters.regions)
     return Findings(detections(rows, crs), seen(cube, smallest))
+
+
+def greener(shift: Floats, names: tuple[str, ...], parameters: SurfaceParameters) -> npt.NDArray[np.bool_]:
+    """Where (Y, X) the ground has become greener by more than chance: not a mine's doing."""
+    if names == ("ndvi",):
+        return shift[0] > parameters.index_greener
+    if "nir" in names and "red" in names:
+        return shift[names.index("nir")] - shift[names.index("red")] > parameters.greener
+    return np.zeros(shift.shape[1:], bool)
 
 
 def with_contrast(change: ChangeParameters, contrast: float) -> ChangeParameters:

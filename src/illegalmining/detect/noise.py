@@ -1,0 +1,145 @@
+"""What a baseline leaves unexplained: what a date shares with its surroundings, how large the rest is, how it lasts."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from illegalmining.detect.baseline import FAST, Baseline, BaselineParameters, Days, Floats, nan_median, sampled
+
+T_MAD = 0.765
+"""Median absolute value of a t distribution with 3 degrees of freedom and unit scale."""
+
+
+@njit(nogil=True, cache=True, fastmath=FAST)
+def noise_kernel(
+    values: Floats,
+    design: Floats,
+    offset: Floats,
+    coefficients: Floats,
+    scales: Floats,
+    outlier: np.float32,
+    scatter: Floats,
+    lagged: Floats,
+    used: Days,
+    total: Floats,
+    square: Floats,
+) -> None:
+    """Scatter (K, K, P) of the residuals without outliers, their lag products (P,), and how many dates were used.
+
+    `offset` (T, K) is what a date shares with the whole tile. The lag product is summed over pairs of consecutive used
+    dates in units of each feature's scale, beside the squares in `lagged[1]`.
+    """
+    dates, features, pixels = values.shape
+    terms = design.shape[1]
+    now = np.zeros(features, np.float32)
+    before = np.zeros(features, np.float32)
+    season_at = np.zeros(features, np.float32)
+    for pixel in range(pixels):
+        previous = False
+        for t in range(dates):
+            distance = np.float32(0.0)
+            for k in range(features):
+                season_at[k] = 0.0
+                for c in range(1, terms):
+                    season_at[k] += design[t, c] * coefficients[k, c, pixel]
+                now[k] = values[t, k, pixel] - offset[t, k] - season_at[k] - coefficients[k, 0, pixel]
+                distance += (now[k] / scales[k, pixel]) ** 2
+            if not distance < outlier * features:
+                if distance == distance:
+                    previous = False
+                continue
+            for k in range(features):
+                total[k, pixel] += now[k] + season_at[k]
+                for m in range(k + 1):
+                    scatter[k, m, pixel] += now[k] * now[m]
+                    square[k, m, pixel] += (now[k] + season_at[k]) * (now[m] + season_at[m])
+                if previous:
+                    lagged[0, pixel] += now[k] * before[k] / scales[k, pixel] ** 2
+                    lagged[1, pixel] += (now[k] ** 2 + before[k] ** 2) / (2 * scales[k, pixel] ** 2)
+                before[k] = now[k]
+            used[pixel] += 1
+            previous = True
+
+
+def weather(
+    values: Floats, design: Floats, coefficients: Floats, scales: Floats, parameters: BaselineParameters
+) -> tuple[Floats, Floats]:
+    """What a date shares with the whole tile: offset (T, K), and how much noisier than usual it is (T,), at least 1.
+
+    Haze, a late spring or a shift of the geolocation moves or scatters most pixels of a date together; a pit does not.
+    Both are shrunk to "nothing" where few pixels are clear.
+    """
+    some = sampled(values.shape[2], parameters.sample)
+    expected = np.einsum("tc,kcp->tkp", design, coefficients[:, :, some])
+    residual = (values[:, :, some] - expected) / scales[None, :, some]
+    count = np.isfinite(residual[:, 0]).sum(axis=1)
+    belief = count / (count + parameters.few_pixels)
+    middle = nan_median(residual, axis=2)
+    spread = nan_median(np.abs(residual - middle[:, :, None]), axis=2) / T_MAD
+    scale = np.median(scales[:, some], axis=1)
+    offset = np.nan_to_num(middle * belief[:, None]) * scale
+    noisier = np.nan_to_num(np.maximum(spread, 1.0).max(axis=1), nan=1.0)
+    return offset.astype(np.float32), (noisier**belief).astype(np.float32)
+
+
+def noise(values: Floats, design: Floats, offset: Floats, fitted: tuple, parameters: BaselineParameters) -> Baseline:
+    """The whole baseline from what `fit` returned: residuals of the history, without each date's common offset."""
+    coefficients, information, scales, clear = fitted
+    _, features, pixels = values.shape
+    scatter = np.zeros((features, features, pixels), np.float32)
+    lagged = np.zeros((2, pixels), np.float32)
+    used = np.zeros(pixels, np.int32)
+    outlier = np.float32(parameters.outlier)
+    total, square = np.zeros((features, pixels), np.float32), np.zeros_like(scatter)
+    noise_kernel(values, design, offset, coefficients, scales, outlier, scatter, lagged, used, total, square)
+    judged = clear >= parameters.fewest
+    covariance = shrunk(scatter, used, design.shape[1], judged, parameters)
+    factor = np.linalg.cholesky(covariance.astype(np.float64))
+    whitening = np.linalg.inv(factor).transpose(1, 2, 0)
+    memory = lingering(lagged, used, judged, parameters)
+    mean, spread = seasons(total, square, used, covariance)
+    whitening = np.ascontiguousarray(whitening, np.float32)
+    return Baseline(coefficients, information, whitening, memory, np.where(judged, clear, 0), mean, spread)
+
+
+def seasons(total: Floats, square: Floats, used: Days, covariance: npt.NDArray[np.float64]) -> tuple[Floats, Floats]:
+    """Mean (K, P) and covariance (K, K, P) over all seasons; the noise `covariance` (P, K, K) is its floor."""
+    count = np.maximum(used, 1)
+    mean = total / count
+    spread = mirrored(square) / count - mean[:, None] * mean[None, :]
+    return mean.astype(np.float32), (spread + covariance.transpose(1, 2, 0)).astype(np.float32)
+
+
+def mirrored(lower: Floats) -> Floats:
+    """The symmetric matrix (K, K, P) whose lower triangle is given."""
+    diagonal = np.eye(lower.shape[0], dtype=np.float32)[:, :, None]
+    return lower + lower.transpose(1, 0, 2) * (1 - diagonal)
+
+
+def shrunk(
+    scatter: Floats, used: npt.NDArray, terms: int, judged: npt.NDArray, parameters: BaselineParameters
+) -> npt.NDArray[np.float64]:
+    """Noise covariance (P, K, K): each pixel's own, pulled towards the tile's where it has few dates."""
+    features = scatter.shape[0]
+    own = mirrored(scatter)
+    free = np.maximum(used - terms, 1)
+    each = (own / free).transpose(2, 0, 1).astype(np.float64)
+    size = np.trace(each, axis1=1, axis2=2)
+    common = np.eye(features) * parameters.smallest_noise**2
+    if judged.any():
+        quiet = judged & (size <= np.median(size[judged]))
+        common = common + 2.0 * each[quiet].mean(axis=0)
+    few = parameters.neighbours_dates
+    mixed = (each * free[:, None, None] + few * common) / (free + few)[:, None, None]
+    return mixed + np.eye(features) * parameters.smallest_noise**2
+
+
+def lingering(lagged: Floats, used: npt.NDArray, judged: npt.NDArray, parameters: BaselineParameters) -> Floats:
+    """Correlation (P,) of the noise of consecutive clear dates, pulled towards the tile's, from 0 to the cap."""
+    own = lagged[0] / np.maximum(lagged[1], 1e-6)
+    common = float(np.median(own[judged])) if judged.any() else 0.0
+    few = parameters.neighbours_dates
+    mixed = (own * used + few * common) / (used + few)
+    return np.clip(mixed, 0.0, parameters.longest_memory).astype(np.float32)
