@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -212,6 +213,23 @@ def test_xlsx_keeps_texts_and_leading_zeros(tmp_path: Path, read: Read) -> None:
     assert found.closure_list["decided"].tolist() == [pd.Timestamp("2024-05-01")] * 2  # Excel's day 45413
 
 
+def test_xlsx_with_a_wrong_dimension_is_read_to_its_end(tmp_path: Path, read: Read) -> None:
+    """Some exporters declare the sheet to be one cell large."""
+    STATUS.to_excel(tmp_path / "s.xlsx", index=False)
+    with zipfile.ZipFile(tmp_path / "s.xlsx") as book:
+        parts = {name: book.read(name) for name in book.namelist()}
+    sheet = "xl/worksheets/sheet1.xml"
+    assert b'<dimension ref="A1:F3"' in parts[sheet]
+    parts[sheet] = parts[sheet].replace(b'<dimension ref="A1:F3"', b'<dimension ref="A1"')
+    with zipfile.ZipFile(tmp_path / "s.xlsx", "w") as book:
+        for name, content in parts.items():
+            book.writestr(name, content)
+    found, quarantine = read(mine_status="s.xlsx")
+    assert quarantine == []
+    assert found.mine_status is not None
+    assert found.mine_status["mine_id"].tolist() == ["007", "007"]
+
+
 def test_mines_from_kml(tmp_path: Path, read: Read) -> None:
     mines = {
         "mine_id": ["007", "8"],
@@ -345,6 +363,22 @@ def test_rings_holes_parts_and_order(tmp_path: Path, read: Read) -> None:
     assert found is not None
     expected = MultiPolygon([Polygon(PARCEL.exterior, [hole.exterior]), far])
     assert found.geometry[0].equals(expected)
+
+
+def test_corners_follow_their_numbers_whatever_the_labels(tmp_path: Path, read: Read) -> None:
+    """A twelve-cornered stair, labelled J1 to J12, its rows in disorder."""
+    stair = Polygon(
+        [(501000, 4101000), (506000, 4101000)]
+        + [(506000 - 1000 * (i // 2), 4102000 + 1000 * ((i + 1) // 2)) for i in range(9)]
+        + [(501000, 4106000)]
+    )
+    assert stair.is_valid
+    rows = [{**row, "point": f"J{row['point']}"} for row in corner_rows("EPSG:4546", outline=stair)]
+    assert len(rows) == 12
+    found, quarantine = corner_register(sorted(rows, key=lambda row: row["point"]), tmp_path, read)
+    assert quarantine == []
+    assert found is not None
+    assert found.geometry[0].equals(stair)
 
 
 def test_a_printed_closing_corner_does_no_harm(tmp_path: Path, read: Read) -> None:
@@ -539,20 +573,21 @@ def test_altitudes_and_collections_are_flattened(tmp_path: Path, read: Read) -> 
 
 
 def test_meters_far_away_are_set_aside(tmp_path: Path, read: Read) -> None:
-    table = pd.DataFrame(
-        {
-            "meter_id": ["a", "b", "c", "d"],
-            "category": ["mine", "mine", "home", "other"],
-            "lon": [111.02, 37.05, 111, 111.0],
-        }
-    ).assign(lat=[37.05, 111.02, 37, ""])
-    table.to_csv(tmp_path / "m.csv", index=False)
+    rows = [
+        ("a", "mine", 111.02, 37.05),
+        ("b", "mine", 37.05, 111.02),
+        ("c", "home", 111.0, 37.0),
+        ("d", "other", 111.0, ""),
+        ("e", "mine", 121.02, 37.05),
+    ]
+    pd.DataFrame(rows, columns=["meter_id", "category", "lon", "lat"]).to_csv(tmp_path / "m.csv", index=False)
     found, quarantine = read(meters="m.csv")
     assert found.meters is not None
     assert found.meters["meter_id"].tolist() == ["a"]
     assert found.meters["mine_id"].tolist() == [None]
     assert found.meters["capacity_kva"].isna().all()
-    assert {(q["row"], q["field"]) for q in quarantine} >= {("2", "lat"), ("3", "category"), ("4", "lat")}
+    assert {(q["row"], q["field"]) for q in quarantine} >= {("2", "lat"), ("3", "category"), ("4", "lat"), ("5", "lon")}
+    assert "away from the district" in quarantine[-1]["rule"]
 
 
 def test_one_unclosed_quote_costs_one_row(tmp_path: Path, read: Read) -> None:
@@ -652,6 +687,19 @@ def test_old_datums_are_refused_rather_than_guessed(crs: int, tmp_path: Path, re
     found, quarantine = read(concessions="c.gpkg")
     assert found.concessions is None
     assert "seven parameters" in quarantine[0]["why"]
+
+
+def test_a_shift_published_for_elsewhere_is_not_used() -> None:
+    """PROJ has a Beijing 1954 to WGS 84 shift for the Ordos basin (EPSG), none for Shanxi."""
+    utm, old = pyproj.CRS("EPSG:32649"), pyproj.CRS("EPSG:4214")
+    bridge(old, utm, (310000, 4200000, 330000, 4220000))  # 108.9 E, 38 N
+    with pytest.raises(InputError, match="seven parameters"):
+        bridge(old, utm, (590000, 4000000, 610000, 4020000))  # 112 E, 36 N
+
+
+def test_a_grid_tied_to_no_place_is_refused() -> None:
+    with pytest.raises(InputError, match="tied to no place on the Earth"):
+        bridge(pyproj.CRS('LOCAL_CS["mine grid",UNIT["m",1]]'), pyproj.CRS(CRS), BOUNDS)
 
 
 def test_old_datum_with_its_parameters_is_accepted() -> None:

@@ -68,6 +68,8 @@ def bridge(source: pyproj.CRS, target: pyproj.CRS, bounds: Bounds) -> Callable[[
     source, target = level(source), level(target)
     if source.equals(target, ignore_axis_order=True):
         return identity
+    if source.geodetic_crs is None:
+        raise InputError(f"its CRS {source.name} is tied to no place on the Earth: declare the CRS the numbers are in")
     direct = exact(source, target, target, bounds)
     if direct is not None:
         return partial(chained, chain=(direct,))

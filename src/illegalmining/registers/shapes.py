@@ -56,7 +56,7 @@ def settled(
         The CRS cannot be transformed exactly.
     """
     across = bridge(crs, place.crs, place.bounds)
-    flat = np.array([gathered(geometry) for geometry in shapely.force_2d(geometries)], dtype=object)
+    flat = np.array([gathered(geometry) for geometry in geometries], dtype=object)
     moved = moved_by(flat, across)
     repaired = valid(moved, rows)
     faults: list[Fault] = []
@@ -94,7 +94,7 @@ def gathered(geometry: Any) -> Any:
 
 
 def moved_by(geometries: Geometries, across: Callable[[Coordinates], Coordinates]) -> Geometries:
-    """Geometries with their coordinates transformed; those without finite coordinates before or after become None."""
+    """Geometries transformed and without heights; None where a coordinate is not finite before or after."""
     finite = np.array([is_finite(geometry) for geometry in geometries], dtype=bool)
     moved = np.full(len(geometries), None, dtype=object)
     moved[finite] = shapely.transform(geometries[finite], lambda points: bounded(across(points)))
