@@ -308,6 +308,7 @@ def corner_register(rows: list[dict], tmp_path: Path, read: Read) -> tuple[gpd.G
         ("EPSG:4546", 0),
         ("EPSG:4546", 37e6),
         ("4525", 37e6),
+        ("EPSG：4525", 37e6),
         ("CGCS2000 / 3-degree GK zone 37", 37e6),
         ("CGCS2000 / 3-degree GK CM 111E", 37e6),
         ("CGCS2000_3_Degree_GK_Zone_37", 37e6),
@@ -506,6 +507,21 @@ def test_a_bad_optional_number_costs_the_value_only(tmp_path: Path, read: Read) 
     assert [q["row"] for q in quarantine] == ["1", "2"]
     assert all("the row is kept without this value" in q["why"] for q in quarantine)
     assert quarantine[1]["rule"] == "at most 9000"
+
+
+def test_the_quarantine_says_what_became_of_the_row(tmp_path: Path, read: Read) -> None:
+    """A row that is out for one fault is not "kept" for another; both are said."""
+    frame = pd.concat([concessions(), concessions().iloc[:1].assign(licence_no="third")], ignore_index=True)
+    frame.assign(method=["underground", "opencast", "both"], depth_top_m=["900", "?", "?"]).to_file(tmp_path / "c.gpkg")
+    found, quarantine = read(concessions="c.gpkg")
+    assert found.concessions is not None
+    assert found.concessions["licence_no"].tolist() == ["C1400002009041220012345", "0017"]
+    said = {(q["row"], q["field"]): q["why"].rsplit("; ", 1)[1] for q in quarantine}
+    assert said == {
+        ("2", "depth_top_m"): "the row is kept without this value",
+        ("3", "depth_top_m"): "the row is left out",
+        ("3", "method"): "the row is left out",
+    }
 
 
 SWAPPED = shapely.transform(PARCEL, lambda xy: xy[:, ::-1])
@@ -795,6 +811,7 @@ def units() -> gpd.GeoDataFrame:
         (box(19, 0, 40, 10), "E"),
         (box(20, 0, 40, 10), None),  # touches only
         (LineString([(1, 1), (1, 4)]), "W1"),
+        (Polygon([(12, 1), (14, 3), (14, 1), (12, 3)]), "E"),  # a crossing outline
         (MultiPolygon([box(1, 1, 2, 2), box(12, 1, 15, 3)]), "E"),
     ],
 )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import re
+import unicodedata
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -143,9 +144,10 @@ def named_crs(name: str) -> pyproj.CRS | None:
     InputError
         The name is not understood, or names an old datum (Beijing 1954, Xi'an 1980) in words.
     """
-    words = name.strip().casefold()
+    name = unicodedata.normalize("NFKC", name).strip()
+    words = name.casefold()
     try:
-        found = pyproj.CRS.from_user_input(name.strip())
+        found = pyproj.CRS.from_user_input(name)
     except pyproj.exceptions.CRSError:
         found = None
     if found is not None and not (found.is_geographic and CGCS2000_NAME.search(words)):

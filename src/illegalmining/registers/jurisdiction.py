@@ -31,7 +31,7 @@ def jurisdiction_of(jurisdictions: gpd.GeoDataFrame, geometries: gpd.GeoSeries) 
     """
     found = np.full(len(geometries), None, dtype=object)
     units = jurisdictions.sort_values("code", kind="stable").reset_index(drop=True)
-    places = geometries.to_numpy()
+    places = geometries.make_valid().to_numpy()
     place, unit = units.geometry.sindex.query(places, predicate="intersects")
     pairs = pd.DataFrame({"place": place, "unit": unit, "size": units.geometry.area.to_numpy()[unit]})
     pairs["share"] = shares(places[place], units.geometry.to_numpy()[unit])

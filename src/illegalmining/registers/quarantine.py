@@ -41,8 +41,9 @@ class SetAside:
 
     def faults(self, faults: list[Fault]) -> None:
         """Note faults in the order of the file; says of each whether the row or only the value is left out."""
+        lost = {fault.row for fault in faults if not fault.spares}
         for fault in sorted(faults, key=lambda fault: fault.row):
-            kept = "; the row is kept without this value" if fault.spares else "; the row is left out"
+            kept = "; the row is left out" if fault.row in lost else "; the row is kept without this value"
             self.note(str(fault.row), fault.field, fault.value, fault.rule, fault.why + kept)
 
     def whole_file(self, rule: str, why: str) -> None:
