@@ -661,7 +661,6 @@ def test_a_missing_file_names_itself_and_its_key(read: Read) -> None:
         ("c.xlsx", b"PK\x03\x04", "cannot be read"),
         ("c.geojson", b'{"type": "FeatureCollection", "features": [', "cannot be read"),
         ("c.csv", b"", "no rows"),
-        ("c.csv", b"licence_no,holder,mineral,method,valid_from,valid_to\n", "no rows"),
         (
             "c.csv",
             b"licence_no,holder,mineral,method,valid_from,valid_to\n1,a,coal,opencast,2020-01-01,\n",
@@ -679,6 +678,14 @@ def test_an_unusable_file_is_treated_as_absent_and_said(
     assert found.concessions is None
     assert [(q["file"], q["row"]) for q in quarantine] == [(name, None)]
     assert why in quarantine[0]["why"]
+
+
+def test_a_register_with_a_header_alone_says_that_there_is_nothing(tmp_path: Path, read: Read) -> None:
+    (tmp_path / "s.csv").write_text("mine_id,status,from,to\n")
+    found, quarantine = read(mine_status="s.csv")
+    assert len(found.mine_status) == 0
+    assert list(found.mine_status.columns) == list(REGISTERS["mine_status"].columns)
+    assert quarantine == []
 
 
 def test_an_unusable_jurisdictions_file_ends_the_run(tmp_path: Path, read: Read) -> None:

@@ -21,7 +21,7 @@ from illegalmining.registers.raw import Raw, contract_cells
 from illegalmining.registers.shapes import Place, settled
 from illegalmining.registers.values import typed
 from illegalmining.registers.vectors import column_names, read_vector
-from illegalmining.tables import CONCESSIONS, METERS, REGISTERS, Table
+from illegalmining.tables import CONCESSIONS, JURISDICTIONS, METERS, REGISTERS, Table
 
 log = logging.getLogger(__name__)
 
@@ -104,7 +104,9 @@ def read_table(
             raw = completed(raw, mines)
             aside.whole_file(f"the columns {', '.join(table.required)}", BARE_CORNERS)
     cells, missing = contract_cells(table, raw)
-    if missing and len(raw.cells):
+    if not len(raw.cells) and not faults and table is not JURISDICTIONS:
+        return table.frame([], place.crs)  # a register may say that there is nothing, such as no order
+    if missing:
         raise InputError(
             f"the column(s) {', '.join(missing)} are missing, found {column_names(raw.cells)}: "
             "rename the file's columns to the contract's"
