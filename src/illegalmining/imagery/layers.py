@@ -34,7 +34,7 @@ Answer = TypeVar("Answer")
 class Header:
     """What a raster file says of itself; tuples have one entry a band.
 
-    masked: it carries a mask or an alpha band. alone: a plain GeoTIFF whose pixels need no file beside it.
+    masked: it carries a mask or an alpha band.
     """
 
     geobox: GeoBox
@@ -45,7 +45,6 @@ class Header:
     names: tuple[str | None, ...]
     tags: dict[str, str]
     masked: bool
-    alone: bool
 
 
 @dataclass(frozen=True)
@@ -67,7 +66,6 @@ class Layer:
     scale: float = 1.0
     offset: float = 0.0
     masked: bool = False
-    alone: bool = True
 
     @property
     def scaled(self) -> bool:
@@ -105,7 +103,6 @@ def read_header(address: str) -> Header:
                 names=tuple(name or tag_name(source, index) for index, name in enumerate(source.descriptions, 1)),
                 tags=source.tags(),
                 masked=bool(flags & {MaskFlags.per_dataset, MaskFlags.alpha}),
-                alone=source.driver == "GTiff" and len(source.files) == 1,
             )
     except RasterioError as error:
         raise InputError(f"it cannot be opened as a raster ({error}); replace it or take it out") from error

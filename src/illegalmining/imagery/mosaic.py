@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
@@ -23,7 +22,7 @@ from rasterio.windows import Window
 
 from illegalmining.district import District, ImagerySource
 from illegalmining.errors import InputError
-from illegalmining.imagery.bands import BANDS, CLASSES, ESSENTIAL, REFLECTANCE
+from illegalmining.imagery.bands import BANDS, CLASSES, ESSENTIAL, REFLECTANCE, STATIC
 from illegalmining.imagery.broken import Broken
 from illegalmining.imagery.grids import Overlap, Roi, blocks, choose_grid, district_crs, meets, middle_of, overlap
 from illegalmining.imagery.layers import Layer, in_words_of
@@ -70,9 +69,14 @@ def mosaic(layers: Sequence[Layer], source: ImagerySource, district: District, a
     chunks = (len(days),), *blocks(grid.shape.yx, len(days), len(bands))
     cube = xr.Dataset(coords={"time": np.array(days, "datetime64[ns]"), **xr_coords(grid)})
     for band in bands:
-        of_band = with_units([layer for layer in layers if layer.band == band], grid, aside)
-        plan = plan_of(of_band[0], days, grid, of_band[1], band, Broken(aside))
-        cube[band] = (("time", "y", "x"), lazily(plan, chunks), {"grid_mapping": "spatial_ref"})
+        of_band, conversion = with_units([layer for layer in layers if layer.band == band], grid, aside)
+        timed = band not in STATIC
+        if not timed:
+            of_band = [replace(layer, day=days[0]) for layer in of_band]
+        plan = plan_of(of_band, days if timed else days[:1], grid, conversion, band, Broken(aside))
+        array = lazily(plan, chunks if timed else ((1,), *chunks[1:]))
+        dims = ("time", "y", "x") if timed else ("y", "x")
+        cube[band] = (dims, array if timed else array[0], {"grid_mapping": "spatial_ref"})
     return cube
 
 
@@ -140,7 +144,7 @@ def read_block(plan: BandPlan, block_info: Any = None) -> np.ndarray:
     (_, _), (top, bottom), (left, right) = block_info[None]["array-location"]
     window = plan.grid[top:bottom, left:right]
     block = np.full((len(plan.days), bottom - top, right - left), np.nan, np.float32)
-    with rasterio.Env(GDAL_CACHEMAX=64, VSI_CACHE=True):
+    with rasterio.Env():
         for image, layers in zip(block, plan.days, strict=True):
             for layer in layers:
                 fill(image, layer, window, plan)
@@ -190,12 +194,8 @@ def resampled(values: np.ndarray, way: Overlap, source: GeoBox, window: GeoBox, 
 
 def stored(layer: Layer, roi: Roi) -> np.ndarray:
     """A layer's pixels (rows, columns), float32, after declared scale and offset; no data is NaN."""
-    with ExitStack() as stack:
-        if layer.alone:
-            # A plain GeoTIFF needs nothing beside it; not listing its folder makes opening several times faster.
-            stack.enter_context(rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR"))
-        source = stack.enter_context(rasterio.open(layer.address))
-        window = Window.from_slices(*roi)
+    window = Window.from_slices(*roi)
+    with rasterio.open(layer.address) as source:
         raw = source.read(layer.index, window=window)
         mask = source.dataset_mask(window=window) if layer.masked else None
     values = raw.astype(np.float32)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date
@@ -194,7 +195,7 @@ def absolute(href: str, base: str) -> str:
     if "://" in href or href.startswith("/vsi"):
         return href
     beside = Path(base).parent / href
-    return str(beside if beside.exists() else Path(base).parent / unquote(href))
+    return os.path.normpath(beside if beside.exists() else Path(base).parent / unquote(href))
 
 
 def day_of(item: dict[str, Any], aside: SetAside) -> date | None:
@@ -281,7 +282,6 @@ def promised(one: Measurement, item: dict[str, Any]) -> Header | None:
         names=(None,) * count,
         tags={},
         masked=False,
-        alone="tif" in str(asset.get("type", one.address)),
     )
 
 
@@ -302,7 +302,6 @@ def layer_of(day: date, item: dict[str, Any], one: Measurement, header: Header) 
         scale=scale,
         offset=offset,
         masked=header.masked,
-        alone=header.alone,
     )
 
 

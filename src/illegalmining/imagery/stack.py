@@ -104,7 +104,6 @@ def layers_of(day: date, path: Path, header: Header, sensor: str) -> list[Layer]
             scale=header.scales[index - 1],
             offset=header.offsets[index - 1],
             masked=header.masked,
-            alone=header.alone,
         )
         for band, (_, index) in best.items()
     ]

@@ -1,0 +1,572 @@
+"""Sources to cubes: values at the right place, in the right unit, on the right day, whatever they are stored as.
+
+The planted image is a plane over easting and northing, so that every value says where its pixel lies.
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+import shutil
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import dask
+import numpy as np
+import pyproj
+import pytest
+import rasterio
+import xarray as xr
+from affine import Affine
+
+from illegalmining.district import District, read_district
+from illegalmining.errors import InputError
+from illegalmining.imagery.bands import band_of
+from illegalmining.imagery.grids import BLOCK_BYTES, blocks, split
+from illegalmining.imagery.open import describe, open_source, source_files
+from illegalmining.imagery.stack import day_in
+
+CRS = "EPSG:32649"
+BOUNDS = (500_000.0, 4_100_000.0, 500_600.0, 4_100_400.0)
+"""60 x 40 pixels of 10 m."""
+NODATA = -9999
+PER_METRE = 2e-4
+"""Slope of the planted plane; a pixel of 10 m is 0.002, twenty stored steps."""
+
+
+def plane(east: np.ndarray, north: np.ndarray) -> np.ndarray:
+    """Reflectance from 0.05 to 0.25 that is another one at every pixel."""
+    return 0.05 + PER_METRE * (east - BOUNDS[0]) + 0.2 * PER_METRE * (north - BOUNDS[1])
+
+
+def centres(transform: Affine, shape: tuple[int, int], crs: str = CRS) -> tuple[np.ndarray, np.ndarray]:
+    """Easting and northing in the district's CRS of every pixel centre."""
+    rows, columns = np.mgrid[: shape[0], : shape[1]] + 0.5
+    x, y = transform * (columns, rows)
+    return (x, y) if crs == CRS else pyproj.Transformer.from_crs(crs, CRS, always_xy=True).transform(x, y)
+
+
+def north_up(size: float, left: float = BOUNDS[0], top: float = BOUNDS[3]) -> Affine:
+    return Affine(size, 0, left, 0, -size, top)
+
+
+def write_tiff(
+    path: Path, bands: dict[str, np.ndarray], transform: Affine, crs: str | None = CRS, **options: Any
+) -> Path:
+    """A GeoTIFF with one described band per entry, values as they are."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    first = next(iter(bands.values()))
+    scale, offset = options.pop("scale", None), options.pop("offset", 0.0)
+    options = {"nodata": NODATA, "tiled": True, "blockxsize": 32, "blockysize": 32, "compress": "deflate"} | options
+    profile = {"driver": "GTiff", "height": first.shape[0], "width": first.shape[1], "count": len(bands)}
+    with rasterio.open(path, "w", **profile, dtype=first.dtype, crs=crs, transform=transform, **options) as out:
+        for index, (name, values) in enumerate(bands.items(), 1):
+            out.write(values, index)
+            if name:
+                out.set_band_description(index, name)
+        if scale:
+            out.scales, out.offsets = [scale] * len(bands), [offset] * len(bands)
+    return path
+
+
+def stored(values: np.ndarray) -> np.ndarray:
+    """Reflectance as ten-thousandths."""
+    return np.round(values * 1e4).astype(np.int16)
+
+
+def district(folder: Path, more: str, bounds: tuple[float, ...] = BOUNDS, crs: str = CRS) -> District:
+    """A district with one source; `more` are the lines of the source besides its name."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "district.toml"
+    path.write_text(
+        f'[district]\nname = "d"\ncrs = "{crs}"\nbounds = {list(bounds)}\nhistory_from = 2023-01-01\n'
+        f'monitor_from = 2024-01-01\nas_of = 2024-12-31\n[registers]\njurisdictions = "j.gpkg"\n'
+        f'[[imagery]]\nname = "it"\n{more}'
+    )
+    return read_district(path)
+
+
+def opened(where: District, quarantine: list[dict[str, Any]] | None = None) -> xr.Dataset:
+    return open_source(where.configuration.imagery[0], where, [] if quarantine is None else quarantine)
+
+
+OPTICAL_STACK = 'sensor = "optical"\nsource = "stack"\nhref = "s/*.tif"\n'
+
+
+def assert_planted(cube: xr.Dataset, within_m: float, band: str = "red", clear_of_edge: int = 0) -> None:
+    """Every value is the plane's at its pixel, to within a distance on the ground."""
+    east, north = np.meshgrid(cube["x"], cube["y"])
+    values = cube[band].isel(time=0).values
+    inner = (slice(clear_of_edge, -clear_of_edge or None),) * 2
+    error = np.abs(values - plane(east, north))[inner]
+    assert np.isfinite(values[inner]).all()
+    assert error.max() < within_m * PER_METRE
+
+
+def test_stack_lands_pixel_on_pixel_on_the_contracts_grid(tmp_path: Path) -> None:
+    transform = north_up(10)
+    red = stored(plane(*centres(transform, (40, 60))))
+    red[3, 5] = NODATA
+    scl = np.full((40, 60), 4, np.int16)
+    for day in ("20240110", "20230105"):
+        write_tiff(tmp_path / f"s/{day}.tif", {"red": red}, transform, scale=1e-4)
+        write_tiff(tmp_path / f"s/{day}_scl.tif", {"scl": scl}, transform)
+    cube = opened(district(tmp_path, OPTICAL_STACK + "resolution = 10\n"))
+    assert cube["red"].dims == ("time", "y", "x")
+    assert cube["red"].shape == (2, 40, 60)
+    assert cube["red"].dtype == np.float32
+    assert cube["time"].values.astype("datetime64[D]").tolist() == [date(2023, 1, 5), date(2024, 1, 10)]
+    assert (np.diff(cube["y"]) == -10).all()
+    assert (np.diff(cube["x"]) == 10).all()
+    assert float(cube["x"][0]) == BOUNDS[0] + 5
+    assert float(cube["y"][0]) == BOUNDS[3] - 5
+    assert cube.rio.crs.to_epsg() == cube.odc.geobox.crs.epsg == 32649
+    values = cube["red"].values
+    assert np.isnan(values[:, 3, 5]).all()
+    assert np.isfinite(values).sum() == values.size - 2
+    np.testing.assert_allclose(values[0, 10], red[10] * 1e-4, rtol=1e-6)
+    assert (cube["scl"].values == 4).all()
+    assert cube.chunks["time"] == (2,)
+    assert describe(cube)["bounds"] == list(BOUNDS)
+
+
+@pytest.mark.parametrize(
+    ("crs", "size"), [("EPSG:32649", 7.0), ("EPSG:32649", 25.0), ("EPSG:32648", 10.0), ("EPSG:4326", 1e-4)]
+)
+def test_other_pixels_and_projections_land_within_half_a_pixel(tmp_path: Path, crs: str, size: float) -> None:
+    left, bottom, right, top = pyproj.Transformer.from_crs(CRS, crs, always_xy=True).transform_bounds(*BOUNDS)
+    transform = north_up(size, left - 8 * size, top + 8 * size)
+    shape = (int((top - bottom) / size) + 17, int((right - left) / size) + 17)
+    red = stored(plane(*centres(transform, shape, crs)))
+    write_tiff(tmp_path / "s/a_20240101.tif", {"red": red}, transform, crs, scale=1e-4)
+    cube = opened(district(tmp_path, OPTICAL_STACK + "resolution = 10\n"))
+    assert cube["red"].shape == (1, 40, 60)
+    ground = size if size > 1 else 10.0
+    assert_planted(cube, within_m=0.5 * min(ground, 10.0))
+
+
+def test_pixels_of_its_own_are_kept_where_crs_and_size_fit(tmp_path: Path) -> None:
+    """A grid shifted by 4 m against the bounds is not interpolated: stored values come through to the bit."""
+    transform = north_up(10, BOUNDS[0] - 44, BOUNDS[3] + 46)
+    red = stored(plane(*centres(transform, (60, 80))))
+    write_tiff(tmp_path / "s/20240101.tif", {"red": red}, transform, scale=1e-4)
+    cube = opened(district(tmp_path, OPTICAL_STACK))
+    assert float(cube["x"][0]) % 10 == 1.0
+    assert cube["red"].shape == (1, 40, 60)
+    assert_planted(cube, within_m=0.3)
+
+
+def test_coarsening_averages(tmp_path: Path) -> None:
+    transform = north_up(10)
+    chequered = np.where(np.indices((40, 60)).sum(axis=0) % 2, 1000, 3000).astype(np.int16)
+    write_tiff(tmp_path / "s/20240101.tif", {"red": chequered}, transform, scale=1e-4)
+    values = opened(district(tmp_path, OPTICAL_STACK + "resolution = 40\n"))["red"].values
+    assert values.shape == (1, 10, 15)
+    np.testing.assert_allclose(values, 0.2, atol=1e-4)
+
+
+def test_scenes_of_one_day_fill_each_other_in_order_of_name(tmp_path: Path) -> None:
+    """Two tiles overlap by 20 columns; the first name wins there, the second fills what the first did not see."""
+    west = np.full((40, 40), 1000, np.int16)
+    west[:5] = NODATA
+    east = np.full((40, 40), 2000, np.int16)
+    write_tiff(tmp_path / "s/A_20240101.tif", {"red": west}, north_up(10), scale=1e-4)
+    write_tiff(tmp_path / "s/B_20240101.tif", {"red": east}, north_up(10, BOUNDS[0] + 200), scale=1e-4)
+    values = opened(district(tmp_path, OPTICAL_STACK))["red"].values
+    assert values.shape == (1, 40, 60)
+    np.testing.assert_allclose(values[0, 5:, :40], 0.1, atol=1e-6)
+    np.testing.assert_allclose(values[0, :, 40:], 0.2, atol=1e-6)
+    np.testing.assert_allclose(values[0, :5, 20:40], 0.2, atol=1e-6)
+    assert np.isnan(values[0, :5, :20]).all()
+
+
+def test_classes_are_never_averaged(tmp_path: Path) -> None:
+    transform = north_up(20)
+    scl = np.where(np.indices((20, 30)).sum(axis=0) % 2, 4, 9).astype(np.uint8)
+    scl[0, 0] = 0
+    write_tiff(tmp_path / "s/20240101_scl.tif", {"scl": scl}, transform, nodata=None)
+    red = stored(plane(*centres(north_up(10), (40, 60))))
+    write_tiff(tmp_path / "s/20240101.tif", {"red": red}, north_up(10), scale=1e-4)
+    cube = opened(district(tmp_path, OPTICAL_STACK))
+    values = cube["scl"].values[0]
+    assert float(cube.odc.geobox.resolution.x) == 10
+    assert np.isnan(values[:2, :2]).all()
+    np.testing.assert_array_equal(np.nan_to_num(values), np.kron(scl, np.ones((2, 2))))
+
+
+def test_unscaled_reflectance_and_decibels_are_recognised(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    transform = north_up(10)
+    red = stored(plane(*centres(transform, (40, 60))))
+    write_tiff(tmp_path / "s/20240101.tif", {"red": red}, transform)
+    assert_planted(opened(district(tmp_path, OPTICAL_STACK)), within_m=0.3)
+    assert "x 10000" in caplog.text
+    power = plane(*centres(transform, (40, 60))).astype(np.float32)
+    write_tiff(tmp_path / "r/20240101.tif", {"vv": 10 * np.log10(power)}, transform)
+    quarantine: list[dict[str, Any]] = []
+    where = district(tmp_path, 'sensor = "radar"\nsource = "stack"\nhref = "r/*.tif"\n')
+    np.testing.assert_allclose(opened(where, quarantine)["vv"].values[0], power, rtol=1e-5)
+    assert [(row["field"], row["rule"]) for row in quarantine] == [("vv", "linear power")]
+
+
+def test_units_nobody_knows_are_refused(tmp_path: Path) -> None:
+    percent = np.full((40, 60), 12.0, np.float32)
+    write_tiff(tmp_path / "s/20240101.tif", {"red": percent}, north_up(10))
+    with pytest.raises(InputError, match=r"median of red is 12; expected surface reflectance from 0 to 1"):
+        opened(district(tmp_path, OPTICAL_STACK))
+    millimetres = np.full((40, 60), -130.0, np.float32)
+    write_tiff(tmp_path / "d/20240101.tif", {"displacement": millimetres}, north_up(10))
+    with pytest.raises(InputError, match=r"displacement reaches 130 .* expected metres"):
+        opened(district(tmp_path, 'sensor = "displacement"\nsource = "stack"\nhref = "d/*.tif"\n'))
+
+
+def test_what_cannot_be_used_is_set_aside_and_the_rest_read(tmp_path: Path) -> None:
+    transform = north_up(10)
+    red = stored(plane(*centres(transform, (40, 60))))
+    good = write_tiff(tmp_path / "s/20240101.tif", {"red": red}, transform, scale=1e-4)
+    cut = write_tiff(tmp_path / "s/20240201_red.tif", {"": red}, transform)
+    cut.write_bytes(cut.read_bytes()[:-100])
+    (tmp_path / "s/20240301.tif").write_bytes(b"not a raster")
+    write_tiff(tmp_path / "s/20240401.tif", {"red": red}, Affine.identity(), crs=None)
+    write_tiff(tmp_path / "s/20240501.tif", {"": red, "other": red}, transform)
+    shutil.copy(good, tmp_path / "s/no_date.tif")
+    shutil.copy(good, tmp_path / "s/20249901.tif")
+    quarantine: list[dict[str, Any]] = []
+    cube = opened(district(tmp_path, OPTICAL_STACK), quarantine)
+    assert cube.sizes["time"] == 1
+    why = {Path(row["file"]).name: row["why"] for row in quarantine}
+    assert "cut short" in why["20240201_red.tif"]
+    assert "cannot be opened" in why["20240301.tif"]
+    assert "no coordinate system" in why["20240401.tif"]
+    assert "no band" in why["20240501.tif"]
+    assert "no date" in why["no_date.tif"]
+    assert "no date" in why["20249901.tif"]
+
+
+def test_pixels_that_prove_broken_leave_a_gap_and_a_line(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    transform = north_up(10)
+    red = stored(plane(*centres(transform, (40, 60))))
+    for day in ("20240101", "20240201"):
+        write_tiff(tmp_path / f"s/{day}.tif", {"red": red}, transform, scale=1e-4)
+    broken = tmp_path / "s/20240201.tif"
+    with rasterio.open(broken) as source:
+        start = int(source.get_tag_item("BLOCK_OFFSET_0_0", "TIFF", bidx=1))
+    content = bytearray(broken.read_bytes())
+    content[start : start + 64] = b"\xff" * 64
+    broken.write_bytes(content)
+    quarantine: list[dict[str, Any]] = []
+    cube = opened(district(tmp_path, OPTICAL_STACK), quarantine)
+    values = cube["red"].values
+    np.testing.assert_array_equal(cube["red"].values, values)
+    assert np.isfinite(values[0]).all()
+    assert np.isnan(values[1]).any()
+    assert [(row["file"], row["field"], row["rule"]) for row in quarantine] == [
+        ("s/*.tif", "red", "pixels can be read")
+    ]
+    assert "pixels cannot be read" in caplog.text
+
+
+def test_wrong_place_and_wrong_time_are_said(tmp_path: Path) -> None:
+    red = np.full((40, 60), 1000, np.int16)
+    write_tiff(tmp_path / "s/20190101.tif", {"red": red}, north_up(10))
+    with pytest.raises(InputError, match=r"no date from 2023-01-01 to 2024-12-31; found 2019-01-01"):
+        opened(district(tmp_path, OPTICAL_STACK))
+    write_tiff(tmp_path / "s/20240101.tif", {"red": red}, north_up(10, left=700_000))
+    with pytest.raises(InputError, match=r"\[700000, 4100000, 700600, 4100400\].*\[500000, 4100000, 500600, 4100400\]"):
+        opened(district(tmp_path, OPTICAL_STACK))
+    with pytest.raises(InputError, match="matches no file"):
+        opened(district(tmp_path, OPTICAL_STACK.replace("s/*", "t/*")))
+
+
+def item(name: str, day: str, assets: dict[str, Any], **properties: Any) -> dict[str, Any]:
+    properties["datetime"] = f"{day}T03:10:00Z"
+    known = {"type": "Feature", "stac_version": "1.0.0", "id": name, "geometry": None, "links": []}
+    return known | {"properties": properties, "assets": assets}
+
+
+def write_catalogue(folder: Path, items: list[dict[str, Any]]) -> None:
+    """A static catalogue: root, one collection, items in folders of their own."""
+    (folder / "c").mkdir(parents=True, exist_ok=True)
+    child = {"rel": "child", "href": "./c/collection.json"}
+    root = {"type": "Catalog", "id": "r", "stac_version": "1.0.0", "description": "d", "links": [child]}
+    links = [{"rel": "item", "href": f"./{one['id']}/{one['id']}.json"} for one in items]
+    links.append({"rel": "root", "href": "../catalog.json"})
+    (folder / "catalog.json").write_text(json.dumps(root))
+    (folder / "c/collection.json").write_text(json.dumps(root | {"type": "Collection", "links": links}))
+    for one in items:
+        (folder / "c" / one["id"]).mkdir(exist_ok=True)
+        (folder / "c" / one["id"] / f"{one['id']}.json").write_text(json.dumps(one))
+
+
+STAC = 'sensor = "optical"\nsource = "stac"\nhref = "cat/catalog.json"\n'
+
+
+def test_stac_finds_bands_by_every_usual_name_and_honours_scale(tmp_path: Path) -> None:
+    transform = north_up(10)
+    truth = plane(*centres(transform, (40, 60)))
+    values = stored(truth)
+    shifted = np.round((truth + 0.1) * 1e4).astype(np.uint16)
+    folder = tmp_path / "cat/c"
+    for name in ("a", "b", "c"):
+        write_tiff(folder / f"{name}/x.tif", {"": values}, transform)
+        write_tiff(folder / f"{name}/y.tif", {"": shifted}, transform, nodata=0)
+        write_tiff(folder / f"{name}/z.tif", {"": values, " ": values + 1000}, transform)
+    scaled = [{"scale": 1e-4, "offset": 0, "nodata": NODATA}]
+    minus = [{"scale": 1e-4, "offset": -0.1, "nodata": 0}]
+    picture = {"href": "./x.tif", "eo:bands": [{"name": "B04", "common_name": "red"}], "roles": ["visual"]}
+    items = [
+        item("a", "2024-01-01", {"red": {"href": "./x.tif", "raster:bands": scaled}, "visual": picture}),
+        item(
+            "b",
+            "2024-01-06",
+            {"B04": {"href": "./y.tif", "eo:bands": [{"name": "B04", "common_name": "red"}], "raster:bands": minus}},
+        ),
+        item(
+            "c",
+            "2024-01-11",
+            {
+                "data": {
+                    "href": "./z.tif",
+                    "bands": [
+                        {"name": "1", "eo:common_name": "red", "raster:scale": 1e-4},
+                        {"name": "2", "eo:common_name": "nir", "raster:scale": 1e-4},
+                    ],
+                }
+            },
+        ),
+    ]
+    write_catalogue(tmp_path / "cat", items)
+    where = district(tmp_path, STAC)
+    cube = opened(where)
+    assert list(cube.data_vars) == ["red", "nir"]
+    for at in range(3):
+        np.testing.assert_allclose(cube["red"].values[at], truth, atol=6e-5)
+    np.testing.assert_allclose(cube["nir"].values[2], truth + 0.1, atol=6e-5)
+    assert np.isnan(cube["nir"].values[:2]).all()
+    files = source_files(where.configuration.imagery[0], where)
+    assert {file.name for file in files} == {"catalog.json", "collection.json", *["a.json", "b.json", "c.json"]} | {
+        "x.tif",
+        "y.tif",
+        "z.tif",
+    }
+    assert len(files) == 8
+
+
+def test_stac_knows_which_sentinel_2_offsets_still_stand(tmp_path: Path) -> None:
+    """Baseline 04.00 without metadata is 1000 too high; Earth Search states an offset that was taken off already."""
+    transform = north_up(10)
+    truth = plane(*centres(transform, (40, 60)))
+    raised = write_tiff(tmp_path / "cat/c/a/x.tif", {"": stored(truth) + 1000}, transform, nodata=0)
+    write_tiff(tmp_path / "cat/c/b/x.tif", {"": stored(truth)}, transform, nodata=0)
+    assert raised.exists()
+    declared = {"href": "./x.tif", "raster:bands": [{"scale": 1e-4, "offset": -0.1}]}
+    items = [
+        item("a", "2024-01-01", {"B04": {"href": "./x.tif"}}, **{"s2:processing_baseline": "05.10"}),
+        item("b", "2024-01-06", {"red": declared}, **{"earthsearch:boa_offset_applied": True}),
+    ]
+    write_catalogue(tmp_path / "cat", items)
+    for values in opened(district(tmp_path, STAC))["red"].values:
+        np.testing.assert_allclose(values, truth, atol=6e-5)
+
+
+def test_stac_item_collection_sets_aside_what_is_missing(tmp_path: Path) -> None:
+    transform = north_up(10)
+    write_tiff(tmp_path / "good.tif", {"": stored(plane(*centres(transform, (40, 60))))}, transform, scale=1e-4)
+    nameless = item("n", "2024-03-01", {"data": {"href": "good.tif"}})
+    undated = item("u", "2024-04-01", {"red": {"href": "good.tif"}})
+    undated["properties"] = {"datetime": None}
+    features = [
+        item("g", "2024-01-01", {"red": {"href": "good.tif"}}),
+        item("m", "2024-02-01", {"red": {"href": "gone.tif"}}),
+        nameless,
+        undated,
+    ]
+    (tmp_path / "items.json").write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    quarantine: list[dict[str, Any]] = []
+    cube = opened(district(tmp_path, STAC.replace("cat/catalog.json", "items.json")), quarantine)
+    assert cube["time"].values.astype("datetime64[D]").tolist() == [date(2024, 1, 1)]
+    assert_planted(cube, within_m=0.3)
+    assert {row["row"] for row in quarantine} == {"m", "n", "u"}
+
+
+@pytest.fixture
+def planted_cube() -> xr.Dataset:
+    """An in-memory cube as the contract has it: three entries of time, two of them on one day."""
+    transform = north_up(10, BOUNDS[0] - 50, BOUNDS[3] + 50)
+    east, north = centres(transform, (50, 70))
+    red = np.stack([plane(east, north)] * 3).astype(np.float32)
+    red[0, :25] = np.nan
+    red[1] += 0.5
+    times = np.array(["2024-01-01T03:00", "2024-01-01T03:01", "2024-02-01T03:00"], "datetime64[ns]")
+    cube = xr.Dataset({"red": (("time", "y", "x"), red)}, {"time": times, "y": north[:, 0], "x": east[0]})
+    return cube.rio.write_crs(CRS)
+
+
+def cube_source(href: str, more: str = "") -> str:
+    return f'sensor = "optical"\nsource = "cube"\nhref = "{href}"\n{more}'
+
+
+ENCODING = {"red": {"dtype": "int16", "scale_factor": 1e-4, "add_offset": 0.1, "_FillValue": -1}}
+WRITERS = {
+    "v2.zarr": lambda cube, path: cube.to_zarr(path, zarr_format=2, encoding=ENCODING, consolidated=True),
+    "v2_loose.zarr": lambda cube, path: cube.to_zarr(path, zarr_format=2, encoding=ENCODING, consolidated=False),
+    "v3.zarr": lambda cube, path: cube.to_zarr(path, zarr_format=3, encoding=ENCODING, consolidated=False),
+    "4.nc": lambda cube, path: cube.to_netcdf(path, engine="h5netcdf", encoding=ENCODING),
+    "3.nc": lambda cube, path: cube.to_netcdf(path, engine="scipy", encoding=ENCODING),
+    "up.nc": lambda cube, path: cube.isel(y=slice(None, None, -1)).to_netcdf(path, engine="h5netcdf"),
+    "late.nc": lambda cube, path: cube.isel(time=[2, 0, 1]).to_netcdf(path, engine="h5netcdf"),
+    "turned.nc": lambda cube, path: cube.transpose("y", "x", "time").to_netcdf(path, engine="h5netcdf"),
+    "renamed.nc": lambda cube, path: cube.rename(red="B04", time="t").to_netcdf(path, engine="h5netcdf"),
+    "stored.nc": lambda cube, path: (
+        (cube.drop_vars("spatial_ref").fillna(0) * 1e4)
+        .assign(spatial_ref=cube["spatial_ref"])
+        .to_netcdf(path, engine="h5netcdf", encoding={"red": {"dtype": "uint16", "_FillValue": None}})
+    ),
+}
+
+
+@pytest.mark.parametrize("name", sorted(WRITERS))
+def test_cubes_of_every_kind_are_one_cube(tmp_path: Path, planted_cube: xr.Dataset, name: str) -> None:
+    WRITERS[name](planted_cube, tmp_path / name)
+    where = district(tmp_path, cube_source(name))
+    cube = opened(where)
+    assert cube["red"].dims == ("time", "y", "x")
+    assert cube["red"].shape == (2, 40, 60)
+    assert cube["red"].dtype == np.float32
+    assert cube["time"].values.astype("datetime64[D]").tolist() == [date(2024, 1, 1), date(2024, 2, 1)]
+    assert (np.diff(cube["y"]) == -10).all()
+    east, north = np.meshgrid(cube["x"], cube["y"])
+    values = cube["red"].values
+    np.testing.assert_allclose(values[1], plane(east, north), atol=6e-5)
+    np.testing.assert_allclose(values[0, 20:], plane(east, north)[20:], atol=6e-5)
+    np.testing.assert_allclose(values[0, :20], plane(east, north)[:20] + 0.5, atol=6e-5)
+    files = source_files(where.configuration.imagery[0], where)
+    assert files
+    assert all(file.is_file() for file in files)
+
+
+def test_a_cube_in_other_pixels_and_partly_outside(tmp_path: Path) -> None:
+    """A geographic cube over the western half: brought to the district's CRS, cropped to what it covers."""
+    to_degrees = pyproj.Transformer.from_crs(CRS, "EPSG:4326", always_xy=True)
+    left, bottom, right, top = to_degrees.transform_bounds(BOUNDS[0] - 100, BOUNDS[1] - 100, 500_300, BOUNDS[3] + 100)
+    lon, lat = np.arange(left, right, 9e-5), np.arange(top, bottom, -9e-5)
+    east, north = pyproj.Transformer.from_crs("EPSG:4326", CRS, always_xy=True).transform(*np.meshgrid(lon, lat))
+    red = plane(east, north)[None].astype(np.float32)
+    coords = {"time": np.array(["2024-05-05"], "datetime64[ns]"), "lat": lat, "lon": lon}
+    xr.Dataset({"red": (("time", "lat", "lon"), red)}, coords).to_netcdf(tmp_path / "g.nc", engine="h5netcdf")
+    cube = opened(district(tmp_path, cube_source("g.nc", "resolution = 10\n")))
+    assert cube.sizes["y"] == 40
+    assert 28 <= cube.sizes["x"] <= 32
+    assert_planted(cube.isel(x=slice(0, 28)), within_m=2.5)
+
+
+def test_a_cube_coarsened_does_not_spread_what_is_missing(tmp_path: Path) -> None:
+    transform = north_up(10)
+    east, north = centres(transform, (40, 60))
+    moved = np.full((2, 40, 60), -0.05, np.float32)
+    moved[0] = 0.0
+    moved[:, ::2, ::2] = np.nan
+    coords = {"time": np.array(["2024-01-01", "2024-02-01"], "datetime64[ns]"), "y": north[:, 0], "x": east[0]}
+    cube = xr.Dataset({"displacement": (("time", "y", "x"), moved)}, coords, {"incidence_angle": 39.0})
+    cube["displacement"].attrs["azimuth_angle"] = 258.0
+    cube.rio.write_crs(CRS).to_zarr(tmp_path / "i.zarr", zarr_format=2)
+    more = 'sensor = "displacement"\nsource = "cube"\nhref = "i.zarr"\nresolution = 50\n'
+    opened_cube = opened(district(tmp_path, more))
+    np.testing.assert_allclose(opened_cube["displacement"].values[1], np.full((8, 12), -0.05), atol=1e-6)
+    assert opened_cube.attrs["incidence_angle"] == 39.0
+    assert opened_cube.attrs["azimuth_angle"] == 258.0
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda cube: cube.drop_vars("spatial_ref"), "no coordinate system"),
+        (lambda cube: cube.rename(y="up"), "no dimension y"),
+        (
+            lambda cube: cube.assign_coords(x=np.sort(cube["x"].values + 5 * np.sin(np.arange(70)))),
+            "x is not evenly spaced",
+        ),
+        (lambda cube: cube.rename(red="what"), "no band of the sensor optical"),
+        (lambda cube: cube.assign_coords(x=cube["x"] + 1e5), "nothing of it lies in the district"),
+        (lambda cube: cube.assign_coords(time=cube["time"] - np.timedelta64(9999, "D")), "no date from 2023-01-01"),
+    ],
+)
+def test_a_cube_that_cannot_be_used_says_why(tmp_path: Path, planted_cube: xr.Dataset, change: Any, said: str) -> None:
+    change(planted_cube).to_netcdf(tmp_path / "c.nc", engine="h5netcdf")
+    with pytest.raises(InputError, match=said):
+        opened(district(tmp_path, cube_source("c.nc")))
+
+
+def test_values_do_not_depend_on_blocks_threads_or_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    transform = north_up(10, BOUNDS[0] - 33, BOUNDS[3] + 41)
+    red = stored(plane(*centres(transform, (60, 80))))
+    red[10:14] = NODATA
+    write_tiff(tmp_path / "s/20240101.tif", {"red": red}, transform, scale=1e-4)
+    where = district(tmp_path, OPTICAL_STACK + "resolution = 12\n")
+    with dask.config.set(scheduler="synchronous"):
+        whole = opened(where).compute()
+    monkeypatch.setattr("illegalmining.imagery.grids.SMALLEST_BLOCK", 16)
+    monkeypatch.setattr("illegalmining.imagery.grids.BLOCK_BYTES", 1.0)
+    pieces = opened(where)
+    assert pieces["red"].data.numblocks == (1, 3, 4)
+    np.testing.assert_allclose(pieces["red"].values, whole["red"].values, atol=2e-6)
+    travelled = pickle.loads(pickle.dumps(pieces))
+    np.testing.assert_array_equal(travelled["red"].values, pieces["red"].values)
+
+
+def test_blocks_are_bounded_and_cover_everything() -> None:
+    for shape, dates, bands in (((600, 600), 250, 7), ((4000, 3), 10, 1), ((1, 1), 1, 1), ((2000, 2000), 900, 8)):
+        rows, columns = blocks(shape, dates, bands)
+        assert (sum(rows), sum(columns)) == shape
+        assert max(rows) * max(columns) * dates * bands * 4 <= BLOCK_BYTES or max(*rows, *columns) <= 64
+    assert split(10, 4) == (3, 3, 4)
+
+
+def test_names_of_bands_and_days() -> None:
+    assert band_of("B4", "optical") == ("red", 0)
+    assert band_of(" SCL ", "optical") == ("scl", 0)
+    assert band_of("B8A", "optical") == ("nir", 1)
+    assert band_of("B05", "optical") is None
+    assert band_of("VV", "radar") == ("vv", 0)
+    assert band_of("red", "radar") is None
+    assert day_in("S2A_MSIL2A_20240131T031009_20240201T050000.tif") == date(2024, 1, 31)
+    assert day_in("unw_20240101_20240113.tif", last=True) == date(2024, 1, 13)
+    assert day_in("x_2024-02-30_y.tif") is None
+    assert day_in("1202401019.tif") is None
+
+
+def real(shared_data: Path, tmp_path: Path, file: str, sensor: str, crs: str, bounds: tuple[float, ...]) -> xr.Dataset:
+    where = district(tmp_path, f'sensor = "{sensor}"\nsource = "cube"\nhref = "{shared_data / file}"\n', bounds, crs)
+    text = where.path.read_text().replace("2023-01-01", "2015-01-01").replace("2024-01-01", "2016-01-01")
+    where.path.write_text(text)
+    return opened(read_district(where.path))
+
+
+def test_romania_comes_through_to_the_digit(shared_data: Path) -> None:
+    where = read_district(shared_data / "districts/romania/district.toml")
+    cube = opened(where)
+    with xr.open_dataset(shared_data / "optical/romania_s2.nc", engine="h5netcdf", mask_and_scale=False) as raw:
+        assert cube["x"].values.tolist() == raw["x"].values.tolist()
+        assert cube["y"].values.tolist() == raw["y"].values.tolist()
+        for band in ("blue", "green", "red", "nir"):
+            truth = np.where(raw[band] == -1, np.nan, raw[band] * 1e-4)
+            np.testing.assert_allclose(cube[band].values, truth, atol=1e-6)
+        np.testing.assert_array_equal(cube["scl"].values, raw["scl"].values)
+
+
+def test_the_other_real_cubes_open_right(shared_data: Path, tmp_path: Path) -> None:
+    def cube(file: str, sensor: str, crs: str, bounds: tuple[float, ...]) -> xr.Dataset:
+        return real(shared_data, tmp_path / Path(file).stem, file, sensor, crs, bounds)
+
+    control = cube("optical/control_s2.nc", "optical", "EPSG:3035", (3912190, 2410010, 3912380, 2410200))
+    assert set(control.data_vars) == {"green", "red", "nir", "swir16", "scl"}
+    assert 0.2 < float(np.nanmedian(control["nir"])) < 0.5
+    assert float(np.nanmedian(control["red"])) < 0.06
+    slovenia = cube("optical/slovenia_ndvi.nc", "optical", "EPSG:32633", (465181, 5079245, 466181, 5080255))
+    assert slovenia["ndvi"].shape[1:] == (101, 100)
+    assert set(np.unique(slovenia["scl"])) == {4.0, 9.0}
+    mexico = cube("insar/mexico_city.nc", "displacement", "EPSG:32614", (479934, 2141600, 494581, 2150775))
+    assert mexico.sizes["time"] == 13
+    assert mexico.attrs == {"incidence_angle": 39.7, "azimuth_angle": 258.0}
+    assert mexico["temporal_coherence"].dims == ("y", "x")
+    assert float(mexico["displacement"].min()) < -0.1
