@@ -36,7 +36,7 @@ class BaselineParameters:
     beyond which a date tells nothing of the noise. neighbours_dates: weight of the surroundings' noise, in dates.
     smallest_noise: floor of a feature's noise, in its unit. longest_memory: cap of the noise's correlation from one
     clear date to the next. sample: pixels from which a date's common offset is taken. few_pixels: number of pixels at
-    which half of a date's common offset is believed.
+    which half of a date's common offset is believed. calmest: noise of the calmest date against the usual, 0.3-1.
     """
 
     harmonics: int = 2
@@ -50,6 +50,7 @@ class BaselineParameters:
     longest_memory: float = 0.8
     sample: int = 4096
     few_pixels: float = 200.0
+    calmest: float = 0.6
 
 
 @dataclass(frozen=True)

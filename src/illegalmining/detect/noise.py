@@ -66,7 +66,7 @@ def noise_kernel(
 def weather(
     values: Floats, design: Floats, coefficients: Floats, scales: Floats, parameters: BaselineParameters
 ) -> tuple[Floats, Floats]:
-    """What a date shares with the whole tile: offset (T, K), and how much noisier than usual it is (T,), at least 1.
+    """What a date shares with the whole tile: offset (T, K), and how much noisier than usual it is (T,).
 
     Haze, a late spring or a shift of the geolocation moves or scatters most pixels of a date together; a pit does not.
     Both are shrunk to "nothing" where few pixels are clear.
@@ -80,7 +80,7 @@ def weather(
     spread = nan_median(np.abs(residual - middle[:, :, None]), axis=2) / T_MAD
     scale = np.median(scales[:, some], axis=1)
     offset = np.nan_to_num(middle * belief[:, None]) * scale
-    noisier = np.nan_to_num(np.maximum(spread, 1.0).max(axis=1), nan=1.0)
+    noisier = np.nan_to_num(np.maximum(spread.max(axis=1), parameters.calmest), nan=1.0)
     return offset.astype(np.float32), (noisier**belief).astype(np.float32)
 
 

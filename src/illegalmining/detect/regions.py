@@ -32,9 +32,9 @@ class RegionParameters:
     many pixels. false_per_100_km2: regions made by chance that are borne with, per 100 km2 (the correction for looking
     everywhere). leak: nats that a date is worth against a cloud that leaked through the mask, -ln of their share of
     dates. leak_m2: size of such a cloud. transient: nats taken off where the ground has gone back. brief_days: a change
-    gone within this time is weather or water. brief: nats taken off for that. day_m2: what may be dug between two clear
-    dates. wide: nats taken off for each e-fold beyond it. artefact: probability that something no model knows of mimics
-    a change; bounds a region to ln(1/artefact). series_dates: most dates of the evidence series.
+    gone within this time is weather or water. brief: nats taken off for that. dug_m2: what may be dug in dig_days.
+    wide: nats taken off for each e-fold beyond it. artefact: probability that something no model knows of mimics a
+    change; bounds a region to ln(1/artefact). series_dates: most dates of the evidence series.
     """
 
     seed: float = 4.0
@@ -50,7 +50,8 @@ class RegionParameters:
     transient: float = 3.0
     brief_days: int = 30
     brief: float = 6.0
-    day_m2: float = 2e4
+    dig_days: int = 20
+    dug_m2: float = 2e4
     wide: float = 2.0
     artefact: float = 1e-3
     series_dates: int = 120
@@ -87,7 +88,8 @@ def labelled(maps: Maps, pixel_m2: float, parameters: RegionParameters) -> tuple
 def outline(inside: npt.NDArray[np.bool_], window: tuple[slice, slice], transform: Affine) -> Polygon | MultiPolygon:
     """The region's outline along pixel edges, in the cube's CRS; `window` holds all of it."""
     rows, columns = window
-    moved = transform * Affine.translation(columns.start, rows.start)
+    left, top = transform.c + columns.start * transform.a, transform.f + rows.start * transform.e
+    moved = Affine(transform.a, 0.0, left, 0.0, transform.e, top)
     part = inside[window].astype(np.uint8)
     return union_all([as_shape(shape) for shape, _ in rasterio.features.shapes(part, mask=part == 1, transform=moved)])
 
@@ -174,8 +176,9 @@ def region_nats(
     lasting = float(np.clip(maps.now[inside] / np.maximum(evidence, 1e-6), 0, 1) @ evidence / max(evidence.sum(), 1e-6))
     stood = np.median((maps.last - maps.onset)[inside])
     back = (1.0 - lasting) * (parameters.transient + (parameters.brief if stood < parameters.brief_days else 0.0))
-    at_once = np.unique(maps.onset[inside & (maps.evidence > 0)], return_counts=True)[1].max() * pixel_m2
-    wide = parameters.wide * max(0.0, math.log(at_once / parameters.day_m2))
+    onsets = np.sort(maps.onset[inside & (maps.evidence > 0)])
+    at_once = (np.searchsorted(onsets, onsets + parameters.dig_days) - np.arange(len(onsets))).max() * pixel_m2
+    wide = parameters.wide * max(0.0, math.log(at_once / parameters.dug_m2))
     return bounded(nats, parameters.artefact) - back - wide, lasting
 
 

@@ -1,0 +1,138 @@
+"""The radar detector against planted truth, a real pixel, and its own invariances."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import rioxarray  # noqa: F401
+import shapely
+import xarray as xr
+from affine import Affine
+
+from illegalmining.detect.radar import Backscatter, detect_radar
+
+HISTORY, MONITOR, AS_OF = "2023-01-01", "2026-01-01", "2026-10-31"
+LOOKS = 4.4  # equivalent number of looks of a Sentinel-1 ground-range image
+
+
+def echoes(seed: int, size: int = 80, steps: dict[str, float] | None = None) -> tuple[xr.Dataset, dict]:
+    """Fields with rain and season under speckle every 6 days; pits of 0.5 ha that change backscatter by some dB."""
+    generator = np.random.default_rng(seed)
+    days = pd.date_range(HISTORY, AS_OF, freq="6D")
+    doy = days.dayofyear.to_numpy()
+    field = np.kron(generator.normal(0, 1.5, (size // 10, size // 10)), np.ones((10, 10)))
+    swing = np.kron(generator.uniform(0, 2, (size // 10, size // 10)), np.ones((10, 10)))
+    rain = generator.gamma(1.0, 0.4, len(days))
+    wave = np.sin(2 * np.pi * doy / 365.25 + generator.normal(0, 0.3))
+    decibels = -12 + field + swing * wave[:, None, None] + rain[:, None, None]
+    rows, columns = np.mgrid[:size, :size]
+    pits = {}
+    for number, (name, step) in enumerate((steps or {}).items()):
+        start = pd.Timestamp("2026-03-01") + pd.Timedelta(days=int(generator.integers(0, 120)))
+        mask = (rows - 20 - 40 * (number // 2)) ** 2 + (columns - 20 - 40 * (number % 2)) ** 2 <= 16
+        decibels[np.ix_(days >= start, *map(np.arange, mask.shape))] += step * mask
+        pits[name] = (start, mask)
+    data = {}
+    for name, offset in (("vv", 0.0), ("vh", -7.0)):
+        power = 10 ** ((decibels + offset) / 10) * generator.gamma(LOOKS, 1 / LOOKS, decibels.shape)
+        data[name] = (("time", "y", "x"), power.astype(np.float32))
+    grid = {"y": 4_100_000.0 - 10 * np.arange(size) - 5, "x": 500_000.0 + 10 * np.arange(size) + 5}
+    return xr.Dataset(data, coords={"time": days, **grid}).rio.write_crs("EPSG:4546"), pits
+
+
+def outline(cube: xr.Dataset, mask: np.ndarray) -> shapely.Geometry:
+    """A mask as a polygon."""
+    cells = [
+        shapely.box(
+            float(cube.x[column]) - 5, float(cube.y[row]) - 5, float(cube.x[column]) + 5, float(cube.y[row]) + 5
+        )
+        for row, column in np.argwhere(mask)
+    ]
+    return shapely.union_all(cells)
+
+
+@pytest.mark.parametrize("seed", [21, 22])
+def test_changes_of_either_sign_are_found_dated_and_placed(seed):
+    cube, pits = echoes(seed, steps={"felled": -3.5, "faced": 3.5, "flooded": -6.0, "heaped": 5.0})
+    findings = detect_radar(cube, HISTORY, MONITOR, AS_OF)
+    assert (findings.detections.detector == "radar").all()
+    for name, (start, mask) in pits.items():
+        truth = outline(cube, mask)
+        hits = findings.detections[findings.detections.intersects(truth)]
+        assert len(hits) == 1, name
+        assert hits.log_lr.iloc[0] > 2, name
+        assert abs((hits.first_seen.iloc[0] - start).days) <= 30, name
+        assert hits.geometry.iloc[0].intersection(truth).area / truth.area > 0.6, name
+    everywhere = shapely.union_all([outline(cube, mask) for _, mask in pits.values()])
+    assert findings.detections.intersects(everywhere).all()
+
+
+@pytest.mark.parametrize("seed", [31, 32, 33])
+def test_speckle_rain_and_season_alone_raise_no_alarm(seed):
+    cube, _ = echoes(seed)
+    assert len(detect_radar(cube, HISTORY, MONITOR, AS_OF).detections) == 0
+
+
+def test_one_polarisation_is_enough():
+    cube, pits = echoes(23, steps={"flooded": -6.0})
+    findings = detect_radar(cube[["vv"]].rio.write_crs("EPSG:4546"), HISTORY, MONITOR, AS_OF)
+    assert findings.detections.intersects(outline(cube, pits["flooded"][1])).any()
+
+
+def test_chunks_and_dask_change_nothing():
+    cube, _ = echoes(24, size=140, steps={"flooded": -6.0})
+    lazy = cube.chunk({"time": 50, "y": 33, "x": 61})
+    eager, chunked = (detect_radar(c, HISTORY, MONITOR, AS_OF) for c in (cube, lazy))
+    xr.testing.assert_identical(eager.smallest_site_m2, chunked.smallest_site_m2)
+    assert len(eager.detections)
+    pd.testing.assert_frame_equal(pd.DataFrame(eager.detections), pd.DataFrame(chunked.detections))
+
+
+def test_averaging_is_in_power_and_leaves_out_what_is_missing():
+    generator = np.random.default_rng(1)
+    power = generator.gamma(LOOKS, 0.1 / LOOKS, (2, 7, 9)).astype(np.float32)
+    power[0, 3, 4] = np.nan
+    decibels = Backscatter(3, 1e-6)(power)[:, 0]
+    assert np.isnan(decibels[0, 3, 4])
+    around = np.delete(power[0, 2:5, 3:6].ravel(), 4)
+    inner = 10 * np.log10(np.nanmean(power[0, 2:5, 4:7]))
+    np.testing.assert_allclose(decibels[0, 3, 5], inner, rtol=1e-5)
+    assert len(around) == 8
+    np.testing.assert_allclose(decibels[1, 0, 0], 10 * np.log10(power[1, :2, :2].mean()), rtol=1e-5)
+
+
+def test_a_source_without_backscatter_is_said():
+    cube, _ = echoes(25, size=20)
+    findings = detect_radar(cube.rename(vv="hh", vh="hv"), HISTORY, MONITOR, AS_OF)
+    assert len(findings.detections) == 0
+    assert "vv" in findings.remarks[0]
+
+
+def test_smallest_site_shrinks_with_more_dates():
+    cube, _ = echoes(26, size=30)
+    early = detect_radar(cube, HISTORY, MONITOR, "2026-01-31").smallest_site_m2
+    late = detect_radar(cube, HISTORY, MONITOR, AS_OF).smallest_site_m2
+    seen = np.isfinite(early) & np.isfinite(late)
+    assert np.isfinite(late).mean() > 0.9
+    assert (late.values[seen] <= early.values[seen]).all()
+
+
+def test_pixel_of_bolivia_is_found_from_radar_within_three_dates(shared_data: Path):
+    table = pd.read_csv(shared_data / "optical" / "bayts_pixel.csv", parse_dates=["date"])
+    series = table[table.sensor == "S1_VV_dB"].dropna().set_index("date").value
+    seen = [date for date in series.index if date >= pd.Timestamp("2016-01-01")]
+    before = series[: seen[0] - pd.Timedelta(days=1)]
+    assert not bayts_found(before)
+    found_by = next(date for date in seen if bayts_found(series[:date]))
+    assert seen.index(found_by) + 1 <= 3
+
+
+def bayts_found(series: pd.Series) -> bool:
+    """Whether the backscatter of one pixel so far makes a detection."""
+    power = (10 ** (series.to_numpy() / 10)).astype(np.float32)[:, None, None]
+    cube = xr.Dataset({"vv": (("time", "y", "x"), power)}, coords={"time": series.index, "y": [0.0], "x": [0.0]})
+    cube = cube.rio.write_crs("EPSG:32720").rio.write_transform(Affine(30.0, 0, 0, 0, -30.0, 0))
+    return len(detect_radar(cube, "2014-10-01", "2015-10-01", series.index[-1]).detections) > 0

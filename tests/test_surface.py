@@ -1,0 +1,351 @@
+"""The optical detector against planted truth, real images, and its own invariances."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import rioxarray  # noqa: F401
+import shapely
+import xarray as xr
+from affine import Affine
+from scipy import ndimage
+
+from illegalmining.detect.findings import Findings
+from illegalmining.detect.surface import detect_surface
+
+HISTORY, MONITOR, AS_OF = "2023-01-01", "2026-01-01", "2026-10-31"
+BANDS = ("green", "red", "nir", "swir16", "swir22")
+SOIL = np.array([0.11, 0.15, 0.24, 0.30, 0.26])
+GREEN = np.array([0.06, 0.035, 0.38, 0.17, 0.08])
+STRAW = np.array([0.09, 0.10, 0.26, 0.27, 0.19])
+COAL = np.array([0.035, 0.04, 0.055, 0.07, 0.07])
+LIMESTONE = np.array([0.33, 0.37, 0.42, 0.45, 0.40])
+CLOUD = np.array([0.45, 0.45, 0.5, 0.35, 0.28])
+ASH = np.array([0.04, 0.045, 0.09, 0.16, 0.15])
+
+
+@dataclass(frozen=True)
+class Ground:
+    """A made-up district: the cube and the planted pits (name, first day, boolean mask at the end)."""
+
+    cube: xr.Dataset
+    pits: dict[str, tuple[pd.Timestamp, np.ndarray]]
+
+
+def smooth(generator: np.random.Generator, shape: tuple[int, ...], sigma: float) -> np.ndarray:
+    """A smooth random field with unit variance."""
+    field = ndimage.gaussian_filter(generator.standard_normal(shape), sigma)
+    return field / field.std()
+
+
+def greenness(generator: np.random.Generator, size: int, days: pd.DatetimeIndex) -> np.ndarray:
+    """Green cover 0-1 (T, size, size): forest, grass, and fields whose crop and calendar differ from year to year."""
+    doy, year = days.dayofyear.to_numpy()[:, None], days.year.to_numpy() - days.year.min()
+    patch = ndimage.zoom(generator.permutation((size // 10) ** 2).reshape(size // 10, -1), 10, order=0)[:size, :size]
+    owner = patch.ravel()
+    kind = generator.choice(3, owner.max() + 1, p=[0.35, 0.25, 0.4])[owner]
+    kind = np.where(np.arange(size * size) % size < size // 3, 0, kind)
+    late = generator.normal(0, 8, year.max() + 1)[year][:, None]
+    tree = 0.45 + 0.5 / (1 + np.exp(-(doy - 120 - late) / 8)) / (1 + np.exp((doy - 290 - late) / 10))
+    grass = (
+        0.25
+        + 0.5 * np.exp(-(((doy - 200 - late) / 60) ** 2)) * generator.uniform(0.7, 1.2, year.max() + 1)[year][:, None]
+    )
+    sown = generator.normal(0, 15, (year.max() + 1, owner.max() + 1))[year][:, owner]
+    winter = generator.random((year.max() + 1, owner.max() + 1))[year][:, owner] < 0.4
+    fallow = generator.random((year.max() + 1, owner.max() + 1))[year][:, owner] < 0.1
+    peak = np.where(winter, 130, 210) + sown
+    crop = 0.05 + 0.9 * np.exp(-(((doy - peak) / 38) ** 2)) * ~fallow
+    cover = np.where(kind == 0, tree, np.where(kind == 1, grass, crop))
+    return cover.reshape(-1, size, size)
+
+
+def planted(generator: np.random.Generator, size: int) -> dict[str, tuple[pd.Timestamp, np.ndarray, np.ndarray]]:
+    """Round pits of 0.2 to 2 ha, dark and bright, on a coarse lattice so that they do not touch."""
+    rows, columns = np.mgrid[:size, :size]
+    pits = {}
+    for at in range(6):
+        y, x = 15 + (size - 55) * (at // 3), 25 + size // 3 * (at % 3)
+        y, x = y + generator.integers(0, 20), x + generator.integers(-8, 8)
+        radius = np.sqrt(generator.uniform(0.2, 2.0) * 100 / np.pi)
+        squeezed = generator.uniform(0.7, 1.3)
+        mask = ((rows - y) / squeezed) ** 2 + ((columns - x) * squeezed) ** 2 <= radius**2
+        start = pd.Timestamp(MONITOR) + pd.Timedelta(days=int(generator.integers(20, 200)))
+        pits[f"{'coal' if at % 2 else 'limestone'}{at}"] = (start, mask, COAL if at % 2 else LIMESTONE)
+    return pits
+
+
+def made_ground(seed: int, size: int = 150, pits: bool = True) -> Ground:
+    """A district seen every 5 days through cloud, with a leaking cloud mask, haze, snow, jitter and a fire."""
+    generator = np.random.default_rng(seed)
+    days = pd.date_range(HISTORY, AS_OF, freq="5D")
+    cover = greenness(generator, size, days)[..., None]
+    dead = np.where(cover > 0.4, STRAW, SOIL)
+    ground = cover * GREEN + (1 - cover) * dead
+    ground = ground * np.exp(0.15 * smooth(generator, (size, size), 3))[None, :, :, None]
+    burnt = np.zeros((size, size), bool)
+    burnt[size // 2 - 12 : size // 2 + 8, 2:37] = True
+    since = np.asarray((days - pd.Timestamp("2026-04-01")).days)[:, None, None, None]
+    char = np.where(since >= 0, np.exp(-since / 60.0), 0.0) * burnt[None, :, :, None]
+    ground = ground * (1 - char) + ASH * char
+    known = planted(generator, size) if pits else {}
+    for start, mask, colour in known.values():
+        after = np.flatnonzero(days >= start)
+        texture = np.exp(0.1 * generator.standard_normal((len(after), int(mask.sum()), 1)))
+        ground[after[0] :, mask] = colour * texture
+    values, classes = seen_through_air(generator, ground, days)
+    coordinates = {
+        "time": days,
+        "y": 4_100_000.0 - 10 * np.arange(size) - 5,
+        "x": 500_000.0 + 10 * np.arange(size) + 5,
+    }
+    data = {name: (("time", "y", "x"), values[..., k].astype(np.float32)) for k, name in enumerate(BANDS)}
+    cube = xr.Dataset({**data, "scl": (("time", "y", "x"), classes)}, coordinates).rio.write_crs("EPSG:4546")
+    return Ground(cube, {name: (start, mask) for name, (start, mask, _) in known.items()})
+
+
+def seen_through_air(
+    generator: np.random.Generator, ground: np.ndarray, days: pd.DatetimeIndex
+) -> tuple[np.ndarray, np.ndarray]:
+    """Reflectance (T, Y, X, K) and scene classes (T, Y, X): cloud, shadow, leaks, snow, haze, blur, jitter, noise."""
+    values = np.empty_like(ground)
+    classes = np.full(ground.shape[:3], 4, np.uint8)
+    size = ground.shape[1]
+    for t, day in enumerate(days):
+        shift = generator.normal(0, 0.3, 2)
+        scene = ndimage.shift(ndimage.gaussian_filter(ground[t], (0.5, 0.5, 0)), (*shift, 0), order=1, mode="nearest")
+        scene = scene * np.exp(generator.normal(0, 0.03, 5)) + generator.gamma(1.0, 0.006) * np.array(
+            [1, 0.8, 0.4, 0.1, 0.1]
+        )
+        scene = scene * np.exp(generator.normal(0, 0.03, scene.shape))
+        if day.month in (12, 1, 2) and generator.random() < 0.4:
+            scene = np.broadcast_to(np.array([0.7, 0.7, 0.65, 0.1, 0.08]), scene.shape).copy()
+            classes[t] = 11
+        thick = smooth(generator, (size, size), 12) + generator.normal(0.2, 1.5)
+        opacity = np.clip(thick, 0, 1)[..., None]
+        shade = np.roll(np.clip(thick, 0, 1), (6, 6), (0, 1))[..., None]
+        values[t] = scene * (1 - 0.6 * shade) * (1 - opacity) + CLOUD * opacity
+        masked = ndimage.binary_dilation((opacity[..., 0] > 0.3) | (shade[..., 0] > 0.5), iterations=1)
+        leak = ndimage.zoom(generator.random((size // 10, size // 10)), 10, order=0)[:size, :size] < 0.05
+        classes[t][masked & ~leak] = 9
+    return values, classes
+
+
+def found(findings: Findings, cube: xr.Dataset, mask: np.ndarray) -> tuple[pd.Series | None, float]:
+    """The detection that overlaps a pit best, and its intersection over union."""
+    top, left = float(cube.y[0]) + 5, float(cube.x[0]) - 5
+    rows, columns = np.nonzero(mask)
+    truth = shapely.union_all(
+        shapely.box(left + 10 * columns, top - 10 * rows - 10, left + 10 * columns + 10, top - 10 * rows)
+    )
+    best, overlap = None, 0.0
+    for _, row in findings.detections.iterrows():
+        share = row.geometry.intersection(truth).area / row.geometry.union(truth).area
+        if share > overlap:
+            best, overlap = row, share
+    return best, overlap
+
+
+@pytest.fixture(scope="module")
+def grounds() -> list[tuple[Ground, Findings]]:
+    """Two districts on seeds the detector was not tuned on, judged."""
+    made = [made_ground(seed) for seed in (11, 12)]
+    return [(ground, detect_surface(ground.cube, HISTORY, MONITOR, AS_OF)) for ground in made]
+
+
+def clear_dates(cube: xr.Dataset, mask: np.ndarray, start: pd.Timestamp, end: pd.Timestamp) -> int:
+    """Dates in [start, end) on which most of a pit was clear."""
+    clear = np.isin(cube.scl.values[:, mask], (4, 5, 6, 7)).mean(axis=1) > 0.5
+    days = pd.DatetimeIndex(cube.time.values[clear])
+    return int(((days >= start) & (days < end)).sum())
+
+
+def test_dark_and_bright_pits_are_found_dated_and_outlined(grounds):
+    for ground, findings in grounds:
+        overlaps = []
+        for name, (start, mask) in ground.pits.items():
+            row, overlap = found(findings, ground.cube, mask)
+            assert row is not None, name
+            assert row.log_lr > 2, name
+            assert clear_dates(ground.cube, mask, start, row.first_seen) <= 3, name
+            assert row.first_seen > start - pd.Timedelta(days=60), name
+            overlaps.append(overlap)
+        assert np.median(overlaps) >= 0.7
+
+
+def test_fields_haze_and_leaked_clouds_stay_below_even_odds(grounds):
+    even = np.log((1 - 48 / 296) / (48 / 296))
+    hectares = sum(ground.cube.sizes["y"] * ground.cube.sizes["x"] / 100 for ground, _ in grounds)
+    wrong = 0
+    for ground, findings in grounds:
+        pits = [found(findings, ground.cube, mask)[0].detection_id for _, mask in ground.pits.values()]
+        wrong += (~findings.detections.detection_id.isin(pits) & (findings.detections.log_lr > even)).sum()
+    assert wrong <= 4, f"{wrong} false regions on {hectares} ha of cloudy fields with a fire each"
+
+
+def test_series_growth_and_uncertainty_are_told(grounds):
+    _, findings = grounds[0]
+    row = findings.detections.iloc[0]
+    told = json.loads(row.attributes)
+    series = told["series"]
+    assert len(series["dates"]) == len(series["observed"]) == len(series["expected"]) <= 120
+    changed = np.array(series["dates"]) >= str(row.first_seen.date())
+    outside = (np.array(series["observed"]) < series["low"]) | (np.array(series["observed"]) > series["high"])
+    assert outside[changed].mean() > 0.5 > 0.2 > outside[~changed].mean()
+    assert told["area_m2_low"] <= row.area_m2 <= told["area_m2_high"]
+    assert told["growth"]["area_m2"] == sorted(told["growth"]["area_m2"])
+
+
+def test_chunks_and_dask_change_nothing():
+    cube = made_ground(13, size=100).cube
+    lazy = cube.chunk({"time": 40, "y": 37, "x": 53})
+    eager, chunked = (detect_surface(c, HISTORY, MONITOR, AS_OF) for c in (cube, lazy))
+    xr.testing.assert_identical(eager.smallest_site_m2, chunked.smallest_site_m2)
+    assert len(eager.detections)
+    pd.testing.assert_frame_equal(pd.DataFrame(eager.detections), pd.DataFrame(chunked.detections))
+
+
+def test_blind_where_nothing_is_clear_and_sharper_with_more_dates():
+    cube = made_ground(14, size=60, pits=False).cube
+    cube.scl[:, :10] = 9
+    whole = detect_surface(cube, HISTORY, MONITOR, AS_OF).smallest_site_m2
+    early = detect_surface(cube, HISTORY, MONITOR, "2026-02-28").smallest_site_m2
+    assert np.isnan(whole[:10]).all()
+    assert np.isfinite(whole[12:]).mean() > 0.99
+    both = np.isfinite(early) & np.isfinite(whole)
+    assert (whole.values[both] <= early.values[both]).all()
+
+
+@pytest.mark.parametrize("cube", [xr.Dataset(), "short"])
+def test_what_cannot_be_judged_is_said(cube):
+    good = made_ground(15, size=30, pits=False).cube
+    given = good.isel(time=slice(-60, None)) if cube == "short" else good[["scl"]]
+    findings = detect_surface(given, HISTORY, MONITOR, AS_OF)
+    assert len(findings.detections) == 0
+    assert findings.remarks
+
+
+def read_netcdf(path: Path) -> xr.Dataset:
+    """A cube of real images."""
+    pytest.importorskip("h5py", reason="NetCDF files need h5py")
+    return xr.load_dataset(path, decode_coords="all", engine="h5netcdf")
+
+
+@pytest.fixture(scope="module")
+def romania(shared_data: Path) -> tuple[xr.Dataset, Findings]:
+    """The Romanian cube, judged from 2018."""
+    cube = read_netcdf(shared_data / "optical" / "romania_s2.nc")
+    return cube, detect_surface(cube, "2015-08-01", "2018-01-01", "2021-01-01")
+
+
+def early_summer(cube: xr.Dataset, year: int) -> np.ndarray:
+    """Upper quartile of NDVI, May to mid July, without haze: another reading of the images than the detector's."""
+    clear = cube.scl.isin([4, 5, 6, 7]) & (cube.blue < 0.08)
+    ndvi = ((cube.nir - cube.red) / (cube.nir + cube.red)).where(clear)
+    return ndvi.sel(time=slice(f"{year}-05-10", f"{year}-07-15")).quantile(0.75, "time").values
+
+
+def clearings(cube: xr.Dataset, year: int) -> list[np.ndarray]:
+    """Forest that lost at least 0.12 of NDVI against the year before and 2017, 0.1 ha and more (masks)."""
+    before = np.minimum(early_summer(cube, year - 1), early_summer(cube, 2017))
+    drop = early_summer(cube, year) - before
+    bare = (drop - np.nanmedian(drop) < -0.12) & (early_summer(cube, year - 1) > 0.8)
+    label, count = ndimage.label(bare, np.ones((3, 3)))
+    return [label == number for number in range(1, count + 1) if (label == number).sum() >= 10]
+
+
+@pytest.mark.filterwarnings("ignore:All-NaN")
+def test_romanian_clearings_are_found_in_their_year(romania):
+    cube, findings = romania
+    hits, truth, overlaps = 0, 0, []
+    for year in (2018, 2019):
+        for mask in clearings(cube, year):
+            row, overlap = found(findings, cube, mask)
+            truth += 1
+            hits += row is not None and row.first_seen.year == year
+            overlaps.append(overlap)
+    assert truth >= 10
+    assert hits / truth >= 0.8
+    assert np.median(overlaps) >= 0.7
+
+
+@pytest.mark.filterwarnings("ignore:All-NaN")
+def test_romanian_forest_is_silent(romania):
+    cube, findings = romania
+    near = ndimage.binary_dilation(np.any([m for y in (2018, 2019) for m in clearings(cube, y)], axis=0), iterations=3)
+    strangers = [row for row in findings.detections.itertuples() if not touches(row.geometry, cube, near)]
+    assert len(strangers) <= 1
+
+
+def touches(geometry: shapely.Geometry, cube: xr.Dataset, mask: np.ndarray) -> bool:
+    """Whether a region's centre lies in the mask."""
+    column = round((geometry.centroid.x - float(cube.x[0])) / 10)
+    row = round((float(cube.y[0]) - geometry.centroid.y) / 10)
+    return bool(mask[row, column])
+
+
+def test_steady_forest_raises_no_alarm(shared_data):
+    cube = read_netcdf(shared_data / "optical" / "control_s2.nc")
+    cube = cube.rename(B3="green", B4="red", B8A="nir", B11="swir16", SCL="scl")
+    for band in ("green", "red", "nir", "swir16"):
+        cube[band] = cube[band] * 1e-4
+    findings = detect_surface(cube, "2017-01-01", "2018-07-01", "2020-01-01")
+    assert len(findings.detections) == 0
+
+
+def test_slovenian_fields_raise_no_alarm(shared_data):
+    cube = read_netcdf(shared_data / "optical" / "slovenia_ndvi.nc").rename(row="y", col="x")
+    cube = cube.assign_coords(y=-10.0 * np.arange(cube.sizes["y"]), x=10.0 * np.arange(cube.sizes["x"]))
+    cube = cube[["ndvi"]].where(cube.cloud == 0).rio.write_crs("EPSG:32633")
+    for monitor_from in ("2017-01-01", "2017-04-01"):
+        findings = detect_surface(cube, "2015-07-01", monitor_from, "2018-01-01")
+        assert findings.detections.area_m2.sum() / 100 < 0.001 * cube.sizes["y"] * cube.sizes["x"]
+
+
+def test_amazon_forest_and_pasture_are_silent(shared_data):
+    table = pd.read_csv(shared_data / "optical" / "rondonia_landsat.csv", parse_dates=["date"])
+    alarmed = {}
+    for label, group in table.groupby("label"):
+        wide = group.pivot_table(index="date", columns="sample", values="NDVI")
+        alarmed[label] = np.mean([single_pixel_alarm(wide[sample]) for sample in wide])
+    assert alarmed["Forest"] < 0.05
+    assert alarmed["Pasture"] < 0.05
+
+
+def single_pixel_alarm(series: pd.Series) -> bool:
+    """Whether one Landsat pixel on its own makes a detection in the second half of its series."""
+    middle = series.index[len(series) // 2]
+    cube = xr.Dataset(
+        {"ndvi": (("time", "y", "x"), series.to_numpy(np.float32)[:, None, None])},
+        coords={"time": series.index, "y": [0.0], "x": [0.0]},
+    )
+    cube = cube.rio.write_crs("EPSG:32720").rio.write_transform(north_up(30.0))
+    return len(detect_surface(cube, series.index[0], middle, series.index[-1]).detections) > 0
+
+
+def north_up(pixel: float) -> Affine:
+    """A grid of `pixel` m whose corner is the origin."""
+    return Affine(pixel, 0, 0, 0, -pixel, 0)
+
+
+def test_pixel_of_bolivia_is_found_from_ndvi_within_three_dates(shared_data):
+    table = pd.read_csv(shared_data / "optical" / "bayts_pixel.csv", parse_dates=["date"])
+    series = table[table.sensor == "Landsat_NDVI"].dropna().set_index("date").value
+    seen = [date for date in series.index if date >= pd.Timestamp("2016-01-10")]
+    found_by = next(d for d in seen if bayts_found(series[:d]))
+    assert seen.index(found_by) + 1 <= 3
+
+
+def bayts_found(series: pd.Series) -> bool:
+    """Whether the NDVI of one pixel so far makes a detection."""
+    cube = xr.Dataset(
+        {"ndvi": (("time", "y", "x"), series.to_numpy(np.float32)[:, None, None])},
+        coords={"time": series.index, "y": [0.0], "x": [0.0]},
+    )
+    cube = cube.rio.write_crs("EPSG:32720").rio.write_transform(north_up(30.0))
+    return len(detect_surface(cube, "2014-08-01", "2015-09-01", series.index[-1]).detections) > 0
