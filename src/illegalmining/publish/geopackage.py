@@ -23,7 +23,8 @@ CREATE TABLE layer_styles (
 )"""
 STYLE_ROW = """
 INSERT INTO layer_styles (f_table_catalog, f_table_schema, f_table_name, f_geometry_column, styleName, styleQML,
-  styleSLD, useAsDefault, description, owner, ui, update_time) VALUES ('', '', ?, 'geom', ?, ?, '', 1, ?, '', NULL, ?)"""
+  styleSLD, useAsDefault, description, owner, ui, update_time)
+VALUES ('', '', ?, 'geom', ?, ?, '', 1, ?, '', NULL, ?)"""
 
 
 def write_geopackage(frame: gpd.GeoDataFrame, path: Path, layer: str, style: str) -> None:

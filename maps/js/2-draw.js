@@ -1,0 +1,157 @@
+// Symbols: one set of shapes for the map's canvas, the list and the legend, so that colour is never the only sign.
+const SHAPES = {
+  circle: null,
+  square: [[-0.88, -0.88], [0.88, -0.88], [0.88, 0.88], [-0.88, 0.88]],
+  diamond: [[0, -1.18], [1.18, 0], [0, 1.18], [-1.18, 0]],
+  triangle: [[0, -1.28], [1.22, 0.88], [-1.22, 0.88]],
+  hexagon: [[-0.55, -1], [0.55, -1], [1.12, 0], [0.55, 1], [-0.55, 1], [-1.12, 0]],
+};
+function look(kind) { return data.palette.kinds[kind]; }
+
+function symbol(kind, label, size) {
+  const style = look(kind);
+  const r = size * 0.36;
+  const c = size / 2;
+  const line = { fill: style.colour, stroke: '#1c2733', 'stroke-width': 0.8 };
+  const points = SHAPES[style.shape];
+  const mark = points
+    ? svg('polygon', { ...line, points: points.map(([x, y]) => (c + x * r).toFixed(1) + ',' + (c + y * r).toFixed(1)).join(' ') })
+    : svg('circle', { ...line, cx: c, cy: c, r: r });
+  const drawn = svg('svg', { width: size, height: size, viewBox: '0 0 ' + size + ' ' + size, 'aria-hidden': 'true' }, mark);
+  if (label) {
+    const low = style.shape === 'triangle' ? 0.12 : 0;
+    const text = svg('text', {
+      x: c, y: c + size * (0.115 + low), 'text-anchor': 'middle', fill: style.ink, 'font-weight': 700,
+      'font-size': size * (String(label).length > 2 ? 0.27 : 0.34),
+    });
+    text.textContent = label;
+    drawn.append(text);
+  }
+  return drawn;
+}
+
+// A case's mark on the canvas: shape, colour and rank; a ring round the one that is open.
+const Site = L.CircleMarker.extend({
+  _updatePath: function () { this._renderer._updateSite(this); },
+});
+// The crossed tools of a mine.
+const Pit = L.CircleMarker.extend({
+  _updatePath: function () { this._renderer._updatePit(this); },
+});
+// A word on the ground: a licence's number, a jurisdiction's name; drawn only where `room` (a box) is wide enough.
+const Label = L.CircleMarker.extend({
+  options: { interactive: false, radius: 1 },
+  _updatePath: function () { this._renderer._updateLabel(this); },
+});
+
+let hatch = null;
+function hatchPattern(context) {
+  if (hatch) return hatch;
+  const tile = document.createElement('canvas');
+  tile.width = tile.height = 10;
+  const pen = tile.getContext('2d');
+  pen.fillStyle = 'rgba(244,246,248,0.55)';
+  pen.fillRect(0, 0, 10, 10);
+  pen.strokeStyle = data.palette.blind;
+  pen.lineWidth = 1.6;
+  for (const shift of [-10, 0, 10]) {
+    pen.beginPath();
+    pen.moveTo(shift - 1, 11);
+    pen.lineTo(shift + 11, -1);
+    pen.stroke();
+  }
+  hatch = context.createPattern(tile, 'repeat');
+  return hatch;
+}
+
+const plainFill = L.Canvas.prototype._fillStroke;
+L.Canvas.include({
+  _fillStroke: function (context, layer) {
+    if (!layer.options.hatch) return plainFill.call(this, context, layer);
+    context.globalAlpha = 1;
+    context.fillStyle = hatchPattern(context);
+    context.fill('evenodd');
+    context.strokeStyle = data.palette.blind;
+    context.lineWidth = 1;
+    context.stroke();
+  },
+  _updateSite: function (layer) {
+    if (!this._drawing || layer._empty()) return;
+    const { x, y } = layer._point;
+    const style = look(layer.options.kind);
+    const r = layer._radius;
+    const pen = this._ctx;
+    pen.globalAlpha = 1;
+    if (layer.options.chosen) {
+      pen.beginPath();
+      pen.arc(x, y, r + 8, 0, 2 * Math.PI);
+      pen.strokeStyle = '#ffffff';
+      pen.lineWidth = 6;
+      pen.stroke();
+      pen.strokeStyle = '#1c2733';
+      pen.lineWidth = 2.5;
+      pen.stroke();
+    }
+    pen.beginPath();
+    const points = SHAPES[style.shape];
+    if (points) points.forEach(([dx, dy], i) => pen[i ? 'lineTo' : 'moveTo'](x + dx * r, y + dy * r));
+    else pen.arc(x, y, r, 0, 2 * Math.PI);
+    pen.closePath();
+    pen.lineJoin = 'round';
+    pen.strokeStyle = '#ffffff';
+    pen.lineWidth = 4;
+    pen.stroke();
+    pen.strokeStyle = '#1c2733';
+    pen.lineWidth = 1.6;
+    pen.stroke();
+    pen.fillStyle = style.colour;
+    pen.fill();
+    if (r < 9) return;
+    const label = String(layer.options.rank);
+    pen.fillStyle = style.ink;
+    pen.font = '700 ' + (label.length > 2 ? r * 0.75 : r * 0.98) + 'px system-ui, sans-serif';
+    pen.textAlign = 'center';
+    pen.textBaseline = 'middle';
+    pen.fillText(label, x, y + (style.shape === 'triangle' ? r * 0.28 : r * 0.06));
+  },
+  _updatePit: function (layer) {
+    if (!this._drawing || layer._empty()) return;
+    const { x, y } = layer._point;
+    const pen = this._ctx;
+    pen.globalAlpha = 1;
+    pen.beginPath();
+    pen.arc(x, y, 7, 0, 2 * Math.PI);
+    pen.fillStyle = '#ffffff';
+    pen.fill();
+    pen.strokeStyle = data.palette.mine;
+    pen.lineWidth = 1.2;
+    pen.stroke();
+    pen.beginPath();
+    for (const side of [-1, 1]) {
+      pen.moveTo(x - side * 3.2, y + 3.4);
+      pen.lineTo(x + side * 2.6, y - 2.6);
+      pen.moveTo(x + side * 0.8, y - 4);
+      pen.lineTo(x + side * 4.2, y - 0.8);
+    }
+    pen.lineWidth = 1.5;
+    pen.stroke();
+  },
+  _updateLabel: function (layer) {
+    if (!this._drawing || layer._empty()) return;
+    const pen = this._ctx;
+    pen.font = layer.options.font;
+    const box = layer.options.room;
+    const map = layer._map;
+    const width = map.latLngToLayerPoint(box.getNorthEast()).x - map.latLngToLayerPoint(box.getSouthWest()).x;
+    if (width < pen.measureText(layer.options.text).width + 6) return;
+    pen.globalAlpha = 1;
+    pen.textAlign = 'center';
+    pen.textBaseline = 'middle';
+    pen.lineJoin = 'round';
+    pen.strokeStyle = 'rgba(255,255,255,0.9)';
+    pen.lineWidth = 3.5;
+    pen.strokeText(layer.options.text, layer._point.x, layer._point.y);
+    pen.fillStyle = layer.options.ink;
+    pen.fillText(layer.options.text, layer._point.x, layer._point.y);
+  },
+});

@@ -1,0 +1,74 @@
+// Everything put together.
+function showTab(name) {
+  for (const one of ['cases', 'about']) {
+    const on = one === name;
+    byId('pane-' + one).hidden = !on;
+    byId('tab-' + one).setAttribute('aria-selected', String(on));
+    byId('tab-' + one).tabIndex = on ? 0 : -1;
+  }
+}
+function speak(next) {
+  language = next;
+  relabel();
+  buildFilters();
+  buildLegend();
+  buildAbout();
+  refresh();
+  byId('play').textContent = t(timer ? 'pause' : 'play');
+  const left = byId('left-out');
+  left.hidden = data.total <= data.cases.length;
+  left.textContent = t('left_out', { shown: number(data.cases.length), total: number(data.total) });
+  if (chosen !== null) { const id = chosen; byId('card').replaceChildren(cardHead(caseById.get(id)), cardBody(caseById.get(id))); }
+}
+let view = null;
+function toPaper() {
+  view = { centre: map.getCenter(), zoom: map.getZoom(), legend: byId('legend').open };
+  const bounds = map.getBounds();
+  document.body.classList.add('printing');
+  byId('legend').open = true;
+  buildPaper();
+  map.invalidateSize({ animate: false, pan: false });
+  map.fitBounds(bounds, { animate: false });
+  if (renderer._redraw) renderer._redraw();
+}
+function fromPaper() {
+  if (!view) return;
+  document.body.classList.remove('printing');
+  byId('legend').open = view.legend;
+  map.invalidateSize({ animate: false, pan: false });
+  map.setView(view.centre, view.zoom, { animate: false });
+  view = null;
+}
+
+function start() {
+  for (const name of ['cases', 'about']) {
+    byId('tab-' + name).addEventListener('click', () => showTab(name));
+    byId('tab-' + name).addEventListener('keydown', (event) => {
+      if (event.key !== 'ArrowLeft' && event.key !== 'ArrowRight') return;
+      const other = name === 'cases' ? 'about' : 'cases';
+      showTab(other);
+      byId('tab-' + other).focus();
+    });
+  }
+  byId('language').addEventListener('click', () => speak(language === 'zh' ? 'en' : 'zh'));
+  byId('print').addEventListener('click', () => window.print());
+  byId('more').addEventListener('click', () => { pages += 1; drawList(); });
+  document.addEventListener('keydown', (event) => { if (event.key === 'Escape') closeCase(); });
+  map.on('click', closeCase);
+  window.addEventListener('beforeprint', toPaper);
+  window.addEventListener('afterprint', fromPaper);
+  byId('time').min = firstDay;
+  byId('time').max = lastDay;
+  byId('time-box').hidden = firstDay >= lastDay;
+  byId('legend').open = window.matchMedia('(min-width: 1100px)').matches;
+  fitDistrict();
+  buildLayers();
+  buildCases();
+  clearFilters();
+  listen();
+  speak(data.language);
+  stack();
+  new ResizeObserver(() => map.invalidateSize({ animate: false })).observe(byId('map'));
+  document.documentElement.dataset.ready = 'yes';
+}
+start();

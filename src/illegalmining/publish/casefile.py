@@ -1,0 +1,162 @@
+"""Cases as the map page shows them: facts, evidence in order, and the series behind it while there is room."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import geopandas as gpd
+import pandas as pd
+
+from illegalmining.publish.gcj02 import to_gcj02
+from illegalmining.publish.layers import Bounds, day, number, outlines, text, thinning
+from illegalmining.publish.text import harmless
+from illegalmining.tables import DETECTORS
+
+SERIES = ("observed", "expected", "low", "high")
+
+
+@dataclass(frozen=True)
+class PageLimits:
+    """What one file may hold, so that it opens in two seconds.
+
+    cases: the most probable ones are shown, the rest counted. series_bytes: for the plots of evidence, given to the
+    most probable cases first. series_points: of one plot.
+    """
+
+    cases: int = 5000
+    series_bytes: int = 1_200_000
+    series_points: int = 120
+
+
+def case_files(
+    cases: gpd.GeoDataFrame,
+    detections: gpd.GeoDataFrame,
+    mines: gpd.GeoDataFrame | None,
+    bounds: Bounds,
+    as_of: date,
+    limits: PageLimits,
+) -> list[dict[str, Any]]:
+    """The most probable cases, first to last, each with its rank."""
+    shown = cases[cases.geometry.notna() & ~cases.geometry.is_empty]
+    shown = shown.sort_values(["probability", "case_id"], ascending=[False, True]).head(limits.cases)
+    if shown.empty:
+        return []
+    named = (
+        {}
+        if mines is None
+        else {row["mine_id"]: row for row in mines[["mine_id", "name", "operator"]].to_dict("records")}
+    )
+    series = SeriesShelf(detections, limits)
+    at = shown.geometry.representative_point()
+    places = zip(at, at.to_crs("EPSG:4326"), outlines(shown.geometry, thinning(bounds) / 2), strict=True)
+    rows = enumerate(zip(shown.to_dict("records"), places, strict=True), start=1)
+    return [
+        {
+            "rank": rank,
+            **facts(row, as_of),
+            **owner(row, named),
+            "x": number(place.x, 1),
+            "y": number(place.y, 1),
+            "lon": number(degrees.x, 6),
+            "lat": number(degrees.y, 6),
+            "gcj": shifted(degrees.x, degrees.y),
+            "shape": outline,
+            "evidence": [series.with_term(term) for term in terms(row["evidence"])],
+        }
+        for rank, (row, (place, degrees, outline)) in rows
+    ]
+
+
+def facts(row: dict[str, Any], as_of: date) -> dict[str, Any]:
+    """What the table of cases says of one."""
+    return {
+        "id": harmless(str(row["case_id"])),
+        "kind": row["kind"],
+        "p": number(row["probability"]),
+        "licence": text(row["licence_no"]),
+        "jurisdiction": text(row["jurisdiction"]),
+        "first": day(row["first_seen"]) or as_of.isoformat(),
+        "last": day(row["last_seen"]) or as_of.isoformat(),
+        "reported": day(row["first_reported"]),
+        "isNew": day(row["first_reported"]) == as_of.isoformat(),
+        "area": number(row["area_m2"], 0),
+        "outside": number(row["area_outside_m2"], 0),
+        "depth": number(row["depth_m"], 0),
+        "status": row["status"],
+    }
+
+
+def owner(row: dict[str, Any], named: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """The mine, by id and, where the register knows it, by name and operator."""
+    mine = named.get(row["mine_id"], {})
+    return {"mine": text(row["mine_id"]), "mineName": text(mine.get("name")), "operator": text(mine.get("operator"))}
+
+
+def shifted(lon: float, lat: float) -> list[float] | None:
+    """GCJ-02, where Chinese maps are in use."""
+    found = to_gcj02(lon, lat)
+    return None if found is None else [round(found[0], 6), round(found[1], 6)]
+
+
+def terms(evidence: Any) -> list[dict[str, Any]]:
+    """The terms of a case's evidence; what cannot be read is left out."""
+    try:
+        found = json.loads(evidence)
+    except (TypeError, ValueError):
+        return []
+    readable = [term for term in found if isinstance(term, dict) and term.get("detector") in DETECTORS]
+    return [
+        {
+            "detector": term["detector"],
+            "id": str(term.get("detection_id", "")),
+            "nats": number(term.get("log_lr", 0.0), 2) or 0.0,
+            "says": harmless(str(term.get("says", ""))),
+        }
+        for term in readable
+    ]
+
+
+class SeriesShelf:
+    """The evidence series of the detections, handed out until the page has no room for more."""
+
+    def __init__(self, detections: gpd.GeoDataFrame, limits: PageLimits) -> None:
+        self.attributes = dict(zip(detections["detection_id"], detections["attributes"], strict=True))
+        self.limits = limits
+        self.room = limits.series_bytes
+
+    def with_term(self, term: dict[str, Any]) -> dict[str, Any]:
+        """A term with its series, or with `seriesLeftOut` where there was no room."""
+        series = readable_series(self.attributes.get(term.pop("id")), self.limits.series_points)
+        if series is None:
+            return term
+        size = len(json.dumps(series))
+        if size > self.room:
+            return {**term, "seriesLeftOut": True}
+        self.room -= size
+        return {**term, "series": series}
+
+
+def readable_series(attributes: Any, most: int) -> dict[str, Any] | None:
+    """The series in a detection's attributes, thinned to `most` points; None where it is absent or not a series."""
+    try:
+        series = json.loads(attributes)["series"]
+        dates = [pd.Timestamp(value).date().isoformat() for value in series["dates"]]
+        columns = {name: [finite(value) for value in series[name]] for name in SERIES if series.get(name)}
+    except (TypeError, ValueError, KeyError):
+        return None
+    if not dates or not columns.get("observed") or any(len(column) != len(dates) for column in columns.values()):
+        return None
+    if all(value is None for value in columns["observed"]):
+        return None
+    step = math.ceil(len(dates) / most)
+    thinned = {name: column[::step] for name, column in columns.items()}
+    return {"dates": dates[::step], **thinned, "unit": harmless(str(series.get("unit") or ""))}
+
+
+def finite(value: Any) -> float | None:
+    """A number of four significant digits; None for a gap."""
+    return float(f"{float(value):.4g}") if value is not None and math.isfinite(float(value)) else None
