@@ -150,8 +150,8 @@ L.Canvas.include({
     pen.lineJoin = 'round';
     pen.strokeStyle = 'rgba(255,255,255,0.9)';
     pen.lineWidth = 3.5;
-    pen.strokeText(layer.options.text, layer._point.x, layer._point.y);
+    pen.strokeText(layer.options.text, layer._point.x, layer._point.y + layer.options.drop);
     pen.fillStyle = layer.options.ink;
-    pen.fillText(layer.options.text, layer._point.x, layer._point.y);
+    pen.fillText(layer.options.text, layer._point.x, layer._point.y + layer.options.drop);
   },
 });

@@ -32,9 +32,11 @@ function outline(polygons, options) { return L.polygon(unpack(polygons), { smoot
 function caption(title, ...lines) {
   return el('div', {}, el('b', {}, title), ...lines.filter(Boolean).map((line) => el('div', {}, line)));
 }
-function label(polygons, text, font, ink) {
+// `drop`: pixels below the northern edge; without it the word stands in the middle.
+function label(polygons, text, font, ink, drop) {
   const box = L.latLngBounds(unpack(polygons).flat(2));
-  return new Label(box.getCenter(), { text, font, ink, room: box });
+  const at = drop ? [box.getNorth(), box.getCenter().lng] : box.getCenter();
+  return new Label(at, { text, font, ink, room: box, drop: drop || 0 });
 }
 
 const BASE_FONT = '12px system-ui, "Microsoft YaHei", "PingFang SC", "Noto Sans CJK SC", sans-serif';
@@ -60,7 +62,8 @@ function cellCaption(one) {
   const p = one.p === null ? '–' : one.p < 0.0001 ? '< 0.0001' : number(one.p, 4);
   return caption(t('cell'), t('cell_expected') + ': ' + number(one.expected, 2),
     t('cell_z') + ': ' + (one.z === null ? '–' : number(one.z, 2)), t('cell_p') + ': ' + p,
-    t('cell_significant') + ': ' + t(one.significant ? 'yes' : 'no'), t('cell_trend') + ': ' + t('trend_' + one.trend));
+    t('cell_significant') + ': ' + t(one.significant ? 'yes' : 'no'), t('cell_cases') + ': ' + number(one.cases),
+    one.cases < 2 ? t('cell_alone') : t('cell_trend') + ': ' + t('trend_' + one.trend));
 }
 
 function buildLayers() {
@@ -71,8 +74,8 @@ function buildLayers() {
   addLayer('coverage', graded, false);
   addLayer('blind', data.blind.map((one) => outline(one, { hatch: true, interactive: false })), true);
   addLayer('cells', data.cells.map((one) => outline(one.shape, {
-    stroke: true, weight: one.significant ? 1 : 0.8, color: one.significant ? '#7a2e00' : '#8a5a2b', opacity: 0.7,
-    dashArray: one.significant ? null : '2 4', fillOpacity: one.significant ? 0.42 : 0,
+    stroke: true, weight: one.cluster ? 1 : 0.8, color: one.cluster ? '#7a2e00' : '#8a5a2b', opacity: 0.7,
+    dashArray: one.cluster ? null : '2 4', fillOpacity: one.cluster ? 0.42 : 0,
     fillColor: data.palette.hotspots[hotClass(one.z || 0)].colour,
   }).bindTooltip(() => cellCaption(one), { sticky: true })), true);
   const borders = data.jurisdictions.map((one) => outline(one.shape, {
@@ -84,7 +87,7 @@ function buildLayers() {
     outline(one.shape, { color: '#ffffff', weight: 4.5, opacity: 0.85, fill: false, interactive: false }),
     outline(one.shape, { color: one.valid ? '#111a22' : '#a11d1d', weight: 1.8, dashArray: one.valid ? null : '7 4', fillOpacity: 0.001 })
       .bindTooltip(() => licenceCaption(one), { sticky: true }),
-    label(one.shape, one.no, BASE_FONT, one.valid ? '#111a22' : '#a11d1d'),
+    label(one.shape, one.no, BASE_FONT, one.valid ? '#111a22' : '#a11d1d', 11),
   ]);
   addLayer('licences', licences, true);
   addLayer('mines', data.mines.flatMap((one) => [
@@ -127,4 +130,7 @@ function drawCases(shown) {
   // the most probable last, so that it lies on top
   for (let i = shown.length - 1; i >= 0; i -= 1) group.addLayer(drawn.get(shown[i].id).site);
 }
-function fitDistrict() { map.fitBounds(data.bounds, { padding: [8, 8], animate: false }); }
+function fitDistrict() {
+  const legend = byId('legend').open ? byId('legend').offsetWidth + 12 : 0;
+  map.fitBounds(data.bounds, { paddingTopLeft: [8, 8], paddingBottomRight: [8 + legend, 8], animate: false });
+}

@@ -13,6 +13,7 @@ function openCase(id, fromList) {
   const card = byId('card');
   card.replaceChildren(cardHead(one), cardBody(one));
   card.setAttribute('aria-label', t('case_word', { id: id }));
+  if (card.hidden) foldLegend();
   card.hidden = false;
   card.scrollTop = 0;
   for (const button of document.querySelectorAll('#case-list button')) {
@@ -28,8 +29,15 @@ function closeCase() {
   const back = [...document.querySelectorAll('#case-list button')].find((button) => button.dataset.case === chosen);
   chosen = null;
   byId('card').hidden = true;
+  byId('legend').open = legendWasOpen;
   for (const button of document.querySelectorAll('#case-list button[aria-current]')) button.removeAttribute('aria-current');
   (back || opener || byId('map')).focus({ preventScroll: true });
+}
+// The card and the legend together would hide the map between them.
+let legendWasOpen = false;
+function foldLegend() {
+  legendWasOpen = byId('legend').open;
+  if (map.getSize().x < 1250) byId('legend').open = false;
 }
 function mark(id, on) {
   const found = drawn.get(id);

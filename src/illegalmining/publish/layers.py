@@ -131,17 +131,23 @@ def jurisdictions(register: gpd.GeoDataFrame | None, bounds: Bounds) -> list[dic
 
 
 def cells(hotspots: gpd.GeoDataFrame) -> list[dict[str, Any]]:
-    """The cells worth drawing: significant ones, and those with a case; the hottest where there are too many."""
-    kept = hotspots[hotspots["significant"] | (hotspots["expected_sites"] > 0)]
+    """The cells worth drawing: clusters, and cells with a case; the hottest where there are too many.
+
+    A cluster is significant and has two cases or more: one case alone is a case, not a cluster.
+    """
+    cluster = hotspots["significant"] & (hotspots["cases_near"] > 1)
+    kept = hotspots.assign(cluster=cluster)[cluster | (hotspots["expected_sites"] > 0)]
     kept = kept.sort_values(["gi_z", "cell_id"], ascending=[False, True]).head(MOST_FEATURES)
     shapes = [packed(square) for square in kept.geometry.to_crs("EPSG:4326")]
-    rows = kept[["expected_sites", "gi_z", "p_value", "significant", "trend"]].itertuples(index=False)
+    rows = kept[["expected_sites", "gi_z", "p_value", "significant", "trend", "cluster", "cases_near"]].itertuples(index=False)
     return [
         {
             "expected": number(row.expected_sites),
             "z": number(row.gi_z),
             "p": number(row.p_value, 6),
             "significant": bool(row.significant),
+            "cluster": bool(row.cluster),
+            "cases": int(row.cases_near),
             "trend": row.trend,
             "shape": square,
         }
