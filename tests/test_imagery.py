@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import dask
+import h5py
 import numpy as np
+import pandas as pd
 import pyproj
 import pytest
 import rasterio
@@ -24,6 +26,7 @@ from illegalmining.district import District, read_district
 from illegalmining.errors import InputError
 from illegalmining.imagery.bands import band_of
 from illegalmining.imagery.grids import BLOCK_BYTES, blocks, split
+from illegalmining.imagery.look import look_of
 from illegalmining.imagery.open import describe, open_source, source_files
 from illegalmining.imagery.stack import day_in
 
@@ -570,3 +573,155 @@ def test_the_other_real_cubes_open_right(shared_data: Path, tmp_path: Path) -> N
     assert mexico.attrs == {"incidence_angle": 39.7, "azimuth_angle": 258.0}
     assert mexico["temporal_coherence"].dims == ("y", "x")
     assert float(mexico["displacement"].min()) < -0.1
+
+
+def movement(source: str, href: str, more: str = "") -> str:
+    return f'sensor = "displacement"\nsource = "{source}"\nhref = "{href}"\n{more}'
+
+
+def bowl(east: np.ndarray, north: np.ndarray) -> np.ndarray:
+    """A sinking bowl of 60 mm in the middle of the district, m."""
+    middle = (BOUNDS[0] + BOUNDS[2]) / 2, (BOUNDS[1] + BOUNDS[3]) / 2
+    return -0.06 * np.exp(-((east - middle[0]) ** 2 + (north - middle[1]) ** 2) / 2 / 100.0**2)
+
+
+def test_angles_follow_from_whatever_is_stated() -> None:
+    """Sentinel-1, right-looking: ascending (heading -12) is seen at 258 degrees, descending (-168) at 102."""
+    assert look_of({"incidence_angle": 39.7, "azimuth_angle": -102}) == {"incidence_angle": 39.7, "azimuth_angle": 258}
+    assert look_of({"HEADING": "-12.0"}) == {"azimuth_angle": 258}
+    assert look_of({"HEADING": "-168.0", "ANTENNA_SIDE": "-1"}) == {"azimuth_angle": 102}
+    assert look_of({"HEADING": "-12.0", "ANTENNA_SIDE": "1"}) == {"azimuth_angle": 78}
+    assert look_of({"orbit_pass_direction": "Descending"}) == {"azimuth_angle": 102}
+    assert look_of({"incidence_angle": "none"}) == {}
+
+
+def write_mintpy(folder: Path, geometry: bool) -> None:
+    """A geocoded time series in degrees as MintPy writes it; its first four rows are masked."""
+    to_degrees = pyproj.Transformer.from_crs(CRS, "EPSG:4326", always_xy=True)
+    left, bottom, right, top = to_degrees.transform_bounds(*BOUNDS)
+    step = 2e-4
+    shape = int((top - bottom) / step) + 6, int((right - left) / step) + 6
+    transform = north_up(step, left - 3 * step, top + 3 * step)
+    east, north = centres(transform, shape, "EPSG:4326")
+    attrs = {"X_FIRST": transform.c, "Y_FIRST": transform.f, "X_STEP": step, "Y_STEP": -step, "X_UNIT": "degrees"}
+    attrs |= {"WIDTH": shape[1], "LENGTH": shape[0], "FILE_TYPE": "timeseries", "UNIT": "m", "HEADING": -12.0}
+    folder.mkdir(exist_ok=True)
+    series = np.stack([np.zeros(shape), bowl(east, north) / 2, bowl(east, north)]).astype(np.float32)
+    series[:, :4] = 0
+    with h5py.File(folder / "timeseries.h5", "w") as file:
+        file["timeseries"] = series
+        file["date"] = np.array([b"20230101", b"20230601", b"20240101"])
+        file.attrs.update({name: str(value) for name, value in attrs.items()})
+    if geometry:
+        (folder / "inputs").mkdir()
+        with h5py.File(folder / "inputs/geometryGeo.h5", "w") as file:
+            file["incidenceAngle"] = np.full(shape, 41.0, np.float32)
+            file["azimuthAngle"] = np.full(shape, 102.0, np.float32)
+
+
+@pytest.mark.parametrize("geometry", [True, False])
+def test_mintpy_is_read_as_it_is(tmp_path: Path, geometry: bool) -> None:
+    write_mintpy(tmp_path / "m", geometry)
+    quarantine: list[dict[str, Any]] = []
+    where = district(tmp_path, movement("cube", "m/timeseries.h5", "resolution = 20\n"))
+    cube = opened(where, quarantine)
+    east, north = np.meshgrid(cube["x"], cube["y"])
+    moved = cube["displacement"].values
+    assert moved.shape == (3, 20, 30)
+    assert np.isnan(moved[:, 0]).all(), "a pixel masked by 0 on every date was taken for stable ground"
+    np.testing.assert_allclose(moved[2, 4:], bowl(east, north)[4:], atol=0.002)
+    assert np.abs(moved[0, 4:]).max() == 0
+    files = {file.name for file in source_files(where.configuration.imagery[0], where)}
+    if geometry:
+        assert files == {"timeseries.h5", "geometryGeo.h5"}
+        np.testing.assert_allclose(cube["incidence_angle"].values[4:], 41.0)
+        np.testing.assert_allclose(np.sin(np.radians(cube["azimuth_angle"].values)), np.sin(np.radians(258)), atol=1e-5)
+        assert not quarantine
+    else:
+        assert cube.attrs == {"incidence_angle": 39.0, "azimuth_angle": 258.0}
+        assert [row["field"] for row in quarantine] == ["incidence_angle"]
+
+
+def test_opera_products_are_chained(tmp_path: Path) -> None:
+    """The reference moves on to the third date; movement is still that since the first."""
+    transform = north_up(30, BOUNDS[0] - 30, BOUNDS[3] + 20)
+    east, north = centres(transform, (18, 24))
+    days = ["20230101", "20230601", "20240101", "20240601"]
+    since_first = [bowl(east, north) * at for at in range(4)]
+    for reference, secondary in ((0, 1), (0, 2), (2, 3)):
+        moved = (since_first[secondary] - since_first[reference]).astype(np.float32)
+        mask = np.ones((18, 24), np.uint8)
+        mask[8, 8] = secondary != 3
+        data = {"displacement": (("y", "x"), moved), "recommended_mask": (("y", "x"), mask)}
+        product = xr.Dataset(data, {"y": north[:, 0], "x": east[0]}).rio.write_crs(CRS)
+        stamp = f"{days[reference]}T140755Z_{days[secondary]}T140756Z"
+        path = tmp_path / "o" / f"OPERA_L3_DISP-S1_IW_F11116_VV_{stamp}_v1.0_20250408T163512Z.nc"
+        path.parent.mkdir(exist_ok=True)
+        product.to_netcdf(path, engine="h5netcdf")
+        extra = xr.Dataset({"orbit_pass_direction": ((), "Descending")})
+        extra.to_netcdf(path, engine="h5netcdf", group="identification", mode="a")
+    cube = opened(district(tmp_path, movement("cube", "o/*.nc")))
+    found = pd.DatetimeIndex(cube["time"].values).strftime("%Y%m%d").tolist()
+    assert found == days
+    ground = np.meshgrid(cube["x"], cube["y"])
+    for at in range(3):
+        np.testing.assert_allclose(cube["displacement"].values[at], bowl(*ground) * at, atol=1e-6)
+    last = cube["displacement"].values[3]
+    seen = np.isfinite(last)
+    assert (~seen).sum() == 1
+    np.testing.assert_allclose(last[seen], (bowl(*ground) * 3)[seen], atol=1e-6)
+    assert cube.attrs == {"incidence_angle": 39.0, "azimuth_angle": 102.0}
+
+
+def test_egms_points_are_gridded(tmp_path: Path) -> None:
+    """Points scattered over a district in Europe; millimetres become metres in the cell they lie in."""
+    bounds = (4_321_000.0, 3_210_000.0, 4_322_000.0, 3_211_000.0)
+    random = np.random.default_rng(5)
+    east, north = random.uniform(bounds[0] - 300, bounds[2] + 300, 4000), random.uniform(bounds[1], bounds[3], 4000)
+    sinks = -20.0 - (east - bounds[0]) / 100
+    ascending = {"los_east": -0.62, "los_north": -0.13, "los_up": 0.77}
+    points = pd.DataFrame({"pid": "p", "easting": east, "northing": north, "temporal_coherence": 0.9, **ascending})
+    points["20230103"], points["20240110"], points["20250101"] = 0.0, sinks, 99.0
+    points.to_csv(tmp_path / "EGMS_L2b_088_0297_IW2_VV_2019_2023_1.csv", index=False)
+    source = movement("cube", "EGMS_L2b_088_0297_IW2_VV_2019_2023_1.csv", "resolution = 50\n")
+    cube = opened(district(tmp_path, source, bounds, "EPSG:3035"))
+    moved = cube["displacement"].values
+    assert moved.shape == (2, 20, 20)
+    x = np.meshgrid(cube["x"], cube["y"])[0]
+    seen = np.isfinite(moved[1])
+    assert seen.mean() > 0.9
+    np.testing.assert_allclose(moved[1][seen], (-0.02 - (x - bounds[0]) / 1e5)[seen], atol=0.00025)
+    # By hand: atan(hypot(0.62, 0.13) / 0.77), and 180 + atan(0.62 / 0.13).
+    assert cube.attrs["incidence_angle"] == pytest.approx(39.44, abs=0.05)
+    assert cube.attrs["azimuth_angle"] == pytest.approx(258.16, abs=0.05)
+    far = district(tmp_path / "far", movement("cube", "../EGMS_L2b_088_0297_IW2_VV_2019_2023_1.csv"))
+    with pytest.raises(InputError, match="no point lies in the district"):
+        opened(far)
+
+
+def test_movement_without_a_look_direction_is_read_as_vertical_and_said(tmp_path: Path) -> None:
+    transform = north_up(10)
+    moved = bowl(*centres(transform, (40, 60))).astype(np.float32)
+    for day in ("20240101", "20240201"):
+        write_tiff(tmp_path / f"d/cum_20230101_{day}.tif", {"": moved}, transform, nodata=np.nan)
+    quarantine: list[dict[str, Any]] = []
+    cube = opened(district(tmp_path, movement("stack", "d/*.tif")), quarantine)
+    assert cube.sizes["time"] == 2
+    np.testing.assert_array_equal(cube["displacement"].values[1], moved)
+    assert cube.attrs == {"incidence_angle": 0.0, "azimuth_angle": 0.0}
+    assert "read as vertical" in quarantine[0]["why"]
+
+
+def test_movement_in_stated_millimetres_becomes_metres(tmp_path: Path, planted_cube: xr.Dataset) -> None:
+    cube = (planted_cube.rename(red="displacement") * 1000).fillna(0.0)
+    cube["displacement"].attrs = {"units": "mm", "incidence_angle": 39.0, "azimuth_angle": 258.0}
+    cube.to_netcdf(tmp_path / "mm.nc", engine="h5netcdf")
+    found = opened(district(tmp_path, movement("cube", "mm.nc")))
+    np.testing.assert_allclose(found["displacement"].values[1], plane(*np.meshgrid(found["x"], found["y"])), atol=1e-5)
+
+
+def test_nightlight_is_the_one_band_there_is(tmp_path: Path) -> None:
+    lit = np.full((3, 4), 7.5, np.float32)
+    write_tiff(tmp_path / "n/VNP46A2_20240101.tif", {"DNB": lit}, north_up(500, BOUNDS[0] - 500, BOUNDS[3] + 500))
+    cube = opened(district(tmp_path, 'sensor = "nightlight"\nsource = "stack"\nhref = "n/*.tif"\nresolution = 100\n'))
+    np.testing.assert_allclose(cube["radiance"].values, np.full((1, 4, 6), 7.5))

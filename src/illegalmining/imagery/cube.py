@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import partial
 from typing import Any
@@ -17,7 +17,7 @@ from odc.geo.xr import xr_coords
 
 from illegalmining.district import District, ImagerySource
 from illegalmining.errors import InputError
-from illegalmining.imagery.bands import BANDS, CLASSES
+from illegalmining.imagery.bands import BANDS, CLASSES, STATIC
 from illegalmining.imagery.grids import Overlap, Roi, blocks, choose_grid, district_crs, meets, middle_of, overlap
 from illegalmining.imagery.layers import in_words_of, shared_geobox
 from illegalmining.imagery.mosaic import SAMPLED_LAYERS, SAMPLED_SIDE, check_bands, resampled
@@ -36,6 +36,8 @@ class RawCube:
     bands: by the contract's names; dims (time, y, x), or (y, x) where `STATIC`; declared scale, offset and missing
     value are applied when read. unseen: by band, the value that stands for "nothing seen" though no one declared it.
     days: one an entry of time, in the file's order. geobox: the pixels in the file's order. attrs: facts of the whole.
+    factors: by band, what stored values are to be multiplied by. mask: (y, x), 0 where the product says not to look.
+    hollow: a pixel that is 0 on every date has not been seen (MintPy).
     """
 
     bands: dict[str, xr.DataArray]
@@ -43,17 +45,45 @@ class RawCube:
     days: list[date]
     geobox: GeoBox
     attrs: dict[str, Any]
+    factors: dict[str, float] = field(default_factory=dict)
+    mask: xr.DataArray | None = None
+    hollow: bool = False
+
+
+@dataclass(frozen=True)
+class Stored:
+    """One band of a raw cube and how to read it; fields as in `RawCube`."""
+
+    values: xr.DataArray
+    unseen: float | None = None
+    factor: float = 1.0
+    mask: xr.DataArray | None = None
+    hollow: bool = False
+
+    def read(self, entries: slice, roi: Roi) -> np.ndarray:
+        """Pixels, shape (time, y, x), float32, NaN where nothing was seen."""
+        rows, columns = roi
+        chosen = self.values.isel(y=rows, x=columns)
+        chosen = chosen.isel(time=entries) if "time" in self.values.dims else chosen.expand_dims("time")
+        pixels = np.array(chosen.transpose("time", "y", "x").values, np.float32)
+        pixels[~np.isfinite(pixels)] = np.nan
+        if self.unseen is not None:
+            pixels[pixels == np.float32(self.unseen)] = np.nan
+        if self.hollow and len(pixels) > 1:
+            pixels[:, (np.nan_to_num(pixels) == 0).all(axis=0)] = np.nan
+        if self.mask is not None:
+            pixels[:, self.mask.isel(y=rows, x=columns).transpose("y", "x").values == 0] = np.nan
+        return pixels if self.factor == 1.0 else pixels * np.float32(self.factor)
 
 
 @dataclass(frozen=True)
 class CubePlan:
     """Everything needed to read one band: which entries of time give each day, from which pixels to which."""
 
-    values: xr.DataArray
+    stored: Stored
     entries: tuple[tuple[int, ...], ...]
     source: GeoBox
     grid: GeoBox
-    unseen: float | None
     conversion: Conversion
     resampling: str
 
@@ -78,13 +108,19 @@ def on_district_grid(raw: RawCube, source: ImagerySource, district: District, as
     bands = [band for band in BANDS[source.sensor] if band in raw.bands]
     spatial = blocks(grid.shape.yx, len(days), len(bands))
     for band in bands:
-        values, unseen = raw.bands[band], raw.unseen.get(band)
-        timed = "time" in values.dims
+        timed = band not in STATIC
+        stored = Stored(
+            raw.bands[band],
+            raw.unseen.get(band),
+            raw.factors.get(band, 1.0),
+            raw.mask if timed else None,
+            raw.hollow and timed,
+        )
         mine = entries if timed else ((0,),)
-        conversion = recognise(band, sample(values, mine, box, grid, unseen), aside)
+        conversion = recognise(band, sample(stored, mine, box, grid), aside)
         resampling = "nearest" if band in CLASSES else "bilinear"
-        plan = CubePlan(values, mine, shared_geobox(box), shared_geobox(grid), unseen, conversion, resampling)
-        array = lazily(plan, spatial, f"{source.href}-{band}")
+        plan = CubePlan(stored, mine, shared_geobox(box), shared_geobox(grid), conversion, resampling)
+        array = lazily(plan, spatial, (source.href, band, raw.days))
         dims = ("time", "y", "x") if timed else ("y", "x")
         cube[band] = (dims, array if timed else array[0], {"grid_mapping": "spatial_ref"})
     return cube
@@ -100,7 +136,8 @@ def upright(raw: RawCube) -> RawCube:
     if box.affine.a < 0:
         box, turned["x"] = box.flipx(), slice(None, None, -1)
     bands = {band: values.isel(turned) for band, values in raw.bands.items()}
-    return replace(raw, bands=bands, geobox=box) if turned else raw
+    mask = None if raw.mask is None else raw.mask.isel(turned)
+    return replace(raw, bands=bands, mask=mask, geobox=box) if turned else raw
 
 
 def cropped(grid: GeoBox, box: GeoBox) -> GeoBox:
@@ -111,8 +148,8 @@ def cropped(grid: GeoBox, box: GeoBox) -> GeoBox:
     return grid[way.target]
 
 
-def lazily(plan: CubePlan, spatial: tuple[tuple[int, ...], ...], what: str) -> da.Array:
-    """The band as a Dask array, all dates in one chunk."""
+def lazily(plan: CubePlan, spatial: tuple[tuple[int, ...], ...], what: object) -> da.Array:
+    """The band as a Dask array, all dates in one chunk; `what` tells it from every other."""
     chunks = (len(plan.entries),), *spatial
     name = f"cube-{tokenize(what, plan.entries, str(plan.grid), str(plan.source), plan.conversion, spatial)}"
     meta = np.empty((0, 0, 0), np.float32)
@@ -131,7 +168,7 @@ def read_block(plan: CubePlan, block_info: Any = None) -> np.ndarray:
     for days in batches(plan.entries, way):
         first = min(min(plan.entries[day]) for day in days)
         last = max(max(plan.entries[day]) for day in days)
-        values = plan.conversion(read(plan.values, slice(first, last + 1), way.source, plan.unseen))
+        values = plan.conversion(plan.stored.read(slice(first, last + 1), way.source))
         for day in days:
             part = block[day][way.target]
             for entry in plan.entries[day]:
@@ -151,25 +188,11 @@ def batches(entries: tuple[tuple[int, ...], ...], way: Overlap) -> Iterator[rang
         yield range(start, min(len(entries), start + many))
 
 
-def read(values: xr.DataArray, entries: slice, roi: Roi, unseen: float | None) -> np.ndarray:
-    """Pixels of a raw band, shape (time, y, x), float32, NaN where nothing was seen."""
-    rows, columns = roi
-    chosen = values.isel(y=rows, x=columns)
-    chosen = chosen.isel(time=entries) if "time" in values.dims else chosen.expand_dims("time")
-    pixels = np.array(chosen.transpose("time", "y", "x").values, np.float32)
-    pixels[~np.isfinite(pixels)] = np.nan
-    if unseen is not None:
-        pixels[pixels == np.float32(unseen)] = np.nan
-    return pixels
-
-
-def sample(
-    values: xr.DataArray, entries: tuple[tuple[int, ...], ...], box: GeoBox, grid: GeoBox, unseen: float | None
-) -> np.ndarray:
+def sample(stored: Stored, entries: tuple[tuple[int, ...], ...], box: GeoBox, grid: GeoBox) -> np.ndarray:
     """Pixels of some dates, spread over time."""
     way = overlap(box, grid)
     assert way is not None, "a source outside the grid was refused before"
     roi = middle_of(way.source, SAMPLED_SIDE)
     dates = np.unique(np.linspace(0, len(entries) - 1, SAMPLED_LAYERS).round().astype(int))
-    seen = [read(values, slice(entries[at][0], entries[at][0] + 1), roi, unseen) for at in dates]
+    seen = [stored.read(slice(entries[at][0], entries[at][0] + 1), roi) for at in dates]
     return np.concatenate([part[np.isfinite(part)] for part in seen])

@@ -18,10 +18,11 @@ from affine import Affine
 from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
 
-from illegalmining.district import District, ImagerySource
+from illegalmining.district import ImagerySource
 from illegalmining.errors import InputError
-from illegalmining.imagery.bands import BANDS, LOOK, STATIC, band_of
+from illegalmining.imagery.bands import BANDS, STATIC, band_of
 from illegalmining.imagery.cube import RawCube
+from illegalmining.imagery.look import look_of
 
 log = logging.getLogger(__name__)
 
@@ -64,8 +65,8 @@ def open_file(address: str) -> xr.Dataset:
         raise InputError(f"{address}: cannot be opened ({error}); write it again as Zarr or NetCDF") from error
 
 
-def raw_cube(cube: xr.Dataset, source: ImagerySource, district: District) -> RawCube:
-    """What an opened file holds, in the contract's words.
+def raw_cube(cube: xr.Dataset, source: ImagerySource, days: list[date] | None = None) -> RawCube:
+    """What an opened file holds, in the contract's words; `days` where the file itself has no time.
 
     Raises
     ------
@@ -74,19 +75,21 @@ def raw_cube(cube: xr.Dataset, source: ImagerySource, district: District) -> Raw
     """
     what = f"imagery {source.name} ({source.href})"
     crs = crs_of(cube)
-    cube = with_dims(cube, what)
+    cube = with_dims(cube, what, ("y", "x") if days else ("time", "y", "x"))
     if crs is None:
         raise InputError(f"{what}: no coordinate system; add a spatial_ref with crs_wkt (rio.write_crs does)")
     geobox = GeoBox((cube.sizes["y"], cube.sizes["x"]), transform_of(cube, what), crs)
-    bands = bands_of(cube, source)
-    attrs = {name: float(value) for name in LOOK if (value := fact(cube, bands, name)) is not None}
-    return RawCube(bands, unseen_values(bands), days_of(cube, what), geobox, attrs)
+    bands = bands_of(cube, source, timed=days is None)
+    unseen = unseen_values(bands)
+    attrs: dict[str, Any] = look_of(facts_of(cube, bands)) if source.sensor == "displacement" else {}
+    return RawCube(bands, unseen, days or days_of(cube, what), geobox, attrs, factors_of(bands))
 
 
-def with_dims(cube: xr.Dataset, what: str) -> xr.Dataset:
+def with_dims(cube: xr.Dataset, what: str, dims: tuple[str, ...]) -> xr.Dataset:
     """The cube with dims called time, y, x."""
     names = {}
-    for dim, others in DIMS.items():
+    for dim in dims:
+        others = DIMS[dim]
         found = [str(name) for name in cube.dims if str(name).lower() in others]
         if not found:
             raise InputError(f"{what}: no dimension {dim}; found {dict(cube.sizes)}. A cube has dims time, y, x")
@@ -176,7 +179,7 @@ def days_of(cube: xr.Dataset, what: str) -> list[date]:
     return [date(moment.year, moment.month, moment.day) for moment in moments]
 
 
-def bands_of(cube: xr.Dataset, source: ImagerySource) -> dict[str, xr.DataArray]:
+def bands_of(cube: xr.Dataset, source: ImagerySource, timed: bool) -> dict[str, xr.DataArray]:
     """Variables over (time, y, x), or over (y, x) where no time is needed, by the contract's names."""
     best: dict[str, tuple[int, xr.DataArray]] = {}
     for name, values in layered(cube):
@@ -184,7 +187,7 @@ def bands_of(cube: xr.Dataset, source: ImagerySource) -> dict[str, xr.DataArray]
         match = band_of(name, source.sensor)
         if match is None and source.sensor == "nightlight" and plane and "time" in values.dims:
             match = ("radiance", 1 + len(best))
-        if match is None or not plane or ("time" not in values.dims and match[0] not in STATIC):
+        if match is None or not plane or (timed and "time" not in values.dims and match[0] not in STATIC):
             continue
         if match[0] in STATIC and "time" in values.dims:
             values = values.isel(time=-1, drop=True)
@@ -225,12 +228,23 @@ def unseen_values(bands: dict[str, xr.DataArray]) -> dict[str, float]:
     return unseen
 
 
-def fact(cube: xr.Dataset, bands: dict[str, xr.DataArray], name: str) -> Any:
-    """A scalar stated for the whole cube: a scalar variable, or an attribute of the cube or of a band."""
-    if name in cube.variables and cube[name].ndim == 0:
-        return cube[name].item()
-    holders = [cube.attrs, *(values.attrs for values in bands.values())]
-    return next((holder[name] for holder in holders if np.isscalar(holder.get(name)) and name not in bands), None)
+def facts_of(cube: xr.Dataset, bands: dict[str, xr.DataArray]) -> dict[str, Any]:
+    """What is stated once for the whole cube: attributes of bands, of the cube, and scalar variables."""
+    facts: dict[str, Any] = {}
+    for values in bands.values():
+        facts |= values.attrs
+    facts |= cube.attrs
+    numeric = {name: values for name, values in cube.variables.items() if values.ndim == 0 and name != "spatial_ref"}
+    return facts | {str(name): values.values.item() for name, values in numeric.items()}
+
+
+METRES = {"mm": 1e-3, "millimetre": 1e-3, "millimeter": 1e-3, "cm": 1e-2, "centimetre": 1e-2, "centimeter": 1e-2}
+
+
+def factors_of(bands: dict[str, xr.DataArray]) -> dict[str, float]:
+    """Bands in a stated unit other than metres, and how many metres it is."""
+    units = {band: str(values.attrs.get("units", "")).lower().removesuffix("s") for band, values in bands.items()}
+    return {band: METRES[unit] for band, unit in units.items() if band == "displacement" and unit in METRES}
 
 
 def files_behind(address: str) -> list[Path]:

@@ -9,9 +9,15 @@ import rioxarray  # noqa: F401  (gives cubes their .rio)
 import xarray as xr
 
 from illegalmining.district import District, ImagerySource
+from illegalmining.errors import InputError
 from illegalmining.imagery.cube import on_district_grid
 from illegalmining.imagery.cubefile import files_behind, open_file, raw_cube
+from illegalmining.imagery.egms import is_egms, open_egms
+from illegalmining.imagery.layers import read_header
+from illegalmining.imagery.look import look_of, with_look
+from illegalmining.imagery.mintpy import companions, is_mintpy, mintpy_raw
 from illegalmining.imagery.mosaic import mosaic
+from illegalmining.imagery.opera import open_opera, opera_products
 from illegalmining.imagery.stac import stac_files, stac_layers
 from illegalmining.imagery.stack import stack_files, stack_layers
 from illegalmining.registers.quarantine import SetAside, relative_name
@@ -37,16 +43,58 @@ def open_source(source: ImagerySource, district: District, quarantine: list[dict
         Nothing of the source can be used: it is missing, elsewhere, of another time, or in an unknown unit.
     """
     aside = SetAside(quarantine, relative_name(district, district.resolve(source.href)))
+    if source.sensor == "displacement":
+        return with_look(open_displacement(source, district, quarantine, aside), aside)
     if source.source == "cube":
         return open_cube(source, district, aside)
-    layers = stac_layers if source.source == "stac" else stack_layers
-    return mosaic(layers(source, district, quarantine), source, district, aside)
+    return open_layers(source, district, quarantine, aside)
 
 
 def open_cube(source: ImagerySource, district: District, aside: SetAside) -> xr.Dataset:
     """A cube in Zarr or NetCDF."""
-    raw = raw_cube(open_file(district.resolve(source.href)), source, district)
+    raw = raw_cube(open_file(district.resolve(source.href)), source)
     return on_district_grid(raw, source, district, aside)
+
+
+def open_layers(
+    source: ImagerySource, district: District, quarantine: list[dict[str, Any]], aside: SetAside
+) -> xr.Dataset:
+    """A catalogue or a stack of rasters."""
+    layers = stac_layers if source.source == "stac" else stack_layers
+    return mosaic(layers(source, district, quarantine), source, district, aside)
+
+
+def open_displacement(
+    source: ImagerySource, district: District, quarantine: list[dict[str, Any]], aside: SetAside
+) -> xr.Dataset:
+    """Movement in the contract's form, or as MintPy, OPERA or EGMS write it; known by what the files hold."""
+    address = district.resolve(source.href)
+    if source.source != "stac" and "://" not in address:
+        products = opera_products(address)
+        if products:
+            return open_opera(products, source, district, aside)
+        if is_egms(Path(address)):
+            return open_egms(Path(address), source, district, aside)
+    if source.source != "cube":
+        cube = open_layers(source, district, quarantine, aside)
+        first = stated_in(source, district)
+        return cube.assign_attrs(look_of(first))
+    opened = open_file(address)
+    if is_mintpy(opened):
+        return on_district_grid(mintpy_raw(opened, Path(address), source), source, district, aside)
+    return on_district_grid(raw_cube(opened, source), source, district, aside)
+
+
+def stated_in(source: ImagerySource, district: District) -> dict[str, Any]:
+    """Facts in the tags of a stack's first file that can be read."""
+    if source.source != "stack":
+        return {}
+    for path in stack_files(source, district):
+        try:
+            return dict(read_header(str(path)).tags)
+        except InputError:
+            continue
+    return {}
 
 
 def source_files(source: ImagerySource, district: District) -> list[Path]:
@@ -54,7 +102,9 @@ def source_files(source: ImagerySource, district: District) -> list[Path]:
     if "://" in source.href:
         return []
     if source.source == "cube":
-        return files_behind(district.resolve(source.href))
+        files = files_behind(district.resolve(source.href))
+        series = [file for file in files if file.suffix == ".h5"] if source.sensor == "displacement" else []
+        return sorted({*files, *(path for file in series for path in companions(file))})
     return sorted((stac_files if source.source == "stac" else stack_files)(source, district))
 
 
