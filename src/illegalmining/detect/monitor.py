@@ -27,6 +27,9 @@ SLOTS = 2
 PAST = SLOTS
 """Where the best of the candidates that were given up is kept."""
 
+FADED_DAYS = 1500
+"""Gap between clear dates after which nothing is left of a drift, days."""
+
 EMPTY = np.float32(-1e30)
 """Evidence of a candidate that does not exist."""
 
@@ -192,136 +195,180 @@ def follow(
 
 
 @njit(nogil=True, cache=True, fastmath=FAST)
+def gather(
+    at: int, lanes: int, coefficients: Floats, information: Floats, whitening: Floats, mine: Floats, error: Floats,
+    white: Floats,
+) -> None:  # fmt: skip
+    """Copy a group's baseline into cache: (K, C), (C, C) and (K, K), each with the group's pixels last."""
+    features, terms, _ = coefficients.shape
+    for lane in range(lanes):
+        for k in range(features):
+            for c in range(terms):
+                mine[k, c, lane] = coefficients[k, c, at + lane]
+            for m in range(k + 1):
+                white[k, m, lane] = whitening[k, m, at + lane]
+        for c in range(terms):
+            for m in range(c + 1):
+                error[c, m, lane] = information[c, m, at + lane] * np.float32(1.0 if c == m else 2.0)
+
+
+@njit(nogil=True, cache=True, fastmath=FAST)
 def residuals(
-    values: Floats,
-    t: int,
-    at: int,
-    lanes: int,
-    design: Floats,
-    offset: Floats,
-    noisier: Floats,
-    coefficients: Floats,
-    information: Floats,
-    whitening: Floats,
-    local: Floats,
-    unit: Floats,
-) -> None:
+    values: Floats, t: int, at: int, lanes: int, design: Floats, offset: Floats, noisier: Floats, mine: Floats,
+    error: Floats, white: Floats, local: Floats, unit: Floats,
+) -> None:  # fmt: skip
     """Residuals of one date and group in noise units, given the date's roughness and the baseline's own error."""
-    features, terms = values.shape[1], design.shape[1]
+    features, terms, _ = mine.shape
+    for k in range(features):
+        if lanes == LANES:
+            for lane in range(LANES):
+                local[k, lane] = values[t, k, at + lane] - offset[t, k]
+        else:
+            for lane in range(lanes):
+                local[k, lane] = values[t, k, at + lane] - offset[t, k]
+        for c in range(terms):
+            x = design[t, c]
+            for lane in range(LANES):
+                local[k, lane] -= x * mine[k, c, lane]
     for lane in range(LANES):
         local[features, lane] = 1.0
     for c in range(terms):
         for m in range(c + 1):
-            xx = design[t, c] * design[t, m] * (np.float32(1.0) if c == m else np.float32(2.0))
-            for lane in range(lanes):
-                local[features, lane] += xx * information[c, m, at + lane]
-    for lane in range(lanes):
-        local[features, lane] = 1.0 / (noisier[t] * np.sqrt(local[features, lane]))
-    for k in range(features):
-        for lane in range(lanes):
-            local[k, lane] = values[t, k, at + lane] - offset[t, k]
-        for c in range(terms):
-            x = design[t, c]
-            for lane in range(lanes):
-                local[k, lane] -= x * coefficients[k, c, at + lane]
+            xx = design[t, c] * design[t, m]
+            for lane in range(LANES):
+                local[features, lane] += xx * error[c, m, lane]
+    for lane in range(LANES):
+        local[features, lane] = np.float32(1.0) / (noisier[t] * np.sqrt(local[features, lane]))
     for k in range(features):
         for lane in range(LANES):
             unit[k, lane] = 0.0
         for m in range(k + 1):
-            for lane in range(lanes):
-                unit[k, lane] += whitening[k, m, at + lane] * local[m, lane]
-        for lane in range(lanes):
+            for lane in range(LANES):
+                unit[k, lane] += white[k, m, lane] * local[m, lane]
+        for lane in range(LANES):
             unit[k, lane] *= local[features, lane]
 
 
 @njit(nogil=True, cache=True, fastmath=FAST)
-def wander(watch: Watch, p: int, z: Floats, today: np.int32, year: np.float32, drift_days: np.float32) -> np.float32:
-    """Let the baseline drift to today; squared distance of the date from it, in the variance of its prediction."""
-    stays = np.exp(-np.float32(today - watch.day[p]) / drift_days)
-    variance = year
-    if watch.drift_variance[p] < np.float32(1e30):
-        variance += stays * stays * (watch.drift_variance[p] - year)
-    watch.drift_variance[p] = variance
-    watch.day[p] = today
-    distance = np.float32(0.0)
-    for k in range(z.shape[0]):
-        watch.drift[k, p] *= stays
-        distance += (z[k] - watch.drift[k, p]) ** 2
-    return distance / (np.float32(1.0) + variance)
+def wander(
+    unit: Floats, drift: Floats, variance: Floats, day: Days, today: np.int32, years: Floats, fading: Floats,
+    judged: npt.NDArray[np.bool_], away: Floats, share: Floats,
+) -> None:  # fmt: skip
+    """Let a group's baselines drift to today; fills the squared distance of the date from them, in the variance of its
+    prediction, and `share`: 1 where the date is clear, else 0."""
+    features = unit.shape[0]
+    last = fading.shape[0] - 1
+    for lane in range(LANES):
+        clear = judged[lane] and np.isfinite(unit[0, lane])
+        share[lane] = np.float32(1.0) if clear else np.float32(0.0)
+        away[lane] = 0.0
+        if clear:
+            stays = fading[min(max(today - day[lane], 0), last)]
+            variance[lane] = years[lane] + stays * stays * (variance[lane] - years[lane])
+            day[lane] = today
+            for k in range(features):
+                drift[k, lane] *= stays
+                away[lane] += (unit[k, lane] - drift[k, lane]) ** 2
+            away[lane] /= np.float32(1.0) + variance[lane]
 
 
 @njit(nogil=True, cache=True, fastmath=FAST)
-def settle(watch: Watch, p: int, z: Floats, share: np.float32) -> None:
-    """Kalman update of the drift with the share of the date that shows the baseline."""
-    gain = watch.drift_variance[p] / (watch.drift_variance[p] + np.float32(1.0)) * share
-    for k in range(z.shape[0]):
-        watch.drift[k, p] += gain * (z[k] - watch.drift[k, p])
-    watch.drift_variance[p] *= np.float32(1.0) - gain
+def settle(unit: Floats, drift: Floats, variance: Floats, share: Floats) -> None:
+    """Kalman update of a group's drift with the share of the date that shows the baseline."""
+    for lane in range(LANES):
+        gain = variance[lane] / (variance[lane] + np.float32(1.0)) * share[lane]
+        variance[lane] *= np.float32(1.0) - gain
+        if share[lane] > 0:
+            for k in range(unit.shape[0]):
+                drift[k, lane] += gain * (unit[k, lane] - drift[k, lane])
 
 
 @njit(nogil=True, cache=True, fastmath=FAST)
-def judge(
-    watch: Watch, p: int, z: Floats, today: np.int32, year: np.float32, size: np.float32, setting: Floats
-) -> None:
-    """Weigh one clear date of one pixel."""
+def weigh(
+    watch: Watch, p: int, z: Floats, today: np.int32, away: np.float32, spare: np.float32, size: np.float32,
+    setting: Floats,
+) -> np.float32:  # fmt: skip
+    """Weigh the explanations of a clear date that stands out; returns the share of the date that shows the baseline."""
     features = np.float32(z.shape[0])
     keep, volume, restless, start, drop, spread = setting[0], setting[1], setting[2], setting[4], setting[5], setting[6]
-    away = wander(watch, p, z, today, year, setting[7])
-    watch.clear[p] += 1
-    watched = watch.level[0, p] > EMPTY or watch.level[1, p] > EMPTY
-    if not watched and away < features + np.float32(3.0):
-        settle(watch, p, z, np.float32(1.0))
-        return
     raw = np.float32(0.0)
     for k in range(z.shape[0]):
         raw += z[k] * z[k]
-    spare = np.float32(1.0) + watch.drift_variance[p]
     broad = volume - np.float32(0.5) * (features + np.float32(1.0)) * np.log1p(raw / spread)
     quiet = mixture(away * spare, spare, features, keep, broad)
-    settle(watch, p, z, np.float32(1.0) - np.exp(broad - quiet))
     for s in range(SLOTS):
         if watch.level[s, p] > EMPTY:
             follow(watch, s, p, z, today, quiet, broad, setting)
             if watch.level[s, p] < drop:
                 give_up(watch, s, p)
     wide = np.float32(1.0) + restless + size
-    fresh = mixture(raw, wide, features, keep, broad) - quiet - setting[8]
+    fresh = mixture(raw, wide, features, keep, broad) - quiet - setting[7]
     worst = 0 if watch.level[0, p] <= watch.level[1, p] else 1
     if fresh > start and fresh > watch.level[worst, p]:
         begin(watch, worst, p, z, today, fresh, size, wide, restless)
+    return np.float32(1.0) - np.exp(broad - quiet)
+
+
+@njit(nogil=True, cache=True, fastmath=FAST)
+def recall(watch: Watch, at: int, lanes: int, years: Floats, drift: Floats, variance: Floats, day: Days) -> None:
+    """Copy a group's drift into cache; one that has not begun starts from its stationary variance."""
+    for lane in range(LANES):
+        day[lane], variance[lane] = 0, 0.0
+        drift[:, lane] = 0.0
+        if lane < lanes:
+            p = at + lane
+            begun = watch.drift_variance[p] < np.float32(1e30)
+            variance[lane] = watch.drift_variance[p] if begun else years[lane]
+            day[lane] = watch.day[p]
+            drift[:, lane] = watch.drift[:, p]
 
 
 @njit(nogil=True, cache=True, fastmath=FAST)
 def monitor_kernel(
-    watch: Watch,
-    values: Floats,
-    design: Floats,
-    days: Days,
-    offset: Floats,
-    noisier: Floats,
-    coefficients: Floats,
-    information: Floats,
-    whitening: Floats,
-    years: Floats,
-    size: Floats,
-    setting: Floats,
+    watch: Watch, values: Floats, design: Floats, days: Days, offset: Floats, noisier: Floats, coefficients: Floats,
+    information: Floats, whitening: Floats, year: Floats, size: Floats, setting: Floats, fading: Floats,
     judged: npt.NDArray[np.bool_],
-) -> None:
-    """Feed dates (T, K, P) to the state; arrays as in `Baseline`, `years` and `size` (P,) prior variances."""
+) -> None:  # fmt: skip
+    """Feed dates (T, K, P) to the state; arrays as in `Baseline`, `year` and `size` (P,) prior variances, `fading` the
+    part of the drift that is left after 0, 1, 2, ... days."""
     times, features, pixels = values.shape
     local = np.zeros((features + 1, LANES), np.float32)
     unit = np.zeros((features, LANES), np.float32)
+    mine = np.zeros((features, design.shape[1], LANES), np.float32)
+    error = np.zeros((design.shape[1], design.shape[1], LANES), np.float32)
+    white = np.zeros((features, features, LANES), np.float32)
+    drift = np.zeros((features, LANES), np.float32)
+    variance, away, share, years = np.zeros((4, LANES), np.float32)
+    day, clear = np.zeros((2, LANES), np.int32)
+    watched, here = np.zeros((2, LANES), np.bool_)
     z = np.zeros(features, np.float32)
+    odd = np.float32(features + 3)
     for at in range(0, pixels, LANES):
         lanes = min(LANES, pixels - at)
+        for lane in range(LANES):
+            p = min(at + lane, pixels - 1)
+            here[lane] = lane < lanes and judged[p]
+            years[lane] = year[p]
+            clear[lane] = watch.clear[p]
+            watched[lane] = watch.level[0, p] > EMPTY or watch.level[1, p] > EMPTY
+        gather(at, lanes, coefficients, information, whitening, mine, error, white)
+        recall(watch, at, lanes, years, drift, variance, day)
         for t in range(times):
-            residuals(values, t, at, lanes, design, offset, noisier, coefficients, information, whitening, local, unit)
+            residuals(values, t, at, lanes, design, offset, noisier, mine, error, white, local, unit)
+            wander(unit, drift, variance, day, days[t], years, fading, here, away, share)
             for lane in range(lanes):
-                p = at + lane
-                for k in range(features):
-                    z[k] = unit[k, lane]
-                if judged[p] and np.isfinite(z[0]):
-                    judge(watch, p, z, days[t], years[p], size[p], setting)
+                clear[lane] += np.int32(share[lane])
+                if share[lane] > 0 and (watched[lane] or away[lane] > odd):
+                    for k in range(features):
+                        z[k] = unit[k, lane]
+                    p, spare = at + lane, np.float32(1.0) + variance[lane]
+                    share[lane] = weigh(watch, p, z, days[t], away[lane], spare, size[p], setting)
+                    watched[lane] = watch.level[0, p] > EMPTY or watch.level[1, p] > EMPTY
+            settle(unit, drift, variance, share)
+        for lane in range(lanes):
+            p = at + lane
+            watch.clear[p], watch.day[p], watch.drift_variance[p] = clear[lane], day[lane], variance[lane]
+            watch.drift[:, p] = drift[:, lane]
 
 
 def update(
@@ -349,7 +396,6 @@ def update(
             parameters.start,
             parameters.drop,
             parameters.outlier_spread**2,
-            parameters.drift_days,
             parameters.search,
         ],
         np.float32,
@@ -367,6 +413,7 @@ def update(
         years,
         size,
         setting,
+        np.exp(-np.arange(FADED_DAYS) / parameters.drift_days).astype(np.float32),
         baseline.clear > 0,
     )
 

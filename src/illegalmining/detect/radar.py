@@ -33,10 +33,12 @@ class RadarParameters:
 
     change: ChangeParameters = field(
         default_factory=lambda: ChangeParameters(
-            BaselineParameters(harmonics=1, smallest_noise=0.3), MonitorParameters(contrast=3.0), halo=1
+            BaselineParameters(harmonics=1, smallest_noise=0.3),
+            MonitorParameters(contrast=3.0, outlier=0.005, restless=1.0, year=0.5),
+            halo=1,
         )
     )
-    regions: RegionParameters = field(default_factory=lambda: RegionParameters(shared_m2=900.0))
+    regions: RegionParameters = field(default_factory=lambda: RegionParameters(shared_m2=900.0, leak=5.0))
     looks: int = 3
     darkest: float = 1e-3
 
