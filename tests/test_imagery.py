@@ -725,3 +725,58 @@ def test_nightlight_is_the_one_band_there_is(tmp_path: Path) -> None:
     write_tiff(tmp_path / "n/VNP46A2_20240101.tif", {"DNB": lit}, north_up(500, BOUNDS[0] - 500, BOUNDS[3] + 500))
     cube = opened(district(tmp_path, 'sensor = "nightlight"\nsource = "stack"\nhref = "n/*.tif"\nresolution = 100\n'))
     np.testing.assert_allclose(cube["radiance"].values, np.full((1, 4, 6), 7.5))
+
+
+def test_a_raster_of_the_whole_earth_is_cut_to_the_district(tmp_path: Path) -> None:
+    """Its corners have no coordinates in the district's projection."""
+    values = np.arange(180 * 360, dtype=np.float32).reshape(180, 360)
+    write_tiff(tmp_path / "n/20240101.tif", {"radiance": values}, Affine(1, 0, -180, 0, -1, 90), "EPSG:4326")
+    cube = opened(district(tmp_path, 'sensor = "nightlight"\nsource = "stack"\nhref = "n/*.tif"\nresolution = 100\n'))
+    # 111.0 E, 37.04 N: between columns 290 and 291, row 52; a quarter degree is a quarter of a step.
+    lon, lat = pyproj.Transformer.from_crs(CRS, "EPSG:4326", always_xy=True).transform(500_300, 4_100_200)
+    expected = (90 - lat - 0.5) * 360 + lon + 180 - 0.5
+    assert float(cube["radiance"].mean()) == pytest.approx(expected, abs=2)
+
+
+def test_radar_that_is_not_positive_was_not_seen(tmp_path: Path) -> None:
+    vv = np.full((40, 60), 0.1, np.float32)
+    vv[0], vv[1] = 0.0, -0.01
+    write_tiff(tmp_path / "r/20240101.tif", {"vv": vv}, north_up(10))
+    values = opened(district(tmp_path, 'sensor = "radar"\nsource = "stack"\nhref = "r/*.tif"\n'))["vv"].values[0]
+    assert np.isnan(values[:2]).all()
+    assert (values[2:] == np.float32(0.1)).all()
+
+
+def test_a_catalogue_by_pystac_with_bands_only_the_file_names(tmp_path: Path) -> None:
+    """An independent writer of STAC: what pystac saves, self-contained or absolute, is read."""
+    import pystac
+
+    transform = north_up(10)
+    truth = plane(*centres(transform, (40, 60)))
+    write_tiff(tmp_path / "p/scene.tif", {"nir": stored(truth + 0.1), "red": stored(truth)}, transform, scale=1e-4)
+    for kind in (pystac.CatalogType.SELF_CONTAINED, pystac.CatalogType.ABSOLUTE_PUBLISHED):
+        catalogue = pystac.Catalog("root", "planted")
+        for day in (3, 4):
+            when = pd.Timestamp(2024, 1, day, 3, tz="UTC").to_pydatetime()
+            one = pystac.Item(f"i{day}", None, None, when, {})
+            one.add_asset("data", pystac.Asset(str(tmp_path / "p/scene.tif"), media_type=pystac.MediaType.COG))
+            catalogue.add_item(one)
+        folder = tmp_path / str(kind.value)
+        catalogue.normalize_hrefs(str(folder))
+        if kind == pystac.CatalogType.SELF_CONTAINED:
+            catalogue.make_all_asset_hrefs_relative()
+        catalogue.save(kind)
+        where = district(tmp_path, f'sensor = "optical"\nsource = "stac"\nhref = "{kind.value}/catalog.json"\n')
+        cube = opened(where)
+        assert cube.sizes["time"] == 2
+        assert_planted(cube, within_m=0.3)
+        np.testing.assert_allclose(cube["nir"].values[1], truth + 0.1, atol=6e-5)
+        assert len(source_files(where.configuration.imagery[0], where)) == 4
+
+
+def test_a_cube_with_a_band_dimension(tmp_path: Path, planted_cube: xr.Dataset) -> None:
+    both = xr.concat([planted_cube["red"], planted_cube["red"] + 0.1], pd.Index(["red", "nir"], name="band"))
+    both.transpose("time", "band", "y", "x").to_dataset(name="s2").rio.write_crs(CRS).to_zarr(tmp_path / "b.zarr")
+    cube = opened(district(tmp_path, cube_source("b.zarr")))
+    assert list(cube.data_vars) == ["red", "nir"]
+    np.testing.assert_allclose(cube["nir"].values, cube["red"].values + 0.1, atol=1e-6)

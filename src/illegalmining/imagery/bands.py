@@ -26,6 +26,9 @@ ESSENTIAL: dict[str, tuple[str, ...]] = {
 STATIC = (*LOOK, "temporal_coherence")
 """Bands that may have no time."""
 
+ONLY_BAND = {"displacement": "displacement", "nightlight": "radiance"}
+"""What the one unnamed band of a file is."""
+
 CLASSES = ("scl",)
 """Bands whose values are classes: never averaged, 0 is no data."""
 

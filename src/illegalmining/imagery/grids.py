@@ -11,7 +11,7 @@ from functools import lru_cache
 from affine import Affine
 from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
-from odc.geo.geom import Geometry, box
+from odc.geo.geom import Geometry, bbox_union, box
 from odc.geo.overlap import compute_reproject_roi
 
 from illegalmining.district import District
@@ -171,21 +171,12 @@ def meets(extents: Sequence[Geometry], district: District, what: str) -> None:
         Nothing does; names both extents in the district's CRS.
     """
     there = district_extent(district)
-    crs = district_crs(district)
-    found = []
-    for extent in extents:
-        mine = extent if extent.crs == crs else extent.to_crs(crs)
-        if mine.boundingbox.bbox and box(*mine.boundingbox.bbox, crs).intersection(there).area > 0:
-            return
-        found.append(mine.boundingbox)
-    hull = (
-        min(f.left for f in found),
-        min(f.bottom for f in found),
-        max(f.right for f in found),
-        max(f.top for f in found),
-    )
+    # The district goes to the source's CRS and not the other way: a raster of the whole earth has no UTM coordinates.
+    if any(extent.intersection(there.to_crs(extent.crs)).area > 0 for extent in extents if extent.crs is not None):
+        return
+    hull = bbox_union(extent.to_crs(there.crs).boundingbox for extent in extents if there.crs is not None)
     raise InputError(
-        f"{what}: nothing of it lies in the district. It covers {rounded(hull)}, the district's bounds are "
+        f"{what}: nothing of it lies in the district. It covers {rounded(hull.bbox)}, the district's bounds are "
         f"{rounded(there.boundingbox.bbox)} in {district.configuration.district.crs}: check href, bounds and crs"
     )
 

@@ -6,7 +6,7 @@ import json
 import logging
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from odc.geo.geobox import GeoBox
 
 from illegalmining.district import District, ImagerySource
 from illegalmining.errors import InputError
-from illegalmining.imagery.bands import REFLECTANCE, band_of
+from illegalmining.imagery.bands import ONLY_BAND, REFLECTANCE, band_of
 from illegalmining.imagery.grids import district_extent
 from illegalmining.imagery.layers import Header, Layer, shared_geobox
 from illegalmining.imagery.scenes import check_period, headers, in_period, none_usable
@@ -29,6 +29,9 @@ log = logging.getLogger(__name__)
 PICTURES = {"visual", "overview", "thumbnail", "preview", "tci", "rendered_preview", "tilejson", "metadata"}
 """Asset keys and roles that show a scene and do not measure it."""
 NOT_RASTERS = (".json", ".xml", ".html", ".jpg", ".jpeg", ".png", ".txt", ".pdf", ".csv", ".geojson")
+NAMING = {"eo:common_name", "common_name", "name", "description"}
+ASK_FILE = "?"
+"""The band of an asset whose bands only its file can name."""
 OFFSET_SINCE = "04.00"
 """Sentinel-2 processing baseline from which stored values are 1000 too high (ESA, January 2022)."""
 OFFSET, TEN_THOUSANDTH = -0.1, 1e-4
@@ -84,11 +87,13 @@ def stac_layers(source: ImagerySource, district: District, quarantine: list[dict
         if one.address not in known:
             rows.setdefault(one.address, str(item.get("id")))
     known |= headers(list(rows), district, quarantine, list(rows.values()))
-    layers = [
-        layer_of(day, item, one, known[one.address])
-        for day, item, one in wanted
-        if one.address in known and one.index <= len(known[one.address].dtypes)
-    ]
+    layers = []
+    for day, item, one in wanted:
+        if one.address in known:
+            named = list(by_description(one, known[one.address], source.sensor))
+            layers += [layer_of(day, item, band, known[one.address]) for band in named]
+            if not named:
+                note_no_band(item, f"{one.key}: {known[one.address].names}", source.sensor, aside)
     if not layers:
         raise none_usable(source, len(rows), "see the quarantine for each")
     return layers
@@ -216,16 +221,21 @@ def day_of(item: dict[str, Any], aside: SetAside) -> date | None:
 def measurements(item: dict[str, Any], base: str, sensor: str, aside: SetAside) -> list[Measurement]:
     """For each band of the sensor the asset that measures it best."""
     best: dict[str, Measurement] = {}
+    unnamed: list[Measurement] = []
     for key, asset in sorted((item.get("assets") or {}).items()):
         for one in offered(key, asset, base, sensor):
-            if one.band not in best or one.rank < best[one.band].rank:
+            if one.band == ASK_FILE:
+                unnamed.append(one)
+            elif one.band not in best or one.rank < best[one.band].rank:
                 best[one.band] = one
-    if not best:
-        keys = ", ".join(sorted(item.get("assets") or {}))
-        aside.note(
-            str(item.get("id")), "assets", keys, f"bands of the sensor {sensor}", "no band; the item is left out"
-        )
-    return list(best.values())
+    if not best and not unnamed:
+        note_no_band(item, ", ".join(sorted(item.get("assets") or {})), sensor, aside)
+    return list(best.values()) or unnamed
+
+
+def note_no_band(item: dict[str, Any], found: str, sensor: str, aside: SetAside) -> None:
+    """Note that nothing in an item is a band of the sensor."""
+    aside.note(str(item.get("id")), "assets", found, f"bands of the sensor {sensor}", "no band; the item is left out")
 
 
 def offered(key: str, asset: dict[str, Any], base: str, sensor: str) -> Iterator[Measurement]:
@@ -235,13 +245,14 @@ def offered(key: str, asset: dict[str, Any], base: str, sensor: str) -> Iterator
     if roles & PICTURES or urlparse(address).path.lower().endswith(NOT_RASTERS):
         return
     bands = merged_bands(asset)
+    if not any(NAMING & about.keys() for about in bands) and band_of(key, sensor) is None:
+        yield Measurement(ASK_FILE, (1,), key, address, 0, {})
+        return
     for index, about in enumerate(bands, 1):
         names = [about.get("eo:common_name"), about.get("common_name"), about.get("name"), about.get("description")]
         if len(bands) == 1:
             names.append(key)
         matched = next((match for name in names if (match := band_of(name, sensor))), None)
-        if matched is None and sensor in ("nightlight", "displacement") and len(bands) == 1:
-            matched = ("radiance" if sensor == "nightlight" else "displacement", 3)
         if matched is None:
             continue
         tiff = 0 if "tif" in f"{asset.get('type', '')}{address}".lower() else 1
@@ -283,6 +294,19 @@ def promised(one: Measurement, item: dict[str, Any]) -> Header | None:
         tags={},
         masked=False,
     )
+
+
+def by_description(one: Measurement, header: Header, sensor: str) -> Iterator[Measurement]:
+    """The measurement itself, or where no one named the asset's bands, those the file's descriptions name."""
+    if one.band != ASK_FILE:
+        yield from [one] if one.index <= len(header.dtypes) else []
+        return
+    for index, name in enumerate(header.names, 1):
+        match = band_of(name, sensor)
+        if match is None and len(header.names) == 1 and sensor in ONLY_BAND:
+            match = (ONLY_BAND[sensor], 0)
+        if match is not None:
+            yield replace(one, band=match[0], index=index)
 
 
 def layer_of(day: date, item: dict[str, Any], one: Measurement, header: Header) -> Layer:

@@ -10,14 +10,12 @@ from typing import Any
 
 from illegalmining.district import District, ImagerySource
 from illegalmining.errors import InputError
-from illegalmining.imagery.bands import band_of
+from illegalmining.imagery.bands import ONLY_BAND, band_of
 from illegalmining.imagery.layers import Header, Layer
 from illegalmining.imagery.scenes import check_period, headers, in_period, none_usable
 from illegalmining.registers.quarantine import SetAside, relative_name
 
 DAY = re.compile(r"(?<!\d)((?:19|20)\d{2})[-_]?(\d{2})[-_]?(\d{2})(?!\d)")
-ONLY_BAND = {"displacement": "displacement", "nightlight": "radiance"}
-"""What the one unnamed band of a file is."""
 
 
 def stack_layers(source: ImagerySource, district: District, quarantine: list[dict[str, Any]]) -> list[Layer]:

@@ -31,15 +31,21 @@ class Plausible:
 
 @dataclass(frozen=True)
 class Conversion:
-    """How declared values become the contract's: a factor, or from decibels to power."""
+    """How declared values become the contract's: a factor, or from decibels to power.
+
+    positive: nothing at or below 0 can be a measurement (noise taken off, or the rim of a swath).
+    """
 
     factor: float = 1.0
     decibels: bool = False
+    positive: bool = False
 
     def __call__(self, values: np.ndarray) -> np.ndarray:
         """Float32 in, float32 out; NaN stays."""
         if self.decibels:
             return np.power(np.float32(10.0), values / np.float32(10.0))
+        if self.positive:
+            return np.where(values > 0, values, np.float32(np.nan))
         return values if self.factor == 1.0 else values * np.float32(self.factor)
 
 
@@ -100,4 +106,4 @@ def power(band: str, median: float, aside: SetAside, plausible: Plausible) -> Co
             f"{aside.file}: the median of {band} is {median:.4g}; expected gamma0 in linear power, about 0.01 to 1. "
             "Calibrate it, or declare scale and offset of the band"
         )
-    return AS_IS
+    return Conversion(positive=True)
