@@ -19,7 +19,8 @@ from pathlib import Path
 import numpy as np
 
 from illegalmining.detect.baseline import BaselineParameters, fit, fit_with, season
-from illegalmining.detect.monitor import MonitorParameters, unwatched, update
+from illegalmining.detect.candidates import unwatched
+from illegalmining.detect.monitor import MonitorParameters, update
 from illegalmining.detect.noise import noise, weather
 
 THREADS = 2

@@ -15,7 +15,11 @@ import xarray as xr
 from affine import Affine
 from scipy import ndimage
 
+from illegalmining.detect.baseline import BaselineParameters, fit, fit_with, season
+from illegalmining.detect.candidates import Watch, unwatched
 from illegalmining.detect.findings import Findings
+from illegalmining.detect.monitor import MonitorParameters, update
+from illegalmining.detect.noise import noise, weather
 from illegalmining.detect.surface import detect_surface
 
 HISTORY, MONITOR, AS_OF = "2023-01-01", "2026-01-01", "2026-10-31"
@@ -349,3 +353,58 @@ def bayts_found(series: pd.Series) -> bool:
     )
     cube = cube.rio.write_crs("EPSG:32720").rio.write_transform(north_up(30.0))
     return len(detect_surface(cube, "2014-08-01", "2015-09-01", series.index[-1]).detections) > 0
+
+
+def test_dates_one_by_one_or_together_give_the_same_state():
+    generator = np.random.default_rng(3)
+    days = np.arange(160) * 8.0
+    design = season(days, 2)
+    values = generator.standard_normal((160, 3, 70)).astype(np.float32) * 0.1
+    values[generator.random((160, 70)) < 0.3, :] = np.nan
+    values[130:, :, :20] += 1.0
+    parameters, watched = BaselineParameters(), MonitorParameters()
+    fitted = fit(values[:110], design[:110], parameters)
+    offset, noisier = weather(values, design, fitted[0], fitted[2], parameters)
+    baseline = noise(values[:110], design[:110], offset[:110], fitted, parameters)
+
+    def feed(watch: Watch, part: slice) -> None:
+        shared = offset[part], noisier[part]
+        update(watch, values[part], design[part], days[part].astype(np.int32), shared, baseline, 2.4, watched)
+
+    together, single = unwatched(70, 3), unwatched(70, 3)
+    feed(together, slice(110, 160))
+    for t in range(110, 160):
+        feed(single, slice(t, t + 1))
+    for name, one, other in zip(Watch._fields, together, single, strict=True):
+        np.testing.assert_array_equal(one, other, err_msg=name)
+    assert (together.peak.max(axis=0)[:20] > 10).all()
+    assert (together.peak.max(axis=0)[20:] < 5).all()
+
+
+def test_one_round_of_the_fit_is_least_squares():
+    generator = np.random.default_rng(4)
+    design = season(np.arange(60) * 11.0, 2)
+    values = generator.standard_normal((60, 2, 5)).astype(np.float32)
+    values[generator.random((60, 5)) < 0.2, :] = np.nan
+    nothing = np.zeros((2, 5), np.float32)
+    parameters = BaselineParameters(rounds=1)
+    coefficients, information, _, clear = fit_with(values, design, np.zeros(5, np.float32), nothing, parameters)
+    for pixel in range(5):
+        there = np.isfinite(values[:, 0, pixel])
+        expected = np.linalg.lstsq(design[there].astype(float), values[there, :, pixel].astype(float), rcond=None)[0]
+        np.testing.assert_allclose(coefficients[:, :, pixel], expected.T, atol=1e-4)
+        np.testing.assert_allclose(information[:, :, pixel], np.linalg.inv(design[there].T @ design[there]), atol=1e-4)
+        assert clear[pixel] == there.sum()
+
+
+def test_leaked_clouds_hardly_move_the_baseline():
+    generator = np.random.default_rng(5)
+    design = season(np.arange(110) * 10.0, 2)
+    truth = np.array([-2.0, 0.3, 0.2, 0.1, 0.05], np.float32)
+    values = (design @ truth)[:, None, None] + 0.05 * generator.standard_normal((110, 1, 200))
+    cloudy = values + 2.0 * (generator.random((110, 1, 200)) < 0.12)
+    fitted = [fit(v.astype(np.float32), design, BaselineParameters())[0] for v in (values, cloudy)]
+    least = np.linalg.lstsq(design.astype(float), cloudy[:, 0], rcond=None)[0][0]
+    moved = np.abs(fitted[1] - fitted[0])[0, 0]
+    assert np.median(moved) < 0.02
+    assert np.median(moved) < 0.1 * np.median(np.abs(least - truth[0]))

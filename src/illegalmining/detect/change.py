@@ -17,7 +17,8 @@ import pandas as pd
 import xarray as xr
 
 from illegalmining.detect.baseline import DAYS_A_YEAR, Baseline, BaselineParameters, Floats, fit, season
-from illegalmining.detect.monitor import MonitorParameters, Watch, unwatched, update
+from illegalmining.detect.candidates import Watch, unwatched
+from illegalmining.detect.monitor import MonitorParameters, update
 from illegalmining.detect.noise import noise, weather
 
 DAY = np.timedelta64(1, "D")
