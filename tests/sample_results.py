@@ -1,4 +1,4 @@
-"""A small run's results, made up: a dozen cases of every kind, registers with hostile text, coverage with blind ground."""
+"""A small run's results, made up: a dozen cases of every kind, hostile text in the registers, blind ground."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ HOSTILE = "=cmd|' /C calc'!A0</script><img src=x onerror=\"window.hacked=1\">\u2
 SAYS = {
     "en": {
         "surface": "Optical images: 0.84 ha of ground laid bare since 2026-05-14; no opencast licence in force there",
-        "radar": "Radar images: 0.79 ha dug since 2026-05-20, 0.31 ha of it outside licence C1400002010051 (probability outside 94%)",
+        "radar": "Radar images: 0.79 ha dug since 2026-05-20, 0.31 ha of it outside licence C14 (probability outside 94%)",
         "subsidence": "Ground movement since 2026-02-03 fits an undeclared face of about 2.41 ha, peak 412 mm",
-        "power": "Power on 63 day(s) between 2026-04-01 and 2026-10-20 fits production, not the safety load, while suspended",
+        "power": "Power on 63 day(s) from 2026-04-01 to 2026-10-20 fits production, not the safety load, while suspended",
         "nightlight": "Light at night",
     },
     "zh": {

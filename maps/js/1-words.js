@@ -1,6 +1,14 @@
 // Words, numbers and dates in the reader's language.
 const data = JSON.parse(document.getElementById('data').textContent);
 let language = data.language;
+// Cases come as rows under one head; the rest of a case is looked up here, once.
+data.cases = data.cases.rows.map((row) => {
+  const one = Object.fromEntries(data.cases.columns.map((name, i) => [name, row[i]]));
+  [one.mineName, one.operator] = data.owners[one.mine] || [null, null];
+  one.gcj = one.shift ? [one.lon + one.shift[0] / 1e6, one.lat + one.shift[1] / 1e6] : null;
+  one.evidence = one.evidence.map(([detector, nats, says, series]) => ({ detector, nats, says, series: series || null, seriesLeftOut: series === false }));
+  return one;
+});
 
 function t(key, values) {
   const found = data.words[key];
@@ -12,9 +20,9 @@ function number(value, digits) {
   return value.toLocaleString(locale(), { maximumFractionDigits: digits === undefined ? 0 : digits });
 }
 function percent(share) {
-  if (share > 0.99 && share < 1) return '> 99 %';
-  if (share > 0 && share < 0.01) return '< 1 %';
-  return Math.round(share * 100) + ' %';
+  if (share > 0.99 && share < 1) return '> 99%';
+  if (share > 0 && share < 0.01) return '< 1%';
+  return Math.round(share * 100) + '%';
 }
 function area(m2) {
   if (m2 < 1000) return number(m2) + ' ' + t('m2');

@@ -31,7 +31,13 @@ function symbol(kind, label, size) {
 }
 
 // A case's mark on the canvas: shape, colour and rank; a ring round the one that is open.
+// `_updateBounds` says how far a mark reaches, so that a part of the canvas can be drawn anew without cutting it.
+function reach(layer, across, along) {
+  const half = L.point(across, along);
+  layer._pxBounds = L.bounds(layer._point.subtract(half), layer._point.add(half));
+}
 const Site = L.CircleMarker.extend({
+  _updateBounds: function () { reach(this, this._radius * 1.3 + 14, this._radius * 1.3 + 14); },
   _updatePath: function () { this._renderer._updateSite(this); },
 });
 // The crossed tools of a mine.
@@ -41,6 +47,7 @@ const Pit = L.CircleMarker.extend({
 // A word on the ground: a licence's number, a jurisdiction's name; drawn only where `room` (a box) is wide enough.
 const Label = L.CircleMarker.extend({
   options: { interactive: false, radius: 1 },
+  _updateBounds: function () { reach(this, 110, 24); },
   _updatePath: function () { this._renderer._updateLabel(this); },
 });
 

@@ -95,7 +95,7 @@ function refresh() {
   const before = shown;
   shown = data.cases.filter(passes);
   if (shown.length !== before.length || shown.some((one, i) => one !== before[i])) { pages = 1; drawCases(shown); }
-  byId('least-out').textContent = state.least + ' %';
+  byId('least-out').textContent = state.least + '%';
   byId('time').value = state.day;
   byId('time-out').textContent = t('time_up_to', { date: dated(textOf(state.day)) });
   byId('time').setAttribute('aria-valuetext', dated(textOf(state.day)));

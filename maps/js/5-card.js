@@ -121,7 +121,7 @@ function plot(series) {
   const width = 372;
   const height = 132;
   const box = { left: 44, right: 8, top: 8, bottom: 22 };
-  const days = series.dates.map(dayOf);
+  const days = series.days.map((day) => day + dayOf(series.start));
   const values = ['observed', 'expected', 'low', 'high'].flatMap((name) => series[name] || []).filter((value) => value !== null);
   let low = Math.min(...values);
   let high = Math.max(...values);
@@ -138,8 +138,8 @@ function plot(series) {
     drawing.append(svg('line', { x1: box.left, x2: width - box.right, y1: y(value), y2: y(value), stroke: '#dde3e9' }));
     text(box.left - 5, y(value) + 3.5, 'end', number(value, digits));
   }
-  text(box.left, height - 6, 'start', series.dates[0]);
-  text(width - box.right, height - 6, 'end', series.dates[series.dates.length - 1]);
+  text(box.left, height - 6, 'start', series.start);
+  text(width - box.right, height - 6, 'end', textOf(days[days.length - 1]));
   const at = (name) => (series[name] || []).map((value, i) => (value === null ? null : [x(days[i]), y(value)])).filter(Boolean);
   const path = (points) => points.map(([px, py]) => px.toFixed(1) + ',' + py.toFixed(1)).join(' ');
   const lower = at('low');

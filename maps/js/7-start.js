@@ -21,7 +21,23 @@ function speak(next) {
   if (chosen !== null) { const id = chosen; byId('card').replaceChildren(cardHead(caseById.get(id)), cardBody(caseById.get(id))); }
 }
 let view = null;
+let pressed = null;
+// A browser prints a canvas over white, which would hide the image of the ground: a picture of it, twice as fine, goes to paper.
+function press() {
+  const fine = L.Browser.retina;
+  L.Browser.retina = true;
+  renderer._update();
+  const canvas = renderer._container;
+  pressed = el('img', { class: 'pressed', alt: '', src: canvas.toDataURL('image/png') });
+  pressed.style.width = canvas.style.width;
+  pressed.style.height = canvas.style.height;
+  L.DomUtil.setPosition(pressed, L.DomUtil.getPosition(canvas));
+  canvas.after(pressed);
+  canvas.hidden = true;
+  L.Browser.retina = fine;
+}
 function toPaper() {
+  if (view) return;
   view = { centre: map.getCenter(), zoom: map.getZoom(), legend: byId('legend').open };
   const bounds = map.getBounds();
   document.body.classList.add('printing');
@@ -29,14 +45,17 @@ function toPaper() {
   buildPaper();
   map.invalidateSize({ animate: false, pan: false });
   map.fitBounds(bounds, { animate: false });
-  if (renderer._redraw) renderer._redraw();
+  press();
 }
 function fromPaper() {
   if (!view) return;
+  pressed.remove();
+  renderer._container.hidden = false;
   document.body.classList.remove('printing');
   byId('legend').open = view.legend;
   map.invalidateSize({ animate: false, pan: false });
   map.setView(view.centre, view.zoom, { animate: false });
+  renderer._update();
   view = null;
 }
 

@@ -109,7 +109,7 @@ def hotspots(
     grid = cell_grid(bounds, parameters)
     counted, cell = placed(cases, grid)
     weight = counted["probability"].to_numpy(float)
-    expected = np.bincount(cell, weight, minlength=grid.rows * grid.columns).reshape(grid.shape)
+    expected = np.bincount(cell, weight, minlength=grid.rows * grid.columns).astype(float).reshape(grid.shape)
     z = gi_star(expected, parameters.reach)
     p = ndtr(-z)
     number = np.bincount(cell, minlength=grid.rows * grid.columns).reshape(grid.shape)

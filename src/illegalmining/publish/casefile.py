@@ -35,21 +35,18 @@ class PageLimits:
 def case_files(
     cases: gpd.GeoDataFrame,
     detections: gpd.GeoDataFrame,
-    mines: gpd.GeoDataFrame | None,
     bounds: Bounds,
     as_of: date,
     limits: PageLimits,
 ) -> list[dict[str, Any]]:
-    """The most probable cases, first to last, each with its rank."""
+    """The most probable cases, first to last, each with its rank.
+
+    Names of mines are in `owners`, once a mine.
+    """
     shown = cases[cases.geometry.notna() & ~cases.geometry.is_empty]
     shown = shown.sort_values(["probability", "case_id"], ascending=[False, True]).head(limits.cases)
     if shown.empty:
         return []
-    named = (
-        {}
-        if mines is None
-        else {row["mine_id"]: row for row in mines[["mine_id", "name", "operator"]].to_dict("records")}
-    )
     series = SeriesShelf(detections, limits)
     at = shown.geometry.representative_point()
     places = zip(at, at.to_crs("EPSG:4326"), outlines(shown.geometry, thinning(bounds) / 2), strict=True)
@@ -58,14 +55,13 @@ def case_files(
         {
             "rank": rank,
             **facts(row, as_of),
-            **owner(row, named),
             "x": number(place.x, 1),
             "y": number(place.y, 1),
             "lon": number(degrees.x, 6),
             "lat": number(degrees.y, 6),
-            "gcj": shifted(degrees.x, degrees.y),
+            "shift": shift(degrees.x, degrees.y),
             "shape": outline,
-            "evidence": [series.with_term(term) for term in terms(row["evidence"])],
+            "evidence": [list(series.with_term(term).values()) for term in terms(row["evidence"])],
         }
         for rank, (row, (place, degrees, outline)) in rows
     ]
@@ -77,6 +73,7 @@ def facts(row: dict[str, Any], as_of: date) -> dict[str, Any]:
         "id": harmless(str(row["case_id"])),
         "kind": row["kind"],
         "p": number(row["probability"]),
+        "mine": text(row["mine_id"]),
         "licence": text(row["licence_no"]),
         "jurisdiction": text(row["jurisdiction"]),
         "first": day(row["first_seen"]) or as_of.isoformat(),
@@ -90,16 +87,25 @@ def facts(row: dict[str, Any], as_of: date) -> dict[str, Any]:
     }
 
 
-def owner(row: dict[str, Any], named: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """The mine, by id and, where the register knows it, by name and operator."""
-    mine = named.get(row["mine_id"], {})
-    return {"mine": text(row["mine_id"]), "mineName": text(mine.get("name")), "operator": text(mine.get("operator"))}
+def owners(mines: gpd.GeoDataFrame | None, cases: gpd.GeoDataFrame) -> dict[str, list[str | None]]:
+    """Name and operator of every mine that has a case, where the register knows it."""
+    if mines is None:
+        return {}
+    wanted = mines[mines["mine_id"].isin(cases["mine_id"].dropna())]
+    rows = zip(wanted["mine_id"], wanted["name"], wanted["operator"], strict=True)
+    return {harmless(str(mine_id)): [text(name), text(operator)] for mine_id, name, operator in rows}
 
 
-def shifted(lon: float, lat: float) -> list[float] | None:
-    """GCJ-02, where Chinese maps are in use."""
+def shift(lon: float, lat: float) -> list[int] | None:
+    """How far GCJ-02 lies from WGS 84, in steps of 1e-6 degrees; None where Chinese maps are not in use."""
     found = to_gcj02(lon, lat)
-    return None if found is None else [round(found[0], 6), round(found[1], 6)]
+    return None if found is None else [round((found[0] - lon) * 1e6), round((found[1] - lat) * 1e6)]
+
+
+def in_columns(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Rows of one shape with their keys written once: {columns, rows}."""
+    columns = list(rows[0]) if rows else []
+    return {"columns": columns, "rows": [[row[name] for name in columns] for row in rows]}
 
 
 def terms(evidence: Any) -> list[dict[str, Any]]:
@@ -129,22 +135,25 @@ class SeriesShelf:
         self.room = limits.series_bytes
 
     def with_term(self, term: dict[str, Any]) -> dict[str, Any]:
-        """A term with its series, or with `seriesLeftOut` where there was no room."""
+        """A term with its series: None where there is none, False where there was no room."""
         series = readable_series(self.attributes.get(term.pop("id")), self.limits.series_points)
         if series is None:
-            return term
-        size = len(json.dumps(series))
+            return {**term, "series": None}
+        size = len(json.dumps(series, separators=(",", ":")))
         if size > self.room:
-            return {**term, "seriesLeftOut": True}
+            return {**term, "series": False}
         self.room -= size
         return {**term, "series": series}
 
 
 def readable_series(attributes: Any, most: int) -> dict[str, Any] | None:
-    """The series in a detection's attributes, thinned to `most` points; None where it is absent or not a series."""
+    """The series in a detection's attributes, thinned to `most` points; None where it is absent or not a series.
+
+    Days are counted from the series' `start`.
+    """
     try:
         series = json.loads(attributes)["series"]
-        dates = [pd.Timestamp(value).date().isoformat() for value in series["dates"]]
+        dates = [pd.Timestamp(value).normalize() for value in series["dates"]]
         columns = {name: [finite(value) for value in series[name]] for name in SERIES if series.get(name)}
     except (TypeError, ValueError, KeyError):
         return None
@@ -154,7 +163,8 @@ def readable_series(attributes: Any, most: int) -> dict[str, Any] | None:
         return None
     step = math.ceil(len(dates) / most)
     thinned = {name: column[::step] for name, column in columns.items()}
-    return {"dates": dates[::step], **thinned, "unit": harmless(str(series.get("unit") or ""))}
+    days = [(one - dates[0]).days for one in dates[::step]]
+    return {"start": day(dates[0]), "days": days, **thinned, "unit": harmless(str(series.get("unit") or ""))}
 
 
 def finite(value: Any) -> float | None:

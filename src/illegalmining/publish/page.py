@@ -20,7 +20,7 @@ import xarray as xr
 from illegalmining.atomic import write_bytes
 from illegalmining.errors import IllegalMiningError
 from illegalmining.publish import layers
-from illegalmining.publish.casefile import PageLimits, case_files
+from illegalmining.publish.casefile import PageLimits, case_files, in_columns, owners
 from illegalmining.publish.spreadsheet import crs_name
 from illegalmining.publish.style import palette
 from illegalmining.publish.text import harmless, word, words
@@ -82,7 +82,8 @@ def publish_page(
         "version": harmless(str(run.get("version", ""))),
         "crs": {"name": working.name, "code": crs_name(working) if working.to_authority() else ""},
         "bounds": degrees_of(bounds, working),
-        "cases": case_files(cases, detections, mines, bounds, as_of, limits or PageLimits()),
+        "cases": in_columns(case_files(cases, detections, bounds, as_of, limits or PageLimits())),
+        "owners": owners(mines, cases),
         "total": len(cases),
         "cells": layers.cells(hotspots),
         "cellSide": cell_side(hotspots),
