@@ -1,0 +1,75 @@
+"""Readings to one row a meter and day, inside DuckDB: hourly means, which slots were read, what had to be left out.
+
+One pass over the readings. A day's 288 five-minute slots are kept as three bit masks, so that gaps and duplicates show
+without sorting; only days in which a slot was read twice are looked at again, reading by reading.
+"""
+
+from __future__ import annotations
+
+import duckdb
+
+HOURS = range(24)
+MASKS = range(3)
+SLOT_MINUTES = 5
+SLOTS_A_MASK = 96
+
+BAD = "(local IS NULL OR kwh IS NULL OR NOT isfinite(kwh) OR kwh < 0)"
+"""A reading that is none. Negative energy is a reset register or a swapped meter."""
+
+
+def day_columns() -> str:
+    """SQL of the aggregates of one meter's day, over the columns hour, slot, kwh of good readings."""
+    means = [f"CAST(avg(kwh) FILTER (hour = {h}) AS FLOAT) AS m{h:02d}" for h in HOURS]
+    masks = [
+        f"coalesce(bit_or(1::HUGEINT << CAST(slot % {SLOTS_A_MASK} AS INTEGER)) "
+        f"FILTER (slot // {SLOTS_A_MASK} = {k}), 0) AS slots{k}"
+        for k in MASKS
+    ]
+    return ", ".join([*means, *masks, "count(*) AS readings", "sum(kwh) AS kwh"])
+
+
+def aggregate(connection: duckdb.DuckDBPyConnection, relations: list[str], first: str, last: str) -> None:
+    """Create the table `days` (meter, day, m00..m23, slots0..2, readings, kwh) from the files' relations.
+
+    `known` must hold the meters wanted (meter VARCHAR, number INTEGER); days lie in `first..last`, inclusive.
+    Also creates `twice`, what was read twice: (number, day, file, same, differing), counts of readings.
+    """
+    union = " UNION ALL ".join(relations)
+    connection.execute(f"CREATE OR REPLACE TEMP VIEW readings AS {union}")
+    connection.execute(f"""
+        CREATE OR REPLACE TEMP VIEW good AS
+        SELECT number, file, instant, CAST(local AS DATE) AS day, CAST(hour(local) AS UTINYINT) AS hour,
+               (hour(local) * 60 + minute(local)) // {SLOT_MINUTES} AS slot, kwh
+        FROM readings JOIN known USING (meter)
+        WHERE NOT {BAD} AND local >= DATE '{first}' AND local < DATE '{last}' + INTERVAL 1 DAY
+    """)
+    connection.execute(f"""
+        CREATE OR REPLACE TEMP TABLE days AS
+        SELECT number, day, min(file) AS file, {day_columns()} FROM good GROUP BY number, day
+    """)
+    slots = " + ".join(f"bit_count(slots{k})" for k in MASKS)
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE suspect AS SELECT number, day FROM days WHERE {slots} < readings")
+    settle_duplicates(connection)
+
+
+def settle_duplicates(connection: duckdb.DuckDBPyConnection) -> None:
+    """Replace the suspect days by days made of each instant once; instants with differing values are left out."""
+    connection.execute("""
+        CREATE OR REPLACE TEMP TABLE once AS
+        SELECT number, day, min(file) AS file, instant, any_value(hour) AS hour, any_value(slot) AS slot,
+               min(kwh) AS kwh, count(*) AS copies, max(kwh) - min(kwh) > 1e-6 * greatest(max(kwh), 1) AS differs
+        FROM good SEMI JOIN suspect USING (number, day)
+        GROUP BY number, day, instant
+    """)
+    connection.execute("""
+        CREATE OR REPLACE TEMP TABLE twice AS
+        SELECT number, file, coalesce(sum(copies - 1) FILTER (NOT differs), 0) AS same,
+               coalesce(sum(copies) FILTER (differs), 0) AS differing, min(day) AS first, max(day) AS last
+        FROM once WHERE copies > 1 GROUP BY number, file
+    """)
+    connection.execute("DELETE FROM days WHERE (number, day) IN (SELECT (number, day) FROM suspect)")
+    connection.execute(f"""
+        INSERT INTO days SELECT number, day, min(file) AS file, {day_columns()}
+        FROM once WHERE NOT differs GROUP BY number, day
+    """)
+    connection.execute("DROP TABLE once")

@@ -1,0 +1,146 @@
+"""Files of meter readings: found, checked, and written as SQL that gives every file the same columns.
+
+A relation has the columns `file` (its number), `meter` (text), `instant` (what tells one reading from another),
+`local` (TIMESTAMP, clock time in the district's zone) and `kwh` (DOUBLE, NULL where it is no number).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from glob import glob, has_magic
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from illegalmining.errors import InputError
+
+COLUMNS = ("meter_id", "time", "kwh")
+PARQUET = (".parquet", ".pq", ".parq")
+CSV = (".csv", ".csv.gz", ".tsv", ".txt")
+CLOCK_OFFSET = r"(Z|z|:[0-9]{2}(\.[0-9]+)?\s*[+-][0-9]{2}(:?[0-9]{2})?)$"
+"""A written time that carries its offset: it ends in Z or in +08, +0800, +08:00 after minutes or seconds."""
+
+
+@dataclass(frozen=True)
+class ReadingsFile:
+    """One usable file. name: as a reader of the district knows it. relation: SQL of the columns above."""
+
+    path: Path
+    name: str
+    relation: str
+
+
+def find_files(pattern: str, root: Path | None) -> list[tuple[Path, str]]:
+    """Files that match the glob, in order of path, each with its name for a reader.
+
+    Raises
+    ------
+    InputError
+        Nothing matches.
+    """
+    paths = sorted(path for found in glob(pattern, recursive=True) if (path := Path(found)).is_file())
+    if not paths:
+        raise InputError(
+            f"power.readings: no file matches {pattern}; expected Parquet or CSV files with the columns "
+            f"{', '.join(COLUMNS)}. Correct the glob or drop the [power] section"
+        )
+    base = root or fixed_folder(pattern).parent
+    return [(path, path.relative_to(base).as_posix() if path.is_relative_to(base) else path.name) for path in paths]
+
+
+def fixed_folder(pattern: str) -> Path:
+    """The deepest folder of a glob that has no wildcard in it."""
+    folder = Path(pattern).parent
+    while has_magic(str(folder)):
+        folder = folder.parent
+    return folder
+
+
+def open_file(
+    connection: duckdb.DuckDBPyConnection, number: int, path: Path, name: str, timezone: str
+) -> ReadingsFile | dict[str, Any]:
+    """A usable file, or the quarantine row that says why it is none."""
+    lower = path.name.lower()
+    if lower.endswith(PARQUET):
+        scan = f"read_parquet({quoted(str(path))})"
+    elif lower.endswith(CSV):
+        scan = f"read_csv({quoted(str(path))}, header = true, all_varchar = true, ignore_errors = true)"
+    else:
+        return aside(name, None, path.suffix, "a Parquet or CSV file", "the format is not known; convert the file")
+    try:
+        described = connection.execute(f"DESCRIBE SELECT * FROM {scan}").fetchall()
+    except duckdb.Error as error:
+        return aside(
+            name,
+            None,
+            None,
+            "the file can be read",
+            f"it is damaged or not what its name says ({first_line(error)}); ask for the file again",
+        )
+    types = {str(row[0]).strip("\ufeff").strip().lower(): (str(row[0]), str(row[1])) for row in described}
+    missing = [column for column in COLUMNS if column not in types]
+    if missing:
+        return aside(
+            name,
+            ", ".join(missing),
+            ", ".join(types),
+            f"columns {', '.join(COLUMNS)}",
+            "the file is left out; rename or add the columns",
+        )
+    meter, time, kwh = (types[column] for column in COLUMNS)
+    try:
+        clock = clock_columns(time, timezone)
+    except ValueError as error:
+        return aside(name, "time", time[1], "a date with time, or text in ISO 8601", f"{error}; the file is left out")
+    relation = (
+        f"SELECT {number} AS file, trim(CAST({identifier(meter[0])} AS VARCHAR)) AS meter, {clock}, "
+        f"try_cast({identifier(kwh[0])} AS DOUBLE) AS kwh FROM {scan}"
+    )
+    return ReadingsFile(path, name, relation)
+
+
+def clock_columns(column: tuple[str, str], timezone: str) -> str:
+    """SQL of `instant` and `local` for a time column of any type.
+
+    Raises
+    ------
+    ValueError
+        The type holds no time of day.
+    """
+    name, kind = identifier(column[0]), column[1].upper()
+    zone = quoted(timezone)
+    if kind == "TIMESTAMP WITH TIME ZONE":
+        return f"epoch_us({name}) AS instant, {name} AT TIME ZONE {zone} AS local"
+    if kind.startswith("TIMESTAMP") or kind == "DATE":
+        return f"epoch_us(CAST({name} AS TIMESTAMP)) AS instant, CAST({name} AS TIMESTAMP) AS local"
+    if kind == "VARCHAR":
+        offset = f"regexp_matches({name}, {quoted(CLOCK_OFFSET)})"
+        aware = f"try_cast({name} AS TIMESTAMPTZ)"
+        naive = f"coalesce(try_cast({name} AS TIMESTAMP), try_cast(replace({name}, '/', '-') AS TIMESTAMP))"
+        return (
+            f"CASE WHEN {offset} THEN epoch_us({aware}) ELSE epoch_us({naive}) END AS instant, "
+            f"CASE WHEN {offset} THEN {aware} AT TIME ZONE {zone} ELSE {naive} END AS local"
+        )
+    raise ValueError(f"{kind} is not a time")
+
+
+def aside(file: str, field: str | None, value: Any, rule: str, why: str) -> dict[str, Any]:
+    """A row of `tables.QUARANTINE` for a whole file or for a group of readings."""
+    found = None if value is None else str(value)[:200]
+    return {"file": file, "row": None, "field": field, "value": found, "rule": rule, "why": why}
+
+
+def quoted(value: str) -> str:
+    """A text literal of SQL."""
+    return "'" + value.replace("'", "''") + "'"
+
+
+def identifier(name: str) -> str:
+    """A column's name in SQL."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def first_line(error: Exception) -> str:
+    """What went wrong, without the library's hints."""
+    return str(error).strip().splitlines()[0][:160]
