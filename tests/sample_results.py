@@ -29,9 +29,9 @@ HOSTILE = "=cmd|' /C calc'!A0</script><img src=x onerror=\"window.hacked=1\">\u2
 SAYS = {
     "en": {
         "surface": "Optical images: 0.84 ha of ground laid bare since 2026-05-14; no opencast licence in force there",
-        "radar": "Radar images: 0.79 ha dug since 2026-05-20, 0.31 ha of it outside licence C14 (probability outside 94%)",
+        "radar": "Radar images: 0.79 ha dug since 2026-05-20, 0.31 ha of it outside licence C14 (probability 94%)",
         "subsidence": "Ground movement since 2026-02-03 fits an undeclared face of about 2.41 ha, peak 412 mm",
-        "power": "Power on 63 day(s) from 2026-04-01 to 2026-10-20 fits production, not the safety load, while suspended",
+        "power": "Power on 63 day(s) from 2026-04-01 to 2026-10-20 fits production, not safety load, while suspended",
         "nightlight": "Light at night",
     },
     "zh": {
@@ -70,6 +70,7 @@ def sample(language: str = "en", count: int = 14, seed: int = 5) -> dict[str, An
     """(cases, detections): `count` cases in two clusters and apart."""
     rng = np.random.default_rng(seed)
     cases, seen = [], []
+    plots = [json.dumps({"series": series(rng, "NDVI")}) for _ in range(min(count, 20))]
     for i in range(count):
         kind = KINDS[(i * 2) % len(KINDS)]
         x, y = site(i, count, rng)
@@ -88,7 +89,7 @@ def sample(language: str = "en", count: int = 14, seed: int = 5) -> dict[str, An
                     "log_lr": log_lr,
                     "area_m2": outline.area,
                     "mine_id": None,
-                    "attributes": json.dumps({"series": series(rng, "NDVI")} if rank == 0 else {}),
+                    "attributes": plots[i % len(plots)] if rank == 0 else "{}",
                     "geometry": outline,
                 }
             )

@@ -136,13 +136,11 @@ class SeriesShelf:
 
     def with_term(self, term: dict[str, Any]) -> dict[str, Any]:
         """A term with its series: None where there is none, False where there was no room."""
-        series = readable_series(self.attributes.get(term.pop("id")), self.limits.series_points)
-        if series is None:
-            return {**term, "series": None}
-        size = len(json.dumps(series, separators=(",", ":")))
-        if size > self.room:
-            return {**term, "series": False}
-        self.room -= size
+        attributes = self.attributes.get(term.pop("id"))
+        if self.room <= 0:
+            return {**term, "series": False if '"series"' in str(attributes) else None}
+        series = readable_series(attributes, self.limits.series_points)
+        self.room -= 0 if series is None else len(json.dumps(series, separators=(",", ":")))
         return {**term, "series": series}
 
 

@@ -13,6 +13,7 @@ import pandas as pd
 import rasterio.features
 import shapely
 import xarray as xr
+from affine import Affine
 from odc.geo.geobox import GeoBox
 from odc.geo.xr import xr_reproject
 from PIL import Image
@@ -139,7 +140,9 @@ def cells(hotspots: gpd.GeoDataFrame) -> list[dict[str, Any]]:
     kept = hotspots.assign(cluster=cluster)[cluster | (hotspots["expected_sites"] > 0)]
     kept = kept.sort_values(["gi_z", "cell_id"], ascending=[False, True]).head(MOST_FEATURES)
     shapes = [packed(square) for square in kept.geometry.to_crs("EPSG:4326")]
-    rows = kept[["expected_sites", "gi_z", "p_value", "significant", "trend", "cluster", "cases_near"]].itertuples(index=False)
+    rows = kept[["expected_sites", "gi_z", "p_value", "significant", "trend", "cluster", "cases_near"]].itertuples(
+        index=False
+    )
     return [
         {
             "expected": number(row.expected_sites),
@@ -171,7 +174,8 @@ def blind_ground(coverage: xr.DataArray | None, bounds: Bounds, crs: Any) -> lis
     grown = np.full((rows * step, columns * step), np.nan, dtype="float32")
     grown[: blind.shape[0], : blind.shape[1]] = blind
     coarse = (np.nanmean(grown.reshape(rows, step, columns, step), axis=(1, 3)) > 0.5).astype("uint8")
-    transform = coverage.odc.geobox.transform * coverage.odc.geobox.transform.scale(step)
+    fine = coverage.odc.geobox.transform
+    transform = Affine(fine.a * step, 0.0, fine.c, 0.0, fine.e * step, fine.f)
     found = rasterio.features.shapes(coarse, mask=coarse.astype(bool), transform=transform)
     inside = [shape(outline).intersection(box(*bounds)) for outline, _ in found]
     own_crs = str(coverage.odc.geobox.crs)

@@ -179,7 +179,9 @@ def leaflet_assets() -> tuple[str, str]:
     folder = Path(leaflet.BASE_DIR)
     script = (folder / "leaflet.js").read_text("utf-8")
     script = re.sub(r"//# sourceMappingURL=.*", "", script).replace('<a href="https://leafletjs.com"', "<a")
-    style = re.sub(r"[^;{}]*url\([^;}]*\)\s*;", "", (folder / "leaflet.css").read_text("utf-8"))
+    script = script.replace("https://leafletjs.com", "leafletjs.com")
+    style = re.sub(r"/\*.*?\*/", "", (folder / "leaflet.css").read_text("utf-8"), flags=re.DOTALL)
+    style = re.sub(r"[^;{}]*url\([^;}]*\)\s*;", "", style)
     return script.strip() + "\n", style
 
 
