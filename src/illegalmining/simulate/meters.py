@@ -26,7 +26,7 @@ class Hours:
     day: npt.NDArray[np.int64]
     hour: npt.NDArray[np.int64]
     rest: npt.NDArray[np.bool_]
-    wet: npt.NDArray[np.float64]
+    wet: npt.NDArray[np.floating]
 
 
 def make_hours(preset: Preset, rng: np.random.Generator) -> Hours:
@@ -47,7 +47,7 @@ def make_hours(preset: Preset, rng: np.random.Generator) -> Hours:
     return Hours(stamps, day, stamps.hour.to_numpy(), rest[day], (wet / 40.0)[day])
 
 
-def safety_load(mine: Mine, hours: Hours, rng: np.random.Generator) -> npt.NDArray[np.float64]:
+def safety_load(mine: Mine, hours: Hours, rng: np.random.Generator) -> npt.NDArray[np.floating]:
     """Ventilation, drainage (more after rain, moved to cheap night hours) and a morning of maintenance a week, kW."""
     ventilation = 0.62 * mine.safety_kw
     drainage = 0.38 * mine.safety_kw * (1 + np.minimum(hours.wet, 2.5))
@@ -57,7 +57,7 @@ def safety_load(mine: Mine, hours: Hours, rng: np.random.Generator) -> npt.NDArr
     return ventilation + drainage * np.maximum(tariff, 0.1) + checks
 
 
-def working(work: Work, hours: Hours, since: date, rng: np.random.Generator) -> npt.NDArray[np.float64]:
+def working(work: Work, hours: Hours, since: date, rng: np.random.Generator) -> npt.NDArray[np.floating]:
     """Share of full load by the hour."""
     first, last = (work.start - since).days, (work.end - since).days
     count = int(hours.day[-1]) + 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from typing import Any
 
 import numpy as np
 from shapely import affinity
@@ -179,47 +180,59 @@ def day_in(preset: Preset, rng: Generator, low: float, high: float) -> date:
     return preset.monitor_from + timedelta(days=int(span * rng.uniform(low, high)))
 
 
-def mine_base(plan: Plan, preset: Preset, rng: Generator, place: Place, number: int, method: str, **more) -> Mine:
+def mine_base(plan: Plan, preset: Preset, rng: Generator, place: Place, number: int, method: str, **more: Any) -> Mine:
     """A mine, its licence and its yard in one corner of its place."""
     x, y, side = place
     margin = 0.08 * side
-    licence = f"C{140000 + number * 17 + (500 if method == 'opencast' else 0)}"
+    licence_no = f"C{140000 + number * 17 + (500 if method == 'opencast' else 0)}"
     name = NAMES[(number + (6 if method == "opencast" else 0)) % len(NAMES)]
-    outline = box(x + margin, y + margin, x + side - margin, y + side - margin)
+    terms: dict[str, Any] = {key: more.pop(key) for key in ("valid_to", "renewal_applied") if key in more}
+    outline = more.pop("outline", box(x + margin, y + margin, x + side - margin, y + side - margin))
     since = preset.history_from - timedelta(days=2000)
     mineral = "coal" if rng.random() < 0.7 else "limestone"
-    terms = {key: more.pop(key) for key in ("valid_to", "renewal_applied", "outline") if key in more}
-    outline = terms.pop("outline", outline)
-    plan.licences.append(Licence(licence, f"{name} Mining Co.", mineral, method, outline, since, **terms))
-    yard = box(x + margin + 30, y + margin + 30, x + margin + 150, y + margin + 120)
+    plan.licences.append(Licence(licence_no, f"{name} Mining Co.", mineral, method, outline, since, **terms))
     safety = float(rng.uniform(150, 400))
-    facts = {"safety_kw": safety, "full_kw": safety * float(rng.uniform(1.8, 3.5)), "statuses": ()}
-    facts |= {"capacity_t": float(rng.integers(3, 12)) * 1e5}
-    facts |= more
-    if not facts["statuses"]:
-        facts["statuses"] = (("producing", preset.history_from - timedelta(days=900), None),)
-    tag = f"M{number:02d}{'U' if method == 'underground' else 'O'}"
     mine = Mine(
-        tag, f"{name}煤矿" if rng.random() < 0.5 else f"{name} mine", f"{name} Group", licence, method, yard, **facts
+        mine_id=f"M{number:02d}{'U' if method == 'underground' else 'O'}",
+        name=f"{name}煤矿" if rng.random() < 0.5 else f"{name} mine",
+        operator=f"{name} Group",
+        licence_no=licence_no,
+        method=method,
+        yard=box(x + margin + 30, y + margin + 30, x + margin + 150, y + margin + 120),
+        safety_kw=safety,
+        full_kw=safety * float(rng.uniform(1.8, 3.5)),
+        capacity_t=float(rng.integers(3, 12)) * 1e5,
+        statuses=more.pop("statuses", (("producing", preset.history_from - timedelta(days=900), None),)),
+        **more,
     )
     plan.mines.append(mine)
     return mine
 
 
-def panel_at(preset: Preset, rng: Generator, place: Place, fx: float, fy: float, start: date, **more) -> Panel:
+def panel_at(
+    preset: Preset,
+    rng: Generator,
+    place: Place,
+    fx: float,
+    fy: float,
+    start: date,
+    azimuth: float | None = None,
+) -> Panel:
     """A panel near a fraction of its place, of a size and depth that real faces have."""
     x, y, side = place
-    facts = {
-        "azimuth": float(rng.uniform(0, 180)),
-        "length": float(rng.uniform(180, 280)),
-        "width": float(rng.uniform(100, 150)),
-        "depth": float(rng.uniform(160, 320)),
-        "thickness": float(rng.uniform(2.0, 3.2)),
-        "advance_m_day": float(rng.uniform(1.2, 2.5)),
-        "q": float(rng.uniform(0.6, 0.8)),
-        "tan_beta": float(rng.uniform(1.8, 2.2)),
-    }
-    return Panel((x + fx * side, y + fy * side), start=start, **(facts | more))
+    turned = float(rng.uniform(0, 180))
+    return Panel(
+        centre=(x + fx * side, y + fy * side),
+        azimuth=turned if azimuth is None else azimuth,
+        length=float(rng.uniform(180, 280)),
+        width=float(rng.uniform(100, 150)),
+        depth=float(rng.uniform(160, 320)),
+        thickness=float(rng.uniform(2.0, 3.2)),
+        start=start,
+        advance_m_day=float(rng.uniform(1.2, 2.5)),
+        q=float(rng.uniform(0.6, 0.8)),
+        tan_beta=float(rng.uniform(1.8, 2.2)),
+    )
 
 
 def declared_face(plan: Plan, preset: Preset, rng: Generator, place: Place, mine: Mine, real: bool = True) -> Panel:

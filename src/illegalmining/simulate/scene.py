@@ -34,11 +34,11 @@ class Grid:
         return from_origin(self.west, self.north, self.pixel, self.pixel)
 
     @property
-    def x(self) -> npt.NDArray[np.float64]:
+    def x(self) -> npt.NDArray[np.floating]:
         return self.west + self.pixel * (np.arange(self.shape[1]) + 0.5)
 
     @property
-    def y(self) -> npt.NDArray[np.float64]:
+    def y(self) -> npt.NDArray[np.floating]:
         return self.north - self.pixel * (np.arange(self.shape[0]) + 0.5)
 
     def inside(self, outline: Polygon) -> npt.NDArray[np.bool_]:

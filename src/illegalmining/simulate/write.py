@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -183,7 +182,8 @@ def placed_meters(preset: Preset, plan: Plan, seed: int) -> pd.DataFrame:
     places = [mine.yard.centroid.coords[0] for mine in plan.mines]
     places += [tuple(np.add(preset.origin, rng.uniform(0.1, 0.9, 2) * preset.size_m)) for _ in OTHERS]
     to_degrees = pyproj.Transformer.from_crs(preset.crs, "EPSG:4326", always_xy=True)
-    lon, lat = to_degrees.transform(*zip(*places, strict=True))
+    x, y = np.array(places).T
+    lon, lat = to_degrees.transform(x, y)
     return meters.assign(lon=np.round(lon, 6), lat=np.round(lat, 6))
 
 
@@ -286,10 +286,9 @@ def cube(days: list[date], grid: Grid, crs: str, **bands: npt.NDArray) -> xr.Dat
 def write_radar(path: Path, preset: Preset, plan: Plan, seed: int) -> None:
     """Radar as a Zarr cube."""
     grid = grid_of(preset, RADAR_M)
-    scenes = list(radar_scenes(preset, plan, make_ground(preset, plan, grid, seed), seed))
-    days = [day for day, _, _ in scenes]
-    bands: Iterator[npt.NDArray] = (np.stack([scene[k] for scene in scenes]) for k in (1, 2))
-    cube(days, grid, preset.crs, vv=next(bands), vh=next(bands)).to_zarr(path, zarr_format=2, consolidated=True)
+    scenes = radar_scenes(preset, plan, make_ground(preset, plan, grid, seed), seed)
+    days, vv, vh = zip(*scenes, strict=True)
+    cube(list(days), grid, preset.crs, vv=np.stack(vv), vh=np.stack(vh)).to_zarr(path, zarr_format=2, consolidated=True)
 
 
 def write_insar(path: Path, preset: Preset, plan: Plan, seed: int) -> None:
