@@ -21,13 +21,18 @@ import pytest
 import rasterio
 import xarray as xr
 from affine import Affine
+from odc.geo.crs import CRS as GridCRS
+from odc.geo.geobox import GeoBox
+from scipy.ndimage import map_coordinates
 
 from illegalmining.district import District, read_district
 from illegalmining.errors import InputError
 from illegalmining.imagery.bands import band_of
 from illegalmining.imagery.grids import BLOCK_BYTES, blocks, split
+from illegalmining.imagery.layers import in_words_of
 from illegalmining.imagery.look import look_of
 from illegalmining.imagery.open import describe, open_source, source_files
+from illegalmining.imagery.resample import bilinear, nearest
 from illegalmining.imagery.stack import day_in
 
 CRS = "EPSG:32649"
@@ -322,7 +327,10 @@ def test_stac_finds_bands_by_every_usual_name_and_honours_scale(tmp_path: Path) 
         item(
             "b",
             "2024-01-06",
-            {"B04": {"href": "./y.tif", "eo:bands": [{"name": "B04", "common_name": "red"}], "raster:bands": minus}},
+            {
+                "A_picture": picture,
+                "B04": {"href": "./y.tif", "eo:bands": [{"name": "B04", "common_name": "red"}], "raster:bands": minus},
+            },
         ),
         item(
             "c",
@@ -780,3 +788,32 @@ def test_a_cube_with_a_band_dimension(tmp_path: Path, planted_cube: xr.Dataset) 
     cube = opened(district(tmp_path, cube_source("b.zarr")))
     assert list(cube.data_vars) == ["red", "nir"]
     np.testing.assert_allclose(cube["nir"].values, cube["red"].values + 0.1, atol=1e-6)
+
+
+def test_one_crs_written_in_many_ways_needs_no_warp() -> None:
+    """EPSG code, ESRI's WKT and a zero datum shift give the same coordinates; another zone does not."""
+    crs = GridCRS(CRS)
+    esri = pyproj.CRS(CRS).to_wkt("WKT1_ESRI")
+    shifted = "+proj=utm +zone=49 +datum=WGS84 +units=m +towgs84=0,0,0,0,0,0,0 +type=crs"
+    for written in (esri, shifted, "+proj=utm +zone=49 +ellps=WGS84 +units=m +type=crs"):
+        grid = GeoBox((40, 60), north_up(10), GridCRS(written))
+        assert in_words_of(grid, crs).crs == crs
+    assert in_words_of(GeoBox((40, 60), north_up(10), "EPSG:32648"), crs).crs == GridCRS("EPSG:32648")
+
+
+def test_interpolation_agrees_with_scipy_and_leaves_missing_pixels_alone() -> None:
+    random = np.random.default_rng(11)
+    values = random.normal(size=(30, 40)).astype(np.float32)
+    rows, columns = random.uniform(0.5, 29.5, (50, 60)), random.uniform(0.5, 39.5, (50, 60))
+    expected = map_coordinates(values.astype(float), [rows - 0.5, columns - 0.5], order=1)
+    np.testing.assert_allclose(bilinear(values, rows, columns), expected, atol=1e-5)
+    np.testing.assert_array_equal(nearest(values, rows, columns), values[rows.astype(int), columns.astype(int)])
+    flat = np.ones((30, 40), np.float32)
+    flat[10:20, 10:20] = np.nan
+    found = bilinear(flat, rows, columns)
+    deep = (rows > 11) & (rows < 19) & (columns > 11) & (columns < 19)
+    far = (rows < 9.5) | (rows > 20.5) | (columns < 9.5) | (columns > 20.5)
+    assert np.isnan(found[deep]).all()
+    assert (found[far] == 1).all()
+    assert set(np.unique(found[np.isfinite(found)])) == {1.0}
+    assert np.isnan(bilinear(flat, np.array([[-1.0, 31.0]]), np.array([[5.0, 5.0]]))).all()

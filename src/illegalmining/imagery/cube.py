@@ -20,7 +20,8 @@ from illegalmining.errors import InputError
 from illegalmining.imagery.bands import BANDS, CLASSES, STATIC
 from illegalmining.imagery.grids import Overlap, Roi, blocks, choose_grid, district_crs, meets, middle_of, overlap
 from illegalmining.imagery.layers import in_words_of, shared_geobox
-from illegalmining.imagery.mosaic import SAMPLED_LAYERS, SAMPLED_SIDE, check_bands, resampled
+from illegalmining.imagery.mosaic import SAMPLED_LAYERS, SAMPLED_SIDE, check_bands
+from illegalmining.imagery.resample import resampled
 from illegalmining.imagery.scenes import check_period, in_period
 from illegalmining.imagery.units import Conversion, recognise
 from illegalmining.registers.quarantine import SetAside

@@ -15,7 +15,6 @@ import rasterio
 import xarray as xr
 from dask.base import tokenize
 from odc.geo.geobox import GeoBox
-from odc.geo.warp import rio_reproject
 from odc.geo.xr import xr_coords
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
@@ -26,6 +25,7 @@ from illegalmining.imagery.bands import BANDS, CLASSES, ESSENTIAL, REFLECTANCE, 
 from illegalmining.imagery.broken import Broken
 from illegalmining.imagery.grids import Overlap, Roi, blocks, choose_grid, district_crs, meets, middle_of, overlap
 from illegalmining.imagery.layers import Layer, in_words_of
+from illegalmining.imagery.resample import resampled
 from illegalmining.imagery.units import AS_IS, Conversion, recognise
 from illegalmining.registers.quarantine import SetAside
 
@@ -33,8 +33,6 @@ log = logging.getLogger(__name__)
 
 SAMPLED_LAYERS = 8
 SAMPLED_SIDE = 256
-COARSER = 1.5
-"""From this many source pixels to a pixel on, they are averaged and no longer interpolated."""
 
 
 @dataclass(frozen=True)
@@ -172,24 +170,6 @@ def on_grid(layer: Layer, way: Overlap, window: GeoBox, plan: BandPlan) -> np.nd
     """A layer's values in the contract's units on its part of the window."""
     values = plan.conversion(stored(layer, way.source))
     return resampled(values, way, layer.geobox, window, plan.resampling)
-
-
-def resampled(values: np.ndarray, way: Overlap, source: GeoBox, window: GeoBox, resampling: str) -> np.ndarray:
-    """An image (y, x), NaN where nothing was seen, on its part of the window; as it is where pixels coincide.
-
-    Missing pixels take no part in a mean, so that they do not spread.
-    """
-    if way.coincide:
-        return values
-    return rio_reproject(
-        np.ascontiguousarray(values),
-        np.full(way.shape, np.nan, np.float32),
-        source[way.source],
-        window[way.target],
-        "average" if resampling != "nearest" and way.coarser >= COARSER else resampling,
-        src_nodata=np.nan,
-        dst_nodata=np.nan,
-    )
 
 
 def stored(layer: Layer, roi: Roi) -> np.ndarray:
