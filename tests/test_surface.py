@@ -360,7 +360,7 @@ def test_dates_one_by_one_or_together_give_the_same_state():
     days = np.arange(160) * 8.0
     design = season(days, 2)
     values = generator.standard_normal((160, 3, 70)).astype(np.float32) * 0.1
-    values[generator.random((160, 70)) < 0.3, :] = np.nan
+    values[np.broadcast_to(generator.random((160, 1, 70)) < 0.3, values.shape)] = np.nan
     values[130:, :, :20] += 1.0
     parameters, watched = BaselineParameters(), MonitorParameters()
     fitted = fit(values[:110], design[:110], parameters)
@@ -385,7 +385,7 @@ def test_one_round_of_the_fit_is_least_squares():
     generator = np.random.default_rng(4)
     design = season(np.arange(60) * 11.0, 2)
     values = generator.standard_normal((60, 2, 5)).astype(np.float32)
-    values[generator.random((60, 5)) < 0.2, :] = np.nan
+    values[np.broadcast_to(generator.random((60, 1, 5)) < 0.2, values.shape)] = np.nan
     nothing = np.zeros((2, 5), np.float32)
     parameters = BaselineParameters(rounds=1)
     coefficients, information, _, clear = fit_with(values, design, np.zeros(5, np.float32), nothing, parameters)

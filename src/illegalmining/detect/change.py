@@ -60,15 +60,16 @@ class Maps:
     """What a tile, or the whole district, says of each pixel; all (Y, X), `shift` (K, Y, X), `noise` (K, Y, X).
 
     evidence: highest evidence for one lasting change, nats, 0 where there is none, NaN where not judged. now: evidence
-    left at the end. onset, last: days since 1970. dates: supporting dates. shift: new level minus baseline, in the
-    feature's unit. noise: standard deviation of a feature. temper: worth of a date against an independent one.
-    clear: clear dates judged.
+    left at the end. onset, last: days since 1970. stood: days from onset to highest evidence. dates: clear dates for
+    the change less those against it, by then. shift: new level minus baseline, in the feature's unit. noise:
+    standard deviation of a feature. temper: worth of a date against an independent one. clear: clear dates judged.
     """
 
     evidence: Floats
     now: Floats
     onset: npt.NDArray[np.int32]
     last: npt.NDArray[np.int32]
+    stood: npt.NDArray[np.int32]
     dates: npt.NDArray[np.int32]
     shift: Floats
     noise: Floats
@@ -199,7 +200,8 @@ def maps_of(
         "now": np.maximum(chosen(watch.level), 0.0),
         "onset": chosen(watch.onset),
         "last": chosen(watch.last),
-        "dates": chosen(watch.dates),
+        "stood": chosen(watch.peak_day) - chosen(watch.onset),
+        "dates": chosen(watch.peak_dates),
         "shift": shift.astype(np.float32),
         "noise": np.where(judged, deviation, np.nan).astype(np.float32),
         "temper": ((1 - baseline.memory) / (1 + baseline.memory)).astype(np.float32),

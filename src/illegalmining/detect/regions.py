@@ -31,8 +31,9 @@ class RegionParameters:
     minimum mapping unit. shared_m2: area over which noise and the sensor's blur make one independent measurement of
     many pixels. false_per_100_km2: regions made by chance that are borne with, per 100 km2 (the correction for looking
     everywhere). leak: nats that a date is worth against a cloud that leaked through the mask, -ln of their share of
-    dates. leak_m2: size of such a cloud. transient: nats taken off where the ground has gone back. brief_days: a change
-    gone within this time is weather or water. brief: nats taken off for that. dug_m2: what may be dug in dig_days.
+    dates. leak_m2: size of such a cloud. core: quantile of the pixels' dates that speaks for a region.
+    transient: nats taken off where the ground has gone back. brief_days: a change gone within this time is weather or
+    water. brief: nats taken off for one gone at once, fewer the longer it stood. dug_m2: what may be dug in dig_days.
     wide: nats taken off for each e-fold beyond it. artefact: probability that something no model knows of mimics a
     change; bounds a region to ln(1/artefact). series_dates: most dates of the evidence series.
     """
@@ -47,6 +48,7 @@ class RegionParameters:
     false_per_100_km2: float = 1.0
     leak: float = 3.5
     leak_m2: float = 1e4
+    core: float = 0.8
     transient: float = 3.0
     brief_days: int = 30
     brief: float = 6.0
@@ -170,12 +172,12 @@ def region_nats(
     pit, which stays; what came all at once over a wide area is more likely a fire or a harvest.
     """
     evidence = np.nan_to_num(maps.evidence[inside])
-    dates = float(np.median(maps.dates[inside & (maps.evidence > 0)]))
+    dates = float(np.quantile(maps.dates[inside & (maps.evidence > 0)], parameters.core))
     leaks = dates * parameters.leak - math.log(KM2_100 / max(parameters.leak_m2, pixel_m2))
     nats = min(weight(evidence, pixel_m2, parameters) - search_nats(pixel_m2, parameters), leaks)
     lasting = float(np.clip(maps.now[inside] / np.maximum(evidence, 1e-6), 0, 1) @ evidence / max(evidence.sum(), 1e-6))
-    stood = np.median((maps.last - maps.onset)[inside])
-    back = (1.0 - lasting) * (parameters.transient + (parameters.brief if stood < parameters.brief_days else 0.0))
+    stood = float(np.quantile(maps.stood[inside & (maps.evidence > 0)], parameters.core))
+    back = (1.0 - lasting) * (parameters.transient + parameters.brief * max(0.0, 1.0 - stood / parameters.brief_days))
     onsets = np.sort(maps.onset[inside & (maps.evidence > 0)])
     at_once = (np.searchsorted(onsets, onsets + parameters.dig_days) - np.arange(len(onsets))).max() * pixel_m2
     wide = parameters.wide * max(0.0, math.log(at_once / parameters.dug_m2))
