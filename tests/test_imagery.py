@@ -816,4 +816,6 @@ def test_interpolation_agrees_with_scipy_and_leaves_missing_pixels_alone() -> No
     assert np.isnan(found[deep]).all()
     assert (found[far] == 1).all()
     assert set(np.unique(found[np.isfinite(found)])) == {1.0}
+    # The gap begins at column 10: a fifth of a pixel within it is missing, a fifth of a pixel before it is not.
+    np.testing.assert_array_equal(bilinear(flat, np.full((1, 2), 15.0), np.array([[10.2, 9.8]])), [[np.nan, 1]])
     assert np.isnan(bilinear(flat, np.array([[-1.0, 31.0]]), np.array([[5.0, 5.0]]))).all()

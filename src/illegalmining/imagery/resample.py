@@ -52,7 +52,8 @@ def resampled(values: np.ndarray, way: Overlap, source: GeoBox, window: GeoBox, 
 def ground(crs: CRS, window: GeoBox) -> tuple[np.ndarray, np.ndarray]:
     """x and y in a CRS of every pixel centre of a window, each (y, x), float64."""
     rows, columns = np.mgrid[: window.shape.y, : window.shape.x] + 0.5
-    x, y = window.affine * (columns, rows)
+    a, b, c, d, e, f, *_ = window.affine
+    x, y = a * columns + b * rows + c, d * columns + e * rows + f
     assert window.crs is not None, "a district has a CRS"
     if window.crs == crs:
         return x, y
