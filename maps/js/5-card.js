@@ -43,6 +43,8 @@ function mark(id, on) {
   const found = drawn.get(id);
   if (!found) return;
   found.site.options.chosen = on;
+  // a site may lie in several parts: all of them stand out
+  for (const part of found.parts) if (part.options.interactive) part.setStyle({ weight: on ? 4.5 : 2.4, fillOpacity: on ? 0.4 : 0.25 });
   if (found.site._map) found.site.redraw();
 }
 // Keep the site in the part of the map that the card leaves free.

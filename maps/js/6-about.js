@@ -7,7 +7,9 @@ function hatchSwatch() {
 }
 const KEYS = {
   cases: () => [...kindsHere.map((kind) => keyLine(symbol(kind, '', 22), t('kind_' + kind))), el('p', { class: 'note' }, t('number_meaning'))],
-  cells: () => data.palette.hotspots.map((one, i) => keyLine(swatch({ fill: one.colour, 'fill-opacity': 0.6, stroke: '#7a2e00' }), t('hot_' + (i + 1)))),
+  cells: () => [...(data.cells.some((one) => one.cluster) ? data.palette.hotspots : []).map((one, i) =>
+    keyLine(swatch({ fill: one.colour, 'fill-opacity': 0.6, stroke: '#7a2e00' }), t('hot_' + (i + 1)))),
+  data.cells.some((one) => !one.cluster) ? keyLine(swatch({ fill: 'none', stroke: '#8a5a2b', 'stroke-dasharray': '2 3' }), t('hot_none')) : null],
   blind: () => [keyLine(hatchSwatch(), t('unseen_share', { share: percent(data.blindShare) }))],
   licences: () => [keyLine(swatch({ fill: 'none', stroke: '#111a22', 'stroke-width': 1.8 }), t('licence_in_force')),
     data.licences.some((one) => !one.valid) ? keyLine(swatch({ fill: 'none', stroke: '#a11d1d', 'stroke-width': 1.8, 'stroke-dasharray': '6 3' }), t('licence_expired', { date: data.asOf })) : null],
