@@ -101,9 +101,9 @@ def hotspots(
 
     Returns
     -------
-    `tables.HOTSPOTS`, every cell of the grid in row-major order from the north-west, with one column more, `cases_near`:
-    the number of cases in the cell's neighbourhood. Against an empty district the normal approximation finds a single
-    case significant; whoever draws a cluster asks for two.
+    `tables.HOTSPOTS`, every cell of the grid in row-major order from the north-west, with one column more,
+    `cases_near`: the number of cases in the cell's neighbourhood. Against an empty district the normal approximation
+    finds a single case significant; whoever draws a cluster asks for two.
     """
     parameters = parameters or HotspotParameters()
     grid = cell_grid(bounds, parameters)

@@ -74,12 +74,7 @@ def publish_page(
     """
     working = pyproj.CRS.from_user_input(crs)
     data = {
-        "language": language if language in ("en", "zh") else "en",
-        "words": words(),
-        "palette": palette(),
-        "district": harmless(district_name),
-        "asOf": as_of.isoformat(),
-        "version": harmless(str(run.get("version", ""))),
+        **heading(district_name, language, as_of, run),
         "crs": {"name": working.name, "code": crs_name(working) if working.to_authority() else ""},
         "bounds": degrees_of(bounds, working),
         "cases": in_columns(case_files(cases, detections, bounds, as_of, limits or PageLimits())),
@@ -96,6 +91,18 @@ def publish_page(
         "remarks": [harmless(remark) for remark in remarks],
     }
     return write_bytes(path, page(data).encode())
+
+
+def heading(district_name: str, language: str, as_of: date, run: dict[str, Any]) -> dict[str, Any]:
+    """What the page is of, and the words and colours it is told in."""
+    return {
+        "language": language if language in ("en", "zh") else "en",
+        "words": words(),
+        "palette": palette(),
+        "district": harmless(district_name),
+        "asOf": as_of.isoformat(),
+        "version": harmless(str(run.get("version", ""))),
+    }
 
 
 def degrees_of(bounds: tuple[float, float, float, float], crs: pyproj.CRS) -> list[list[float]]:
