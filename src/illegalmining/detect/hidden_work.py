@@ -32,7 +32,7 @@ class WorkParameters:
     hours of the day alike. starts, stops: probabilities a day that work begins and ends. rest_grid: candidate rest
     levels. rest_sd: how well quiet days, and a register's safety load, tell rest (log). loose_sd, loose: spread of rest
     where they mislead, and how often they do. floor: density no day falls below (what no model knows).
-    temper: weight of a day's evidence, as days follow each other, 0.2-0.6. most: bound, nats.
+    temper: weight of a day's evidence, as days follow each other, 0.2-0.7. most: bound, nats.
     """
 
     tail: float = 4.0
@@ -58,7 +58,7 @@ class WorkParameters:
     loose_sd: float = 0.5
     loose: float = 0.15
     floor: float = 1e-3
-    temper: float = 0.4
+    temper: float = 0.55
     most: float = 12.0
 
 
