@@ -6,12 +6,18 @@ without sorting; only days in which a slot was read twice are looked at again, r
 
 from __future__ import annotations
 
+from datetime import date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
 import duckdb
 
 HOURS = range(24)
 MASKS = range(3)
 SLOT_MINUTES = 5
 SLOTS_A_MASK = 96
+
+SAME = 1e-6
+"""Two readings of an instant this near to each other, relatively, are the same."""
 
 BAD = "(local IS NULL OR kwh IS NULL OR NOT isfinite(kwh) OR kwh < 0)"
 """A reading that is none. Negative energy is a reset register or a swapped meter."""
@@ -28,11 +34,13 @@ def day_columns() -> str:
     return ", ".join([*means, *masks, "count(*) AS readings", "sum(kwh) AS kwh"])
 
 
-def aggregate(connection: duckdb.DuckDBPyConnection, relations: list[str], first: str, last: str) -> None:
-    """Create the table `days` (meter, day, m00..m23, slots0..2, readings, kwh) from the files' relations.
+def aggregate(
+    connection: duckdb.DuckDBPyConnection, relations: list[str], first: date, last: date, timezone: str
+) -> None:
+    """Create the table `days` (number, day, file, m00..m23, slots0..2, readings, kwh) from the files' relations.
 
     `known` must hold the meters wanted (meter VARCHAR, number INTEGER); days lie in `first..last`, inclusive.
-    Also creates `twice`, what was read twice: (number, day, file, same, differing), counts of readings.
+    Also creates `twice`, what was read twice: (number, file, same, differing, first, last), counts of readings.
     """
     union = " UNION ALL ".join(relations)
     connection.execute(f"CREATE OR REPLACE TEMP VIEW readings AS {union}")
@@ -49,15 +57,34 @@ def aggregate(connection: duckdb.DuckDBPyConnection, relations: list[str], first
     """)
     slots = " + ".join(f"bit_count(slots{k})" for k in MASKS)
     connection.execute(f"CREATE OR REPLACE TEMP TABLE suspect AS SELECT number, day FROM days WHERE {slots} < readings")
-    settle_duplicates(connection)
+    settle_duplicates(connection, repeated_hours(first, last, timezone))
 
 
-def settle_duplicates(connection: duckdb.DuckDBPyConnection) -> None:
-    """Replace the suspect days by days made of each instant once; instants with differing values are left out."""
-    connection.execute("""
+def repeated_hours(first: date, last: date, timezone: str) -> list[datetime]:
+    """Clock hours that come twice because the clock was put back, as naive local times."""
+    zone = ZoneInfo(timezone)
+    hours = (datetime.combine(first, time()) + timedelta(hours=h) for h in range(24 * ((last - first).days + 1)))
+    return [hour for hour in hours if offset(hour, zone, 0) > offset(hour, zone, 1)]
+
+
+def offset(hour: datetime, zone: ZoneInfo, fold: int) -> timedelta:
+    """Local time less UTC at the first (fold 0) or second (1) passing of a clock hour."""
+    return hour.replace(tzinfo=zone, fold=fold).utcoffset() or timedelta()
+
+
+def settle_duplicates(connection: duckdb.DuckDBPyConnection, repeated: list[datetime]) -> None:
+    """Replace the suspect days by days made of each instant once; instants with differing values are left out.
+
+    In an hour that the clock goes through twice, two readings of a time without offset are two hours: their mean holds.
+    """
+    listed = ", ".join(f"epoch_us(TIMESTAMP '{hour}') // 3600000000" for hour in repeated) or "NULL"
+    fold = f"coalesce(instant // 3600000000 IN ({listed}), false) AND count(*) = 2"
+    connection.execute(f"""
         CREATE OR REPLACE TEMP TABLE once AS
         SELECT number, day, min(file) AS file, instant, any_value(hour) AS hour, any_value(slot) AS slot,
-               min(kwh) AS kwh, count(*) AS copies, max(kwh) - min(kwh) > 1e-6 * greatest(max(kwh), 1) AS differs
+               CASE WHEN {fold} THEN avg(kwh) ELSE min(kwh) END AS kwh,
+               CASE WHEN {fold} THEN 1 ELSE count(*) END AS copies,
+               NOT ({fold}) AND max(kwh) - min(kwh) > {SAME} * greatest(max(kwh), 1) AS differs
         FROM good SEMI JOIN suspect USING (number, day)
         GROUP BY number, day, instant
     """)

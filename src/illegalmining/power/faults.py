@@ -55,7 +55,7 @@ def lone_peaks(load_kw: Floats, parameters: FaultParameters) -> Flags:
 
 
 def zero_blocks(load_kw: Floats, parameters: FaultParameters) -> Flags:
-    """Runs of zeros at a meter that otherwise always draws something: a dead register or a cut, no knowledge of load."""
+    """Runs of zeros at a meter that otherwise always draws something: a dead register or a cut."""
     zero = load_kw == 0
     if zero.sum() == 0 or zero.sum() > parameters.zero_share * np.isfinite(load_kw).sum():
         return np.zeros(load_kw.shape, dtype=bool)

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from illegalmining.power.sources import ReadingsFile, aside, find_files, first_l
 HOUR_COLUMNS = tuple(f"h{hour:02d}" for hour in HOURS)
 DAY_MINUTES = 1440
 SLOTS_AN_HOUR = 60 // SLOT_MINUTES
+HOUR_MASK = 2**SLOTS_AN_HOUR - 1
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ def read_profiles(
         usable = usable_files(connection, files, timezone, quarantine)
         names = [file.name for file in usable]
         wanted = known_meters(connection, usable, meters, quarantine)
-        aggregate(connection, [file.relation for file in usable], str(history_from), str(as_of))
+        aggregate(connection, [file.relation for file in usable], history_from, as_of, timezone)
         quarantine.extend(bad_readings(connection, names))
         quarantine.extend(read_twice(connection, names))
         parts = [clean(part, wanted, names, quarantine, parameters) for part in chunks(connection, parameters)]
@@ -91,8 +93,14 @@ def read_profiles(
 
 def connected(spill: str, timezone: str, parameters: ReadingParameters) -> duckdb.DuckDBPyConnection:
     """A DuckDB of its own, which never reaches for the network and works on disk beyond its memory."""
-    limits = {"memory_limit": parameters.memory, "threads": parameters.threads, "temp_directory": spill}
-    connection = duckdb.connect(config={**limits, "autoinstall_known_extensions": False})
+    connection = duckdb.connect(
+        config={
+            "memory_limit": parameters.memory,
+            "threads": parameters.threads,
+            "temp_directory": spill,
+            "autoinstall_known_extensions": False,
+        }
+    )
     connection.execute(f"SET TimeZone = {quoted(timezone)}")
     return connection
 
@@ -110,7 +118,7 @@ def usable_files(
     InputError
         None can be used.
     """
-    usable = []
+    usable: list[ReadingsFile] = []
     for path, name in files:
         file = open_file(connection, len(usable), path, name, timezone)
         if isinstance(file, ReadingsFile):
@@ -140,7 +148,7 @@ def known_meters(
     if meters is None:
         wanted = pd.DataFrame({"meter_id": sorted(there), "capacity_kva": np.nan})
     else:
-        capacity = meters["capacity_kva"] if "capacity_kva" in meters else np.nan
+        capacity = meters.get("capacity_kva", np.nan)
         wanted = pd.DataFrame({"meter_id": meters["meter_id"].astype(str), "capacity_kva": capacity})
         wanted = wanted[wanted["meter_id"].isin(there)].drop_duplicates("meter_id").sort_values("meter_id")
         strange = [meter for meter in there if meter not in set(wanted["meter_id"])]
@@ -151,7 +159,9 @@ def known_meters(
     wanted = wanted.reset_index(drop=True)
     known = pd.DataFrame({"meter": wanted["meter_id"], "number": wanted.index.astype("int32")})
     connection.register("known_frame", known)
-    connection.execute("CREATE OR REPLACE TEMP TABLE known AS SELECT CAST(meter AS VARCHAR) AS meter, number FROM known_frame")
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE known AS SELECT CAST(meter AS VARCHAR) AS meter, number FROM known_frame"
+    )
     return wanted
 
 
@@ -195,7 +205,7 @@ def read_twice(connection: duckdb.DuckDBPyConnection, names: list[str]) -> list[
 def chunks(connection: duckdb.DuckDBPyConnection, parameters: ReadingParameters) -> Iterator[dict[str, Any]]:
     """The table `days` as arrays, some meters at a time, sorted by meter and day."""
     counts = ", ".join(
-        f"CAST(bit_count((slots{h // 8} >> {SLOTS_AN_HOUR * (h % 8)}) & {2**SLOTS_AN_HOUR - 1}) AS UTINYINT) AS c{h:02d}"
+        f"CAST(bit_count((slots{h // 8} >> {SLOTS_AN_HOUR * (h % 8)}) & {HOUR_MASK}) AS UTINYINT) AS c{h:02d}"
         for h in HOURS
     )
     means = ", ".join(f"m{h:02d}" for h in HOURS)
@@ -224,7 +234,7 @@ def clean(
     days = np.asarray(part["day"], dtype="datetime64[D]")
     edges = np.flatnonzero(np.diff(np.concatenate([[-1], numbers, [-1]])))
     frames = []
-    for begin, end in zip(edges[:-1], edges[1:], strict=True):
+    for begin, end in pairwise(edges):
         rows = slice(begin, end)
         number = int(numbers[begin])
         capacity = float(wanted["capacity_kva"].iloc[number])
@@ -307,8 +317,14 @@ def fault_rows(found: dict[str, tuple[int, Any]], file: str, meter: str) -> list
     """Quarantine rows of one meter's faults."""
     rules = {
         "capacity": ("within the contracted capacity", "more than the transformer can pass: left out, as a gap"),
-        "peak": ("a load like its neighbours'", "one hour far above all others: a gap booked at once or a reset; left out"),
-        "zero": ("some load", "zeros at a meter that always draws something: a dead register or a cut; a gap, no evidence"),
+        "peak": (
+            "a load like its neighbours'",
+            "one hour far above all others: a gap booked at once or a reset; left out",
+        ),
+        "zero": (
+            "some load",
+            "zeros at a meter that always draws something: a dead register or a cut; a gap, no evidence",
+        ),
     }
     return [
         aside(file, "kwh", f"{hours} hour(s), first {first}", rules[name][0], f"meter {meter}: {rules[name][1]}")
@@ -322,7 +338,9 @@ def joined(parts: list[pd.DataFrame], meter_ids: list[str]) -> pd.DataFrame:
     columns = ["meter_id", "day", *HOUR_COLUMNS, "total", "interval_min", "faults"]
     if not parts:
         empty = pd.DataFrame({name: pd.Series(dtype="float32") for name in columns})
-        return empty.astype({"meter_id": "category", "day": "datetime64[ns]", "interval_min": "int16", "faults": "category"})
+        return empty.astype(
+            {"meter_id": "category", "day": "datetime64[ns]", "interval_min": "int16", "faults": "category"}
+        )
     frame = pd.concat(parts, ignore_index=True)
     words = ("gap", "zero_block", "peak", "duplicate")
     texts = ["+".join(word for bit, word in enumerate(words) if code >> bit & 1) for code in range(16)]
