@@ -196,9 +196,12 @@ def test_bounded_evidence_is_the_contaminated_likelihood_ratio() -> None:
 
 
 def test_one_term_gives_bayes_theorem(registers) -> None:
-    cases = fuse(judged(registers, seen("surface", box(3500, 500, 3600, 600), log_lr=2.0)), CRS)
-    prior = FusionParameters().base_rate
-    assert cases["probability"].tolist() == pytest.approx([expit(logit(prior) + bounded(2.0, 0.02))], abs=1e-6)
+    prior = FusionParameters()
+    pit = fuse(judged(registers, seen("surface", box(3500, 500, 3600, 600), log_lr=2.0)), CRS)
+    idle = seen("power", Point(6000, 1900), 2.0, mine_id="deep", question="declared_but_idle")
+    mine = fuse(judged(registers, idle), CRS)
+    assert pit["probability"][0] == pytest.approx(expit(logit(prior.place_base_rate) + bounded(2.0, 0.02)), abs=1e-6)
+    assert mine["probability"][0] == pytest.approx(expit(logit(prior.mine_base_rate) + bounded(2.0, 0.02)), abs=1e-6)
 
 
 def test_two_sensors_on_one_pit_make_one_surer_case(registers) -> None:

@@ -28,7 +28,7 @@ from scipy.ndimage import map_coordinates
 from illegalmining.district import District, read_district
 from illegalmining.errors import InputError
 from illegalmining.imagery.bands import band_of
-from illegalmining.imagery.grids import BLOCK_BYTES, blocks, split
+from illegalmining.imagery.grids import BLOCK_BYTES, BLOCK_STEP, blocks, split
 from illegalmining.imagery.layers import in_words_of
 from illegalmining.imagery.look import look_of
 from illegalmining.imagery.open import describe, open_source, source_files
@@ -516,10 +516,10 @@ def test_values_do_not_depend_on_blocks_threads_or_processes(tmp_path: Path, mon
     where = district(tmp_path, OPTICAL_STACK + "resolution = 12\n")
     with dask.config.set(scheduler="synchronous"):
         whole = opened(where).compute()
-    monkeypatch.setattr("illegalmining.imagery.grids.SMALLEST_BLOCK", 16)
+    monkeypatch.setattr("illegalmining.imagery.grids.BLOCK_STEP", 16)
     monkeypatch.setattr("illegalmining.imagery.grids.BLOCK_BYTES", 1.0)
     pieces = opened(where)
-    assert pieces["red"].data.numblocks == (1, 3, 4)
+    assert pieces["red"].data.npartitions >= 6
     np.testing.assert_allclose(pieces["red"].values, whole["red"].values, atol=2e-6)
     travelled = pickle.loads(pickle.dumps(pieces))
     np.testing.assert_array_equal(travelled["red"].values, pieces["red"].values)
@@ -529,8 +529,11 @@ def test_blocks_are_bounded_and_cover_everything() -> None:
     for shape, dates, bands in (((600, 600), 250, 7), ((4000, 3), 10, 1), ((1, 1), 1, 1), ((2000, 2000), 900, 8)):
         rows, columns = blocks(shape, dates, bands)
         assert (sum(rows), sum(columns)) == shape
-        assert max(rows) * max(columns) * dates * bands * 4 <= BLOCK_BYTES or max(*rows, *columns) <= 64
-    assert split(10, 4) == (3, 3, 4)
+        assert all(side % BLOCK_STEP == 0 for side in (*rows[:-1], *columns[:-1]))
+        small = max(*rows, *columns) < 1.5 * BLOCK_STEP
+        assert small or max(rows) * max(columns) * dates * bands * 4 <= 1.5**2 * BLOCK_BYTES
+    assert split(10, 4) == (4, 4, 2)
+    assert split(9, 4) == (4, 5)
 
 
 def test_names_of_bands_and_days() -> None:

@@ -15,7 +15,7 @@ import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.special import expit, logit
-from shapely import STRtree, union_all
+from shapely import STRtree, distance, union_all
 from shapely.geometry.base import BaseGeometry
 
 from illegalmining.cases.judge import Judgement
@@ -28,19 +28,24 @@ MINE_KINDS = ("active_while_shut", "paper_output")
 class FusionParameters:
     """How evidence is added.
 
-    base_rate: probability that a trigger is an offence before its evidence is weighed (India's satellite triggers: 48
-    of 296 confirmed on the ground, science.md). artefact: probability that something no model knows of mimics an
-    offence; bounds what one detector can say to ln(1/artefact) nats. further_weight: weight of every detector after
-    the strongest, whose evidence is partly shared (w_k <= 1, science.md). scale: correction of a detector's nats
-    learned from outcomes, 1 where there are none. join_m: outlines nearer than this are one site, m. least:
-    candidates below this probability are not cases.
+    mine_base_rate: probability that a mine a detector asks about offends, before its evidence is weighed (India's
+    satellite triggers: 48 of 296 confirmed on the ground, science.md). place_base_rate: the same for a place: even
+    odds, because a detector that looked everywhere has already paid for it in nats. artefact: probability that
+    something no model knows of mimics an offence; bounds what one detector can say to ln(1/artefact) nats.
+    further_weight: weight of every detector after the strongest, whose evidence is partly shared (w_k <= 1,
+    science.md). scale: correction of a detector's nats learned from outcomes, 1 where there are none. join_m:
+    outlines of different detectors nearer than this are one site, m. touch_m: outlines of one detector, which has
+    already drawn sites apart, are one site only when they are this near, m. least: candidates below this probability
+    are not cases.
     """
 
-    base_rate: float = 48 / 296
+    mine_base_rate: float = 48 / 296
+    place_base_rate: float = 0.5
     artefact: float = 0.02
     further_weight: float = 0.8
     scale: dict[str, float] = field(default_factory=dict)
     join_m: float = 40.0
+    touch_m: float = 5.0
     least: float = 0.20
 
 
@@ -61,14 +66,14 @@ def fuse(judgements: list[Judgement], crs: Any, parameters: FusionParameters | N
     `tables.CASES` without identity: `case_id`, `jurisdiction`, `first_reported` and `status` are filled later.
     """
     parameters = parameters or FusionParameters()
-    rows = [case_row(group, parameters) for group in sites(judgements, parameters.join_m)]
+    rows = [case_row(group, parameters) for group in sites(judgements, parameters)]
     rows = [row for row in rows if row["probability"] >= parameters.least]
     rows.sort(key=lambda row: (-row["probability"], row["kind"], row["geometry"].wkt))
     frame = gpd.GeoDataFrame(pd.DataFrame(rows, columns=[*CASES.columns, "geometry"]), geometry="geometry", crs=crs)
     return frame
 
 
-def sites(judgements: list[Judgement], join_m: float) -> list[list[Judgement]]:
+def sites(judgements: list[Judgement], parameters: FusionParameters) -> list[list[Judgement]]:
     """Judgements grouped by site: by mine where the offence is a mine's, by place otherwise.
 
     Ground movement in a shut mine whose meter shows work joins the mine's own case.
@@ -85,14 +90,17 @@ def sites(judgements: list[Judgement], join_m: float) -> list[list[Judgement]]:
             by_place.setdefault("ground" if judgement.detector == "subsidence" else "surface", []).append(judgement)
     groups = [by_mine[key] for key in sorted(by_mine, key=str)]
     for medium in sorted(by_place):
-        groups.extend(connected(by_place[medium], join_m))
+        groups.extend(connected(by_place[medium], parameters))
     return groups
 
 
-def connected(judgements: list[Judgement], join_m: float) -> list[list[Judgement]]:
-    """Groups of judgements whose outlines lie within `join_m` of each other."""
-    outlines = [judgement.geometry for judgement in judgements]
-    near = STRtree(outlines).query(outlines, predicate="dwithin", distance=join_m)
+def connected(judgements: list[Judgement], parameters: FusionParameters) -> list[list[Judgement]]:
+    """Groups of judgements whose outlines belong together."""
+    outlines = np.array([judgement.geometry for judgement in judgements], dtype=object)
+    detectors = np.array([judgement.detector for judgement in judgements])
+    near = STRtree(outlines).query(outlines, predicate="dwithin", distance=parameters.join_m)
+    alike = detectors[near[0]] == detectors[near[1]]
+    near = near[:, ~alike | (distance(outlines[near[0]], outlines[near[1]]) <= parameters.touch_m)]
     pairs = coo_array((np.ones(near.shape[1], dtype=bool), (near[0], near[1])), shape=(len(outlines), len(outlines)))
     count, label = connected_components(pairs, directed=False)
     return [[judgements[i] for i in np.flatnonzero(label == part)] for part in range(count)]
@@ -105,7 +113,8 @@ def case_row(group: list[Judgement], parameters: FusionParameters) -> dict[str, 
     heard_for = [j for j in heard if j.log_lr > 0] or heard
     lead = heard_for[0]
     terms = [weight * nats(j, parameters) for weight, j in zip(weights(heard, parameters), heard, strict=True)]
-    activity = expit(logit(parameters.base_rate) + sum(terms))
+    base_rate = parameters.mine_base_rate if kind in MINE_KINDS else parameters.place_base_rate
+    activity = expit(logit(base_rate) + sum(terms))
     against = max(j.p_against for j in heard_for)
     outside = [j.area_outside_m2 for j in heard_for if j.area_outside_m2 is not None]
     depths = [j.depth_m for j in heard_for if j.depth_m is not None]

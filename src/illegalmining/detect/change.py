@@ -44,13 +44,14 @@ class Days:
 class ChangeParameters:
     """How a stack is judged.
 
-    tile: side of a tile, pixels. halo: rim of a tile that its features need from its neighbours, pixels. keep: evidence
-    from which a pixel's series is kept, nats.
+    tile: side of a tile, pixels. block: side of what is read at once, pixels; a whole number of tiles. halo: rim of a
+    tile that its features need from its neighbours, pixels. keep: evidence from which a pixel's series is kept, nats.
     """
 
     baseline: BaselineParameters = field(default_factory=BaselineParameters)
     monitor: MonitorParameters = field(default_factory=MonitorParameters)
     tile: int = 128
+    block: int = 256
     halo: int = 0
     keep: float = 3.0
 
@@ -97,8 +98,8 @@ def days_of(time: xr.DataArray, history_from: Any, monitor_from: Any, as_of: Any
 
 
 def edges(length: int, tile: int) -> list[tuple[int, int]]:
-    """Start and end of each tile along an axis; a short remainder joins the last tile."""
-    count = max(1, length // tile)
+    """Start and end of each tile along an axis; a remainder of less than half a tile joins the last."""
+    count = max(1, (2 * length + tile) // (2 * tile))
     starts = [i * tile for i in range(count)]
     return list(zip(starts, [*starts[1:], length], strict=True))
 
@@ -115,15 +116,46 @@ def judge_stack(
     not clear.
     """
     _, height, width = bands[0].shape
-    places = [(rows, columns) for rows in edges(height, parameters.tile) for columns in edges(width, parameters.tile)]
-    judge = dask.delayed(judge_tile, pure=False)
-    tasks = []
+    judge = dask.delayed(judge_block, pure=False)
+    tasks, places = [], []
+    for rows in edges(height, parameters.block):
+        for columns in edges(width, parameters.block):
+            (top, tall), (left, wide) = widened(rows, height, parameters.halo), widened(columns, width, parameters.halo)
+            block = [band.data[:, top:tall, left:wide] for band in bands]
+            inside = [
+                (down, across)
+                for down in edges(height, parameters.tile)
+                for across in edges(width, parameters.tile)
+                if rows[0] <= down[0] < rows[1] and columns[0] <= across[0] < columns[1]
+            ]
+            places.extend(inside)
+            tasks.append(judge(block, (top, left), inside, features, when, parameters))
+    judged = [tile for block in dask.compute(*tasks) for tile in block]
+    return assembled(judged, places, (height, width))
+
+
+def judge_block(
+    bands: list[npt.NDArray],
+    corner: tuple[int, int],
+    places: list[tuple[tuple[int, int], tuple[int, int]]],
+    features: Features,
+    when: Days,
+    parameters: ChangeParameters,
+) -> list[tuple[Maps, Histories]]:
+    """The tiles of one block, read at once; `corner` is the row and column of its first pixel, rim included."""
+    top, left = corner
+    _, height, width = bands[0].shape
+    found = []
     for rows, columns in places:
-        (top, tall), (left, wide) = widened(rows, height, parameters.halo), widened(columns, width, parameters.halo)
-        tile = [band.data[:, top:tall, left:wide] for band in bands]
-        inner = slice(rows[0] - top, rows[1] - top), slice(columns[0] - left, columns[1] - left)
-        tasks.append(judge(tile, inner, features, when, parameters))
-    return assembled(dask.compute(*tasks), places, (height, width))
+        down = widened((rows[0] - top, rows[1] - top), height, parameters.halo)
+        across = widened((columns[0] - left, columns[1] - left), width, parameters.halo)
+        tile = [band[:, slice(*down), slice(*across)] for band in bands]
+        inner = (
+            slice(rows[0] - top - down[0], rows[1] - top - down[0]),
+            slice(columns[0] - left - across[0], columns[1] - left - across[0]),
+        )
+        found.append(judge_tile(tile, inner, features, when, parameters))
+    return found
 
 
 def widened(edge: tuple[int, int], length: int, halo: int) -> tuple[int, int]:

@@ -21,9 +21,10 @@ SAME_SIZE = 1e-3
 """Pixel sizes that differ by less than this share are one size."""
 SUBPIXEL = 0.02
 """Pixels shifted by less than this share of a pixel lie on one grid."""
-BLOCK_BYTES = 300e6
-"""One block with all its dates and bands, at most."""
-SMALLEST_BLOCK, LARGEST_BLOCK = 64, 512
+BLOCK_BYTES = 500e6
+"""One block with all its dates and bands, about; the last of a row may be half as wide again."""
+BLOCK_STEP, LARGEST_BLOCK = 128, 512
+"""Sides of blocks are whole numbers of this many pixels, so that blocks read for one purpose fit another's."""
 
 
 Roi = tuple[slice, slice]
@@ -150,16 +151,21 @@ def middle(part: slice, most: int) -> slice:
 
 
 def blocks(shape: tuple[int, int], dates: int, bands: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Chunk sizes along y and x so that a block with all dates and bands stays under `BLOCK_BYTES`."""
-    side = int(math.sqrt(BLOCK_BYTES / (4.0 * max(1, dates) * max(1, bands))))
-    side = min(max(side, SMALLEST_BLOCK), LARGEST_BLOCK)
+    """Chunk sizes along y and x so that a block with all dates and bands stays about under `BLOCK_BYTES`.
+
+    The side is 128, 256 or 512 pixels, counted from the north-west corner.
+    """
+    most = math.sqrt(BLOCK_BYTES / (4.0 * max(1, dates) * max(1, bands)))
+    side = BLOCK_STEP
+    while 2 * side <= min(most, LARGEST_BLOCK):
+        side *= 2
     return split(shape[0], side), split(shape[1], side)
 
 
-def split(length: int, most: int) -> tuple[int, ...]:
-    """A length in the fewest nearly equal parts of at most `most`."""
-    parts = -(-length // most)
-    return tuple(length * (part + 1) // parts - length * part // parts for part in range(parts))
+def split(length: int, side: int) -> tuple[int, ...]:
+    """A length in parts of `side`; a remainder of less than half a side joins the last."""
+    parts = max(1, (2 * length + side) // (2 * side))
+    return (*(side,) * (parts - 1), length - side * (parts - 1))
 
 
 def meets(extents: Sequence[Geometry], district: District, what: str) -> None:
