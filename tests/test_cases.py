@@ -288,3 +288,10 @@ def test_scores_count_by_hand(registers) -> None:
     assert scores.median_delay_days == 9
     p = found["probability"].to_numpy()
     assert scores.brier == pytest.approx(np.mean((p - [1, 0]) ** 2))
+
+
+def test_no_case_is_a_table_too(tmp_path: Path) -> None:
+    with open_ledger(tmp_path / "l.sqlite") as ledger:
+        none = identify(ledger, fuse([], CRS), pd.Timestamp("2026-07-01").date())
+    assert len(none) == 0
+    assert none.crs == CRS

@@ -82,15 +82,20 @@ class Table:
         first = [name for name in self.columns if name in frame.columns]
         return frame[first + [name for name in frame.columns if name not in first]]
 
-    def frame(self, rows: list[dict[str, Any]], crs: Any = None) -> pd.DataFrame:
-        """A typed frame from rows, also when there are none; a GeoDataFrame in `crs` where the table has shapes."""
+    def typed(self, rows: list[dict[str, Any]], crs: Any = None) -> pd.DataFrame:
+        """A frame of the contract's types from rows, also when there are none; not yet checked.
+
+        A GeoDataFrame in `crs` where the table has shapes.
+        """
         geometry = ["geometry"] if self.shapes else []
         frame = pd.DataFrame(rows, columns=[*self.columns, *geometry])
         for name, column in self.schema.columns.items():
             frame[name] = frame[name].astype(str(column.dtype))
-        if self.shapes:
-            frame = gpd.GeoDataFrame(frame, geometry="geometry", crs=crs)
-        return self.checked(frame)
+        return gpd.GeoDataFrame(frame, geometry="geometry", crs=crs) if self.shapes else frame
+
+    def frame(self, rows: list[dict[str, Any]], crs: Any = None) -> pd.DataFrame:
+        """A checked frame of the contract's types from rows; see `typed`."""
+        return self.checked(self.typed(rows, crs))
 
 
 def text(what: str, *checks: pa.Check, empty: bool = False, required: bool = True) -> pa.Column:

@@ -69,8 +69,7 @@ def fuse(judgements: list[Judgement], crs: Any, parameters: FusionParameters | N
     rows = [case_row(group, parameters) for group in sites(judgements, parameters)]
     rows = [row for row in rows if row["probability"] >= parameters.least]
     rows.sort(key=lambda row: (-row["probability"], row["kind"], row["geometry"].wkt))
-    frame = gpd.GeoDataFrame(pd.DataFrame(rows, columns=[*CASES.columns, "geometry"]), geometry="geometry", crs=crs)
-    return frame
+    return CASES.typed(rows, crs)
 
 
 def sites(judgements: list[Judgement], parameters: FusionParameters) -> list[list[Judgement]]:

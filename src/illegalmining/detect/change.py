@@ -131,7 +131,7 @@ def judge_stack(
             places.extend(inside)
             tasks.append(judge(block, (top, left), inside, features, when, parameters))
     judged = [tile for block in dask.compute(*tasks) for tile in block]
-    return assembled(judged, places, (height, width))
+    return assembled(tuple(judged), places, (height, width))
 
 
 def judge_block(
