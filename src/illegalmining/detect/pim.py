@@ -1,0 +1,133 @@
+"""Movement of the ground over an extracted panel: the probability integral method, and Knothe's law in time.
+
+Formulas: shared/science.md (Liu Baochen; Knothe). Subsidence is positive down; movement in the line of sight is positive
+towards the satellite, as in the displacement cube.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import erf
+from shapely.geometry import Polygon
+
+Floats = npt.NDArray[np.floating]
+
+DAYS_PER_YEAR = 365.25
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A horizontal rectangular panel, by its effective sides.
+
+    x, y: centre, m. azimuth_deg: direction of the long side, degrees clockwise from north. length_m, width_m: effective
+    sides, m. radius_m: main influence radius r = H / tan(beta), m (60 to 500). w0_m: W0 = m q cos(alpha), m. horizontal:
+    b, horizontal movement over tilt and radius (0.1 to 0.5, mostly 0.3).
+    """
+
+    x: float
+    y: float
+    azimuth_deg: float
+    length_m: float
+    width_m: float
+    radius_m: float
+    w0_m: float
+    horizontal: float = 0.3
+
+
+@dataclass(frozen=True)
+class Movement:
+    """Movement at points: east and north in m, down in m (subsidence, positive down); arrays of one shape."""
+
+    east: Floats
+    north: Floats
+    down: Floats
+
+
+@dataclass(frozen=True)
+class Look:
+    """Direction to the satellite: unit vector components east, north and up; scalars or (Y, X)."""
+
+    east: Floats
+    north: Floats
+    up: Floats
+
+
+def look_vector(incidence_deg: npt.ArrayLike, azimuth_deg: npt.ArrayLike) -> Look:
+    """The look from the incidence angle and the azimuth from ground to satellite, degrees clockwise from north."""
+    incidence, azimuth = np.deg2rad(incidence_deg), np.deg2rad(azimuth_deg)
+    return Look(np.sin(incidence) * np.sin(azimuth), np.sin(incidence) * np.cos(azimuth), np.cos(incidence))
+
+
+def influence(s: Floats, side_m: float, radius_m: float) -> tuple[Floats, Floats]:
+    """C(s; l) without unit, and its derivative in 1/m, for s in m from the near edge of a side of `side_m`."""
+    near = np.sqrt(np.pi) * s / radius_m
+    far = np.sqrt(np.pi) * (s - side_m) / radius_m
+    return 0.5 * (erf(near) - erf(far)), (np.exp(-(near**2)) - np.exp(-(far**2))) / radius_m
+
+
+def along_across(panel: Panel, x: Floats, y: Floats) -> tuple[Floats, Floats]:
+    """Coordinates of points along and across (to the right of) the panel's azimuth, m from its centre."""
+    angle = np.deg2rad(panel.azimuth_deg)
+    east, north = x - panel.x, y - panel.y
+    return east * np.sin(angle) + north * np.cos(angle), east * np.cos(angle) - north * np.sin(angle)
+
+
+def tilt(panel: Panel, x: Floats, y: Floats) -> tuple[Floats, Floats, Floats]:
+    """Subsidence W in m and its gradient along and across the panel (no unit), where the ground has settled."""
+    along, across = along_across(panel, x, y)
+    c_s, d_s = influence(along + panel.length_m / 2, panel.length_m, panel.radius_m)
+    c_t, d_t = influence(across + panel.width_m / 2, panel.width_m, panel.radius_m)
+    return panel.w0_m * c_s * c_t, panel.w0_m * d_s * c_t, panel.w0_m * c_s * d_t
+
+
+def movement(panel: Panel, x: Floats, y: Floats) -> Movement:
+    """Settled movement at points x, y (m, one shape): U = b r T towards the centre, W down."""
+    down, along, across = tilt(panel, x, y)
+    angle = np.deg2rad(panel.azimuth_deg)
+    reach = panel.horizontal * panel.radius_m
+    east = reach * (along * np.sin(angle) + across * np.cos(angle))
+    north = reach * (along * np.cos(angle) - across * np.sin(angle))
+    return Movement(east, north, down)
+
+
+def line_of_sight(moved: Movement, look: Look) -> Floats:
+    """Movement towards the satellite, m: d = U_E sin(i) sin(phi) + U_N sin(i) cos(phi) - W cos(i)."""
+    return moved.east * look.east + moved.north * look.north - moved.down * look.up
+
+
+def sight(panel: Panel, x: Floats, y: Floats, look: Look) -> Floats:
+    """Settled movement of a panel in the line of sight, m towards the satellite."""
+    return line_of_sight(movement(panel, x, y), look)
+
+
+def knothe(days: Floats, per_year: float) -> Floats:
+    """Settled share 0 to 1, `days` after extraction at a point: 1 - exp(-c t); 0 before."""
+    return 1.0 - np.exp(-per_year * np.clip(days, 0.0, None) / DAYS_PER_YEAR)
+
+
+def settled_share(days: Floats, extraction_days: float, per_year: float) -> Floats:
+    """Settled share 0 to 1 of ground over an extraction that runs evenly for `extraction_days` from day 0.
+
+    The mean of Knothe's law over the extraction: (n - (exp(-c (t - n)) - exp(-c t)) / c) / T, n = min(t, T).
+    """
+    if extraction_days <= 0:
+        return knothe(days, per_year)
+    after = np.clip(days, 0.0, None)
+    worked = np.minimum(after, extraction_days)
+    rate = per_year / DAYS_PER_YEAR
+    lag = (np.exp(-rate * (after - worked)) - np.exp(-rate * after)) / rate
+    return (worked - lag) / extraction_days
+
+
+def outline(panel: Panel) -> Polygon:
+    """The panel's rectangle, in the CRS of its centre."""
+    angle = np.deg2rad(panel.azimuth_deg)
+    strike, dip = np.array([np.sin(angle), np.cos(angle)]), np.array([np.cos(angle), -np.sin(angle)])
+    corners = []
+    for a, c in ((-1, -1), (1, -1), (1, 1), (-1, 1)):
+        point = np.array([panel.x, panel.y]) + a * panel.length_m / 2 * strike + c * panel.width_m / 2 * dip
+        corners.append((float(point[0]), float(point[1])))
+    return Polygon(corners)

@@ -1,0 +1,92 @@
+"""The probability integral method against the textbook, its limits and conservation."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from illegalmining.detect.pim import (
+    Panel,
+    knothe,
+    line_of_sight,
+    look_vector,
+    movement,
+    outline,
+    settled_share,
+    sight,
+    tilt,
+)
+
+TEXTBOOK = Panel(0.0, 0.0, 0.0, 150.0 - 20.0, 100.0 - 20.0, 100.0 / 2.0, 0.7)
+"""Worked example 4: 150 x 100 m, x north, m 1, H 100, q 0.7, tan(beta) 2, S 10 on every side, b 0.3."""
+
+
+def test_textbook_values_at_the_corner() -> None:
+    """W 66.4 mm, i 5.37 mm/m, K 0.31e-3 /m, U 80.6 mm, strain 4.7 mm/m in direction 135 degrees."""
+    step = 0.01
+    towards = np.array([np.sin(np.deg2rad(135)), np.cos(np.deg2rad(135))])
+    at = np.array([-50.0, 75.0]) + np.arange(-1, 2)[:, None] * step * towards
+    down = movement(TEXTBOOK, at[:, 0], at[:, 1]).down
+    moved = movement(TEXTBOOK, at[:, 0], at[:, 1])
+    outward = moved.east * towards[0] + moved.north * towards[1]
+    assert down[1] * 1000 == pytest.approx(66.4, rel=0.005)
+    assert (down[2] - down[0]) / (2 * step) * 1000 == pytest.approx(5.37, rel=0.005)
+    assert (down[2] - 2 * down[1] + down[0]) / step**2 * 1000 == pytest.approx(0.31, abs=0.005)
+    assert outward[1] * 1000 == pytest.approx(80.6, rel=0.005)
+    assert (outward[2] - outward[0]) / (2 * step) * 1000 == pytest.approx(4.7, abs=0.05)
+
+
+def test_a_wide_panel_settles_by_w0_and_tilts_by_w0_over_r_at_its_edge() -> None:
+    wide = Panel(100.0, 200.0, 30.0, 4000.0, 4000.0, 150.0, 1.4)
+    assert movement(wide, np.array(100.0), np.array(200.0)).down == pytest.approx(1.4, rel=1e-6)
+    angle = np.deg2rad(30.0)
+    edge = np.array([100.0 + 2000 * np.sin(angle), 200.0 + 2000 * np.cos(angle)])
+    down, along, across = tilt(wide, edge[0], edge[1])
+    assert down == pytest.approx(0.7, rel=1e-6)
+    assert along == pytest.approx(-1.4 / 150, rel=1e-6)
+    assert across == pytest.approx(0.0, abs=1e-9)
+
+
+@pytest.mark.parametrize("azimuth", [0.0, 37.0, 90.0, 140.0])
+def test_the_bowl_holds_the_volume_dug(azimuth: float) -> None:
+    panel = Panel(10.0, -30.0, azimuth, 300.0, 80.0, 120.0, 0.9)
+    x, y = np.meshgrid(np.arange(-1000, 1000, 10.0), np.arange(-1000, 1000, 10.0))
+    moved = movement(panel, x, y)
+    assert moved.down.sum() * 100 == pytest.approx(0.9 * 300 * 80, rel=1e-4)
+    assert moved.east.sum() == pytest.approx(0.0, abs=1e-6)
+    assert outline(panel).area == pytest.approx(300 * 80)
+    assert outline(panel).centroid.x == pytest.approx(10.0)
+
+
+def test_horizontal_movement_is_b_r_times_the_slope_of_the_bowl() -> None:
+    """Against numerical differentiation, at points off every axis."""
+    panel = Panel(0.0, 0.0, 63.0, 250.0, 120.0, 90.0, 1.1, horizontal=0.25)
+    x, y = np.array([40.0, -90.0, 150.0]), np.array([-70.0, 20.0, 110.0])
+    step = 0.01
+    slope_east = (movement(panel, x + step, y).down - movement(panel, x - step, y).down) / (2 * step)
+    slope_north = (movement(panel, x, y + step).down - movement(panel, x, y - step).down) / (2 * step)
+    moved = movement(panel, x, y)
+    np.testing.assert_allclose(moved.east, 0.25 * 90 * slope_east, rtol=1e-5)
+    np.testing.assert_allclose(moved.north, 0.25 * 90 * slope_north, rtol=1e-5)
+
+
+def test_sinking_is_away_from_the_satellite() -> None:
+    look = look_vector(39.0, 90.0)
+    panel = Panel(0.0, 0.0, 0.0, 200.0, 200.0, 100.0, 1.0)
+    centre = sight(panel, np.array(0.0), np.array(0.0), look)
+    west = line_of_sight(movement(panel, np.array(-150.0), np.array(0.0)), look)
+    east = line_of_sight(movement(panel, np.array(150.0), np.array(0.0)), look)
+    down = movement(panel, np.array(0.0), np.array(0.0)).down
+    assert centre == pytest.approx(-np.cos(np.deg2rad(39.0)) * down)
+    assert west > east  # the ground west of the panel moves east, towards a satellite in the east
+
+
+def test_settling_in_time() -> None:
+    days = np.linspace(-100, 4000, 400)
+    share = settled_share(days, 240.0, 4.0)
+    parts = np.mean([knothe(days - (k + 0.5) * 240 / 2000, 4.0) for k in range(2000)], axis=0)
+    np.testing.assert_allclose(share, parts, atol=1e-5)
+    assert (share[days <= 0] == 0).all()
+    assert (np.diff(share) >= 0).all()
+    assert share[-1] == pytest.approx(1.0, abs=1e-6)
+    np.testing.assert_allclose(settled_share(days, 0.0, 4.0), knothe(days, 4.0))
