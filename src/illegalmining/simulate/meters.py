@@ -107,14 +107,12 @@ def simulate_power(preset: Preset, plan: Plan, seed: int) -> tuple[pd.DataFrame,
 
 
 def with_faults(meter: str, stamps: pd.DatetimeIndex, load: npt.NDArray, rng: np.random.Generator) -> pd.DataFrame:
-    """Hourly kWh with gaps and a few rows sent twice."""
+    """Hourly kWh with gaps."""
     frame = pd.DataFrame({"meter_id": meter, "time": stamps, "kwh": load.round(2)})
     kept = np.ones(len(frame), bool)
     for begin in rng.integers(0, len(frame) - 72, 6):
         kept[begin : begin + int(rng.integers(2, 60))] = False
-    frame = frame[kept]
-    twice = frame.iloc[rng.integers(0, len(frame), 20)]
-    return pd.concat([frame, twice]).sort_values("time", kind="stable")
+    return frame[kept]
 
 
 def declared(

@@ -10,7 +10,6 @@ from typing import Any
 import geopandas as gpd
 import numpy as np
 import numpy.typing as npt
-import openpyxl
 import pandas as pd
 import pyogrio
 import pyproj
@@ -20,6 +19,7 @@ from shapely.geometry import LineString, box
 
 from illegalmining.atomic import atomic_folder
 from illegalmining.publish.geopackage import fixed_time
+from illegalmining.publish.spreadsheet import xlsx_bytes
 from illegalmining.simulate.insar import AZIMUTH, INCIDENCE, displacement
 from illegalmining.simulate.meters import OTHERS, ZONE, meters_of, simulate_power
 from illegalmining.simulate.optical import BANDS, optical_scenes
@@ -189,12 +189,17 @@ def placed_meters(preset: Preset, plan: Plan, seed: int) -> pd.DataFrame:
 
 def write_closures(path: Path, plan: Plan) -> None:
     """A closure list as offices send it: names without ids or places."""
-    book = openpyxl.Workbook()
-    sheet = book.active
-    sheet.append(["name", "county", "capacity_t", "reason", "decided"])
-    for mine in plan.mines[:2]:
-        sheet.append([mine.name, "West", mine.capacity_t, "整合关闭", f"{mine.statuses[-1][1]:%Y-%m-%d}"])
-    book.save(path)
+    rows = [
+        {
+            "name": mine.name,
+            "county": "West",
+            "capacity_t": mine.capacity_t,
+            "reason": "整合关闭",
+            "decided": f"{mine.statuses[-1][1]:%Y-%m-%d}",
+        }
+        for mine in plan.mines[:2]
+    ]
+    path.write_bytes(xlsx_bytes(pd.DataFrame(rows), "closures"))
 
 
 def write_optical(folder: Path, preset: Preset, plan: Plan, seed: int) -> None:
