@@ -30,7 +30,13 @@ def check_inputs(district: District, journal: Journal) -> list[dict[str, Any]]:
             pattern = district.resolve(power.readings)
             try:
                 read_profiles(
-                    pattern, power.timezone, days.history_from, days.as_of, journal.quarantine, registers.meters
+                    pattern,
+                    power.timezone,
+                    days.history_from,
+                    days.as_of,
+                    journal.quarantine,
+                    registers.meters,
+                    root=district.root,
                 )
             except InputError as error:
                 journal.set_aside(power.readings, "power readings", error)

@@ -18,7 +18,7 @@ from illegalmining.district import District
 from illegalmining.hotspots import hotspots
 from illegalmining.journal import Journal
 from illegalmining.pipelines.power_watch import power_watch
-from illegalmining.pipelines.publish import Results, publish
+from illegalmining.pipelines.publish import Results, publish, write_record
 from illegalmining.pipelines.subsidence_watch import subsidence_watch
 from illegalmining.pipelines.surface_watch import surface_watch
 from illegalmining.pipelines.watching import register_digests
@@ -57,8 +57,10 @@ def nightly(district: District, journal: Journal, only: frozenset[str] = WATCHES
             cases = decide(found, registers, district)
             section = district.configuration.district
             spots = hotspots(cases, registers.jurisdictions, section.bounds, district.crs, section.as_of)
+            results = Results(found, cases, spots)
         with journal.stage("publish"):
-            page = publish(district, registers, watched, Results(found, cases, spots), journal)
+            page = publish(district, registers, watched, results, journal)
+        write_record(district, watched, results, journal)
     return Night(page, cases, len(journal.quarantine))
 
 

@@ -29,7 +29,9 @@ def power_watch(district: District, registers: Registers, journal: Journal, only
 
     def compute() -> Watched:
         quarantine: list[dict[str, Any]] = []
-        profiles = read_profiles(pattern, power.timezone, days.history_from, days.as_of, quarantine, registers.meters)
+        profiles = read_profiles(
+            pattern, power.timezone, days.history_from, days.as_of, quarantine, registers.meters, root=district.root
+        )
         findings = detect_power(
             profiles,
             registers.meters,

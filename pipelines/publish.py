@@ -36,7 +36,7 @@ class Results:
 def publish(
     district: District, registers: Registers, watched: list[Watched], results: Results, journal: Journal
 ) -> Path:
-    """Write everything a run publishes; returns the map's path."""
+    """Write everything a run publishes but its record; returns the map's path."""
     out, section = district.out, district.configuration.district
     publish_cases(results.cases, out)
     publish_detections(results.detections, out)
@@ -65,11 +65,10 @@ def publish(
         remarks=journal.remarks,
         run={"version": journal.version, "inputs": len(journal.inputs)},
     )
-    write_record(out / "run.json", district, watched, results, journal)
     return page
 
 
-def write_record(path: Path, district: District, watched: list[Watched], results: Results, journal: Journal) -> Path:
+def write_record(district: District, watched: list[Watched], results: Results, journal: Journal) -> Path:
     """`run.json`: versions, parameters, inputs, timings; written last, so that its presence means a whole run."""
     record = {
         **journal.as_dict(),
@@ -79,4 +78,4 @@ def write_record(path: Path, district: District, watched: list[Watched], results
         "cases": len(results.cases),
         "quarantined": len(journal.quarantine),
     }
-    return write_bytes(path, json.dumps(record, ensure_ascii=False, indent=1).encode())
+    return write_bytes(district.out / "run.json", json.dumps(record, ensure_ascii=False, indent=1).encode())

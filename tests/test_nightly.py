@@ -35,6 +35,9 @@ PUBLISHED = (
 )
 
 
+SMALL = {"size_m": 2400.0, "block_m": 1200.0, "optical_days": 15, "radar_days": 24, "insar_days": 24}
+
+
 def invoke(*arguments: str) -> tuple[int, str]:
     outcome = CliRunner().invoke(app, list(arguments))
     return outcome.exit_code, outcome.output
@@ -46,9 +49,6 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("small") / "district"
     simulate_district(folder, replace(PRESETS["plateau"], **SMALL), seed=7)
     return folder
-
-
-SMALL: dict[str, object] = {}
 
 
 def copy(inputs: Path, folder: Path) -> Path:
@@ -155,9 +155,7 @@ def test_a_source_that_cannot_be_read_is_set_aside_and_the_rest_goes_on(inputs: 
         (["run", "{district}", "--as-of", "2001-01-01"], 2, "choose a later day"),
     ],
 )
-def test_a_wrong_command_is_one_clean_message(
-    inputs, tmp_path, monkeypatch, capsys, arguments, code, says
-) -> None:
+def test_a_wrong_command_is_one_clean_message(inputs, tmp_path, monkeypatch, capsys, arguments, code, says) -> None:
     monkeypatch.chdir(tmp_path)
     filled = [argument.format(district=inputs / "district.toml") for argument in arguments]
     monkeypatch.setattr("sys.argv", ["illegalmining", *filled])
