@@ -1,7 +1,7 @@
 """Movement of the ground over an extracted panel: the probability integral method, and Knothe's law in time.
 
-Formulas: shared/science.md (Liu Baochen; Knothe). Subsidence is positive down; movement in the line of sight is positive
-towards the satellite, as in the displacement cube.
+Formulas: shared/science.md (Liu Baochen; Knothe). Subsidence is positive down; movement in the line of sight is
+positive towards the satellite, as in the displacement cube.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ DAYS_PER_YEAR = 365.25
 class Panel:
     """A horizontal rectangular panel, by its effective sides.
 
-    x, y: centre, m. azimuth_deg: direction of the long side, degrees clockwise from north. length_m, width_m: effective
-    sides, m. radius_m: main influence radius r = H / tan(beta), m (60 to 500). w0_m: W0 = m q cos(alpha), m. horizontal:
-    b, horizontal movement over tilt and radius (0.1 to 0.5, mostly 0.3).
+    x, y: centre, m. azimuth_deg: direction of the long side, degrees clockwise from north. length_m, width_m:
+    effective sides, m. radius_m: main influence radius r = H / tan(beta), m (60 to 500). w0_m: W0 = m q cos(alpha), m.
+    horizontal: b, horizontal movement over tilt and radius (0.1 to 0.5, mostly 0.3).
     """
 
     x: float

@@ -1,0 +1,205 @@
+"""Search for compact bowls that sink in monitored time: a matched filter in space, templates in time, rivals."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.ndimage import maximum_filter
+
+from illegalmining.detect.deformation import (
+    Bools,
+    Deformation,
+    DeformationParameters,
+    Weighed,
+    Whitening,
+    filtered,
+    strongest,
+    weigh,
+)
+from illegalmining.detect.pim import Floats, Look, Panel, settled_share, sight
+
+AZIMUTHS = (0.0, 45.0, 90.0, 135.0)
+
+
+@dataclass(frozen=True)
+class SearchParameters:
+    """What is searched for and how it is held to chance.
+
+    radii_m: main influence radii, m (H 120 to 440 m at tan(beta) 2). long_radii_m, long_m: radii and length of the long
+    shapes, m. broad_m: standard deviations of the broad bowls that rival a face, m. extraction_days: lengths of the
+    extraction, days; nan: until the last epoch. per_year: Knothe's c, 1/year (2 to 10). start_days: least step between
+    starts, days. fewest_after: epochs there must be after a start. apart_m: within it one peak stands. shadow_m,
+    shadow_share: a peak this near to one so much stronger is its side lobe. step_handicap: nats a jump of one epoch
+    (unwrapping) or a spike is less likely beforehand than a face that moved. independent_radii: side of an independent
+    place, radii (measured on pure atmosphere).
+    """
+
+    radii_m: tuple[float, ...] = (60.0, 100.0, 150.0, 220.0)
+    long_radii_m: tuple[float, ...] = (60.0, 100.0, 150.0)
+    long_m: float = 400.0
+    broad_m: tuple[float, ...] = (350.0, 600.0)
+    extraction_days: tuple[float, ...] = (20.0, 100.0, 240.0, float("nan"))
+    per_year: float = 6.0
+    start_days: float = 24.0
+    fewest_after: int = 3
+    apart_m: float = 350.0
+    shadow_m: float = 1500.0
+    shadow_share: float = 0.3
+    step_handicap: float = 3.0
+    independent_radii: float = 1.0
+
+
+@dataclass(frozen=True)
+class Templates:
+    """Courses in time. shares: (G, T) settled share. starts: (G,) day of the start. extraction: (G,) days."""
+
+    shares: Floats
+    starts: Floats
+    extraction: Floats
+
+
+@dataclass(frozen=True)
+class Peak:
+    """A bowl found. row, column: pixel. shape: the best panel about (0, 0). template: index. z: standard deviations.
+
+    ratio: nats over the null after the search.
+    """
+
+    row: int
+    column: int
+    shape: Panel
+    template: int
+    z: float
+    ratio: float
+
+
+def time_templates(days: Floats, monitor_day: float, parameters: SearchParameters) -> Templates:
+    """Courses that still move after `monitor_day`; starts from the first epoch to the last but few."""
+    shares, starts, extraction = [], [], []
+    latest = days[-min(parameters.fewest_after, len(days) - 1)]
+    step = max(parameters.start_days, (days[-1] - days[0]) / 45)
+    for start in np.arange(days[0], latest - 0.5 * step, step):
+        for length in parameters.extraction_days:
+            dug = float(days[-1] - start) if np.isnan(length) else length
+            share = settled_share(days - start, dug, parameters.per_year)
+            before = float(np.interp(monitor_day, days, share))
+            if share[-1] - before > 0.25 * share[-1]:
+                shares.append(share)
+                starts.append(start)
+                extraction.append(dug)
+    return Templates(np.array(shares).reshape(-1, len(days)), np.array(starts), np.array(extraction))
+
+
+def bowl_shapes(pixel_m: float, parameters: SearchParameters) -> list[Panel]:
+    """The panels searched with, about (0, 0) and 1 m thick."""
+    radii = [radius for radius in parameters.radii_m if radius >= 0.9 * pixel_m]
+    shapes = [Panel(0.0, 0.0, 0.0, radius, radius, radius, 1.0) for radius in radii]
+    return shapes + [
+        Panel(0.0, 0.0, azimuth, parameters.long_m, 0.8 * radius, radius, 1.0)
+        for radius in parameters.long_radii_m
+        if radius >= 0.9 * pixel_m
+        for azimuth in AZIMUTHS
+    ]
+
+
+def mean_look(look: Look) -> Look:
+    """The look at the scene's centre, which a filter takes for all of it."""
+    return Look(*(np.asarray(np.mean(part)) for part in (look.east, look.north, look.up)))
+
+
+def offsets(reach_m: float, pixel_m: float) -> tuple[Floats, Floats]:
+    """Coordinates (n, n) about (0, 0), m, rows from north to south, out to `reach_m`."""
+    half = int(np.ceil(reach_m / pixel_m))
+    at = np.arange(-half, half + 1) * pixel_m
+    x, y = np.meshgrid(at, at[::-1])
+    return x, y
+
+
+def bowl_of(shape: Panel, look: Look, pixel_m: float) -> Floats:
+    """The shape's movement in the line of sight, (n, n)."""
+    x, y = offsets(shape.length_m / 2 + 1.5 * shape.radius_m, pixel_m)
+    return sight(shape, x, y, look)
+
+
+def broad_bowl(sigma_m: float, pixel_m: float) -> Floats:
+    """A Gaussian bowl, (n, n), moving away from the satellite."""
+    x, y = offsets(2.5 * sigma_m, pixel_m)
+    return -np.exp(-(x**2 + y**2) / (2 * sigma_m**2))
+
+
+def search_nats(known: Bools, pixel_m: float, templates: Templates, parameters: SearchParameters) -> float:
+    """ln of the number of independent looks: places of every radius, directions, and courses in time."""
+    side = parameters.independent_radii
+    area = float(known.sum()) * pixel_m**2
+    places = sum(area / (side * max(radius, pixel_m)) ** 2 for radius in parameters.radii_m)
+    return float(np.log(max(places, 1.0)) + np.log(max(len(set(templates.starts)), 1)))
+
+
+@dataclass(frozen=True)
+class Search:
+    """A scene ready to be searched. values: (T, Y, X) compact part, m. known: (Y, X)."""
+
+    movement: Deformation
+    values: Floats
+    known: Bools
+    whitening: Whitening
+    deformation: DeformationParameters
+    parameters: SearchParameters
+
+    def weighed(self, bowl: Floats) -> Weighed:
+        """The stack through a bowl's matched filter, weighed."""
+        stack = filtered(self.values, self.whitening.matched(bowl), self.whitening.shape)
+        return weigh(stack, self.movement.days, self.known, self.movement.pixel_m, self.deformation)
+
+    def best(self, bowl: Floats, templates: Templates) -> tuple[Floats, Floats]:
+        """Largest z (Y, X) over the courses, and which."""
+        return strongest(self.weighed(bowl), templates.shares)
+
+
+def find_peaks(search: Search, templates: Templates, veto: Floats, least: float) -> list[Peak]:
+    """Bowls whose evidence after the search and against every rival is above `least` nats, strongest first.
+
+    `veto` (Y, X) is the error of the declared faces' movement in units of z: it widens the noise where they lie.
+    """
+    pixel_m, look = search.movement.pixel_m, mean_look(search.movement.look)
+    shapes = bowl_shapes(pixel_m, search.parameters)
+    highest = np.full(search.known.shape, -np.inf, np.float32)
+    shape_at = np.zeros(search.known.shape, np.int32)
+    course_at = np.zeros(search.known.shape, np.int32)
+    for index, shape in enumerate(shapes):
+        z, which = search.best(bowl_of(shape, look, pixel_m), templates)
+        better = z > highest
+        highest[better], shape_at[better], course_at[better] = z[better], index, which[better]
+    highest /= np.sqrt(1 + veto**2)
+    looks = search_nats(search.known, pixel_m, templates, search.parameters)
+    broad = np.zeros(search.known.shape, np.float32)
+    for sigma in search.parameters.broad_m:
+        broad = np.maximum(broad, search.best(broad_bowl(sigma, pixel_m), templates)[0])
+    reach = 2 * int(search.parameters.apart_m / pixel_m) + 1
+    broad = maximum_filter(broad, reach)
+    peaks = []
+    for row, column in local_peaks(highest, search, np.sqrt(2 * max(looks + least, 0.1))):
+        z = float(highest[row, column])
+        ratio = min(z**2 / 2 - looks, z**2 / 2 - float(broad[row, column]) ** 2 / 2)
+        shape = shapes[shape_at[row, column]]
+        peaks.append(Peak(row, column, shape, int(course_at[row, column]), z, ratio))
+    return [peak for peak in peaks if peak.ratio > least]
+
+
+def local_peaks(z: Floats, search: Search, least: float) -> list[tuple[int, int]]:
+    """Pixels (row, column) that stand above their surroundings and are no side lobe of a stronger one."""
+    pixel_m, parameters = search.movement.pixel_m, search.parameters
+    top = (z >= least) & (z == maximum_filter(z, 2 * int(parameters.apart_m / pixel_m / 2) + 1))
+    rows, columns = np.nonzero(top)
+    order = np.argsort(-z[rows, columns], kind="stable")
+    kept: list[tuple[int, int]] = []
+    for row, column in zip(rows[order], columns[order], strict=True):
+        shadowed = False
+        for other_row, other_column in kept:
+            apart = np.hypot(row - other_row, column - other_column) * pixel_m
+            weak = z[row, column] < parameters.shadow_share * z[other_row, other_column]
+            shadowed |= apart < parameters.apart_m or (weak and apart < parameters.shadow_m)
+        if not shadowed:
+            kept.append((int(row), int(column)))
+    return kept

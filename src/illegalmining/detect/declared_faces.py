@@ -1,0 +1,333 @@
+"""Declared faces: the movement they account for, and whether they move when and where they should."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+from scipy.optimize import least_squares
+from shapely.geometry.base import BaseGeometry
+
+from illegalmining.detect.bowls import Search, bowl_of, mean_look
+from illegalmining.detect.deformation import Nuisance, filtered, unit_courses
+from illegalmining.detect.findings import detection
+from illegalmining.detect.pim import Floats, Panel, knothe, settled_share, sight
+
+
+@dataclass(frozen=True)
+class DeclaredParameters:
+    """What a declared face may do.
+
+    q, tan_beta: medians (science.md). amount_ln, radius_ln, rate_ln: standard deviations of the logarithms of W0, r and
+    Knothe's c. per_year: its median, 1/year. lag_days, shift_m: standard deviations of the start and of the place.
+    strips: parts of an advancing face. reach_radii: of its movement. pixels_most: fitted. correlated: pixels and epochs
+    that share one independent measurement. error_share: of the movement left wrong (5 % to 23 %, science.md).
+    least_share: settled share that must fall in monitored time to judge a face. seen_z: standard deviations that are
+    movement. visible_z: expected ones a face must have before its absence counts. least_amount: amount below which a
+    worked face does not fall, of what m and q give (q 0.34 of 0.7, narrow panels less). past_days: after the stop, that
+    movement still belongs to it. past_amount: least amount of movement again. rates: c of the decays after a stop that
+    are innocent. most_log_lr: nats.
+    """
+
+    q: float = 0.7
+    tan_beta: float = 2.0
+    amount_ln: float = 0.6
+    radius_ln: float = 0.25
+    per_year: float = 5.0
+    rate_ln: float = 0.6
+    lag_days: float = 30.0
+    shift_m: float = 20.0
+    strips: int = 8
+    reach_radii: float = 2.0
+    pixels_most: int = 200
+    correlated: float = 20.0
+    error_share: float = 0.06
+    least_share: float = 0.15
+    seen_z: float = 4.0
+    visible_z: float = 5.0
+    least_amount: float = 0.35
+    past_days: float = 60.0
+    past_amount: float = 0.08
+    rates: tuple[float, ...] = (1.5, 2.5, 4.0, 6.0, 10.0)
+    most_log_lr: float = 6.0
+
+
+@dataclass(frozen=True)
+class Declared:
+    """A declared face and what it moves.
+
+    panel: as declared. start, stop: days of its extraction since the first epoch. open_end: it has no stop date. moved:
+    (T, Y, X) m fitted movement. error_z: (Y, X) its error in standard deviations of a bowl's amplitude.
+    """
+
+    face_id: str
+    mine_id: str
+    geometry: BaseGeometry
+    panel: Panel
+    start: float
+    stop: float
+    open_end: bool
+    moved: Floats = field(repr=False)
+    error_z: Floats = field(repr=False)
+
+
+def panel_of(geometry: BaseGeometry, depth_m: float, thickness_m: float, parameters: DeclaredParameters) -> Panel:
+    """The declared face as a panel: the smallest rectangle around it."""
+    corners = np.array(geometry.minimum_rotated_rectangle.exterior.coords)[:4]
+    sides = np.diff(np.vstack([corners, corners[:1]]), axis=0)[:2]
+    lengths = np.hypot(sides[:, 0], sides[:, 1])
+    long, short = (0, 1) if lengths[0] >= lengths[1] else (1, 0)
+    azimuth = float(np.rad2deg(np.arctan2(sides[long, 0], sides[long, 1])) % 180)
+    x, y = corners.mean(axis=0)
+    share = float(np.clip(geometry.area / max(lengths[0] * lengths[1], 1e-6), 0.1, 1.0))
+    return Panel(
+        float(x),
+        float(y),
+        azimuth,
+        float(lengths[long]),
+        float(lengths[short]),
+        depth_m / parameters.tan_beta,
+        thickness_m * parameters.q * share,
+    )
+
+
+@dataclass(frozen=True)
+class Advance:
+    """How a face is dug: the end it starts from (+1, -1), or 0 for everywhere at once."""
+
+    direction: int
+    start: float
+    duration: float
+
+
+def advancing(
+    panel: Panel, advance: Advance, per_year: float, days: Floats, x: Floats, y: Floats, look: Any, strips: int
+) -> Floats:
+    """Movement in the line of sight (T, ...), m, of a panel dug strip by strip."""
+    if advance.direction == 0:
+        share = settled_share(days - advance.start, advance.duration, per_year)
+        return np.multiply.outer(share, sight(panel, x, y, look))
+    angle = np.deg2rad(panel.azimuth_deg)
+    total = np.zeros((len(days), *x.shape))
+    for k in range(strips):
+        off = advance.direction * ((k + 0.5) / strips - 0.5) * panel.length_m
+        part = Panel(
+            panel.x + off * np.sin(angle),
+            panel.y + off * np.cos(angle),
+            panel.azimuth_deg,
+            panel.length_m / strips,
+            panel.width_m,
+            panel.radius_m,
+            panel.w0_m,
+            panel.horizontal,
+        )
+        share = knothe(days - advance.start - (k + 0.5) / strips * advance.duration, per_year)
+        total += np.multiply.outer(share, sight(part, x, y, look))
+    return total
+
+
+def explain(
+    search: Search, faces: gpd.GeoDataFrame | None, epochs: pd.DatetimeIndex, parameters: DeclaredParameters
+) -> list[Declared]:
+    """The declared faces near the scene, each fitted to what those before it leave, largest volume first."""
+    if faces is None or not len(faces):
+        return []
+    ground = search.movement
+    left = search.values.copy()
+    found: list[Declared] = []
+    west, east, south, north = ground.x.min(), ground.x.max(), ground.y.min(), ground.y.max()
+    order = faces.assign(_volume=faces.geometry.area * faces["thickness_m"])
+    for face in order.sort_values(["_volume", "face_id"], ascending=[False, True]).itertuples():
+        geometry = face.geometry
+        if geometry is None or geometry.is_empty:
+            continue
+        panel = panel_of(geometry, float(face.depth_m), float(face.thickness_m), parameters)
+        inside = west <= panel.x <= east and south <= panel.y <= north
+        start = float((pd.Timestamp(face.start) - epochs[0]) / pd.Timedelta(days=1))
+        stop_date = getattr(face, "stop", pd.NaT)
+        open_end = bool(pd.isna(stop_date))
+        last = float(ground.days[-1])
+        stop = last if open_end else float((pd.Timestamp(stop_date) - epochs[0]) / pd.Timedelta(days=1))
+        if not inside or start > last or stop <= start:
+            continue
+        moved, error = fitted_movement(search, left, panel, start, stop, parameters)
+        left -= moved
+        mine = str(face.mine_id)
+        found.append(Declared(str(face.face_id), mine, geometry, panel, start, stop, open_end, moved, error))
+    return found
+
+
+def fitted_movement(
+    search: Search, left: Floats, panel: Panel, start: float, stop: float, parameters: DeclaredParameters
+) -> tuple[Floats, Floats]:
+    """Movement (T, Y, X) in m of a declared face fitted within its priors, and its error (Y, X) in bowl sigmas."""
+    ground, look = search.movement, mean_look(search.movement.look)
+    distance = np.hypot(ground.x - panel.x, ground.y - panel.y)
+    reach = panel.length_m / 2 + parameters.reach_radii * panel.radius_m
+    rows, columns = np.nonzero((distance < reach) & search.known)
+    moved = np.zeros(left.shape, np.float32)
+    if len(rows) < 10:
+        return moved, np.zeros(search.known.shape)
+    thin = int(np.ceil(len(rows) / parameters.pixels_most))
+    rows, columns = rows[::thin], columns[::thin]
+    level = left[:, rows, columns]
+    seen = np.isfinite(ground.values[:, rows, columns])
+    sd = max(1.4826 * float(np.median(np.abs(np.diff(left[:, ::4, ::4], axis=0)))) / np.sqrt(2), 1e-4)
+    x, y, days = ground.x[rows, columns], ground.y[rows, columns], ground.days
+
+    def parts(p: Floats) -> tuple[Panel, float, float, float]:
+        fitted = Panel(
+            panel.x + p[3] * parameters.shift_m,
+            panel.y + p[4] * parameters.shift_m,
+            panel.azimuth_deg,
+            panel.length_m,
+            panel.width_m,
+            panel.radius_m * np.exp(np.clip(p[1] * parameters.radius_ln, -1, 1)),
+            panel.w0_m * np.exp(np.clip(p[0] * parameters.amount_ln, -12, 1.2)),
+        )
+        rate = parameters.per_year * np.exp(np.clip(p[2] * parameters.rate_ln, -2, 2))
+        begin = start + p[5] * parameters.lag_days
+        return fitted, float(rate), begin, max((stop - start) * np.exp(np.clip(0.2 * p[6], -1, 1)), 1.0)
+
+    def model(p: Floats, direction: int, at_x: Floats, at_y: Floats) -> Floats:
+        fitted, rate, begin, duration = parts(p)
+        advance = Advance(direction, begin, duration)
+        return advancing(fitted, advance, rate, days, at_x, at_y, look, parameters.strips)
+
+    best, best_direction = None, 0
+    for direction in (0, 1, -1):
+
+        def misfit(p: Floats, direction: int = direction) -> Floats:
+            off = np.where(seen, level - model(p, direction, x, y), 0.0)
+            off -= off.sum(axis=0) / np.maximum(seen.sum(axis=0), 1)
+            off = np.where(seen, off, 0.0) / sd / np.sqrt(parameters.correlated)
+            return np.concatenate([off.ravel(), p])
+
+        fit = least_squares(misfit, np.zeros(7), loss="soft_l1", f_scale=3.0, max_nfev=15)
+        if best is None or fit.cost < best.cost - 2:
+            best, best_direction = fit, direction
+    assert best is not None
+    wide = distance < panel.length_m / 2 + 3 * panel.radius_m
+    moved[:, wide] = model(best.x, best_direction, ground.x[wide], ground.y[wide])
+    amplitude_sd = sd * np.sqrt(parameters.correlated / len(days))
+    return moved, parameters.error_share * np.abs(moved[-1] - moved[0]) / amplitude_sd
+
+
+def judge_declared(
+    search: Search,
+    declared: list[Declared],
+    epochs: pd.DatetimeIndex,
+    monitor_day: float,
+    parameters: DeclaredParameters,
+) -> list[dict[str, Any]]:
+    """Detections of the declared faces that work, or stopped, in monitored time."""
+    rows = []
+    for face in declared:
+        others = search.values.copy()
+        for other in declared:
+            if other is not face:
+                others -= other.moved
+        rows += judge_face(search, others, face, epochs, monitor_day, parameters)
+    return rows
+
+
+def judge_face(
+    search: Search,
+    values: Floats,
+    face: Declared,
+    epochs: pd.DatetimeIndex,
+    monitor_day: float,
+    parameters: DeclaredParameters,
+) -> list[dict[str, Any]]:
+    """Seen, absent, or moving again: the amplitude of the declared movement, filtered at the face's centre."""
+    ground, days = search.movement, search.movement.days
+    distance = np.hypot(ground.x - face.panel.x, ground.y - face.panel.y)
+    row, column = (int(i) for i in np.unravel_index(int(distance.argmin()), distance.shape))
+    if not search.known[max(row - 3, 0) : row + 4, max(column - 3, 0) : column + 4].any():
+        return []
+    look = mean_look(ground.look)
+    bowl = bowl_of(Panel(0.0, 0.0, *list(vars(face.panel).values())[2:]), look, ground.pixel_m)
+    weighed = replace(search, values=values).weighed(bowl)
+    unit = sight(face.panel, ground.x, ground.y, look)[None].astype(np.float32)
+    gain = float(filtered(unit, search.whitening.matched(bowl), search.whitening.shape)[0, row, column])
+    series, local = weighed.series[:, row, column], float(weighed.local[row, column])
+    share = settled_share(days - face.start, max(face.stop - face.start, 1.0), parameters.per_year)
+    rows = []
+    before = float(np.interp(monitor_day, days, share)) if monitor_day > 0 else float(share[0])
+    common = {
+        "geometry": face.geometry,
+        "area_m2": float(face.geometry.area),
+        "mine_id": face.mine_id,
+    }
+    if share[-1] - before > parameters.least_share:
+        units, size = unit_courses(weighed, share[None])
+        sd = local / max(float(size[0]) * gain, 1e-9)
+        amount = float(units[0] @ series) / local * sd
+        question, nats = declared_answer(amount, sd, parameters)
+        if question:
+            first = epochs[0] + pd.Timedelta(days=max(face.start, 0.0))
+            last = min(epochs[-1], epochs[0] + pd.Timedelta(days=face.stop))
+            told = {
+                "question": question,
+                "face_id": face.face_id,
+                "amount": round(amount, 3),
+                "amount_sd": round(sd, 3),
+            }
+            rows.append(detection("subsidence", first, max(first, last), nats, attributes=told, **common))
+    if not face.open_end:
+        rows += past_stop(series, weighed.nuisance, local, gain, face, epochs, (days, monitor_day), common, parameters)
+    return rows
+
+
+def declared_answer(amount: float, sd: float, parameters: DeclaredParameters) -> tuple[str | None, float]:
+    """What an amplitude (1: as declared) with standard deviation `sd` says: the question and its nats."""
+    z = amount / sd
+    if z > parameters.seen_z and amount > 0.3 * parameters.least_amount:
+        nats = min(parameters.most_log_lr, z**2 / 4) * min(1.0, amount / parameters.least_amount)
+        return "declared_face", -nats
+    short = (parameters.least_amount - amount) / sd
+    if 1 / sd > parameters.visible_z and short > 1.0 and z < parameters.seen_z / 2:
+        return "declared_face_never_moved", min(parameters.most_log_lr, short**2 / 4)
+    return None, 0.0
+
+
+def past_stop(
+    series: Floats,
+    nuisance: Nuisance,
+    local: float,
+    gain: float,
+    face: Declared,
+    epochs: pd.DatetimeIndex,
+    time: tuple[Floats, float],
+    common: dict[str, Any],
+    parameters: DeclaredParameters,
+) -> list[dict[str, Any]]:
+    """A face that moves again after its stop, beyond every innocent decay."""
+    days, monitor_day = time
+    starts = days[(days >= max(face.stop + parameters.past_days, monitor_day - 30)) & (days <= days[-3])][::2]
+    if not len(starts):
+        return []
+    duration = max(face.stop - face.start, 1.0)
+    decays = [settled_share(days - face.start, duration, rate) for rate in parameters.rates]
+    innocent = nuisance.removed(np.array([decay for decay in decays if np.ptp(decay) > 1e-3]).reshape(-1, len(days)).T)
+    basis = np.linalg.svd(innocent, full_matrices=False)
+    kept = (
+        basis[0][:, basis[1] > 0.02 * max(float(basis[1].max(initial=0.0)), 1e-9)][:, :3] if innocent.size else innocent
+    )
+    best, best_start, best_amount = 0.0, starts[0], 0.0
+    for start in starts:
+        course = nuisance.removed(settled_share(days - start, 100.0, 6.0)[:, None])[:, 0]
+        left = course - kept @ (kept.T @ course)
+        size = float(np.sqrt((left**2).sum()))
+        z = float(left @ series) / max(size, 1e-9) / local
+        if size > 0.1 and z > best:
+            best, best_start, best_amount = z, start, z * local / (size * gain)
+    nats = best**2 / 2 - np.log(len(starts)) - 3.0
+    if nats < 0.5 or best_amount < parameters.past_amount:
+        return []
+    told = {"question": "declared_face_past_stop", "face_id": face.face_id, "amount": round(best_amount, 3)}
+    first = epochs[0] + pd.Timedelta(days=float(best_start))
+    return [detection("subsidence", first, epochs[-1], min(parameters.most_log_lr, nats), attributes=told, **common)]

@@ -1,0 +1,276 @@
+"""What a displacement cube says of compact movement: broad fields taken off, noise weighed in space and in time.
+
+Levels are signal plus a delay that is independent from epoch to epoch (the first epoch's delay is each pixel's offset),
+so ordinary regression with an offset holds. In space the delay is correlated; its spectrum is measured and divided out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+from scipy import fft
+from scipy.ndimage import gaussian_filter
+
+from illegalmining.detect.pim import DAYS_PER_YEAR, Floats, Look, look_vector
+
+Bools = npt.NDArray[np.bool_]
+
+MAD_TO_SD = 1.4826
+"""Standard deviation over median absolute deviation of a normal distribution."""
+
+
+@dataclass(frozen=True)
+class DeformationParameters:
+    """How noise and broad movement are taken off.
+
+    broad_m: standard deviation of the smooth field taken off each epoch, m (atmosphere and groundwater are wider than a
+    bowl, whose radius is under 300 m). fill_px: reach of filling single lost pixels, pixels. least_coherence: temporal
+    coherence below which a pixel is not used (common practice 0.3 to 0.7). fewest_epochs: below, nothing is judged.
+    season_years: shortest record in which a yearly term is fitted. neighbourhood_m: over which local noise is weighed.
+    clip: normalised residual beyond which local noise is not raised. correlation_most: largest correlation between
+    epochs that is allowed for. reach_m: border that keeps the scene's sides apart in Fourier space, m.
+    """
+
+    broad_m: float = 900.0
+    fill_px: float = 1.5
+    least_coherence: float = 0.35
+    fewest_epochs: int = 8
+    season_years: float = 1.5
+    neighbourhood_m: float = 700.0
+    clip: float = 3.0
+    correlation_most: float = 0.8
+    reach_m: float = 900.0
+
+
+@dataclass(frozen=True)
+class Deformation:
+    """A displacement cube in memory.
+
+    days: (T,) since the first epoch. values: (T, Y, X) m towards the satellite, NaN where missing. x, y: (Y, X) m.
+    look: direction to the satellite, (Y, X). pixel_m: side of a pixel, m.
+    """
+
+    days: Floats
+    values: Floats
+    x: Floats
+    y: Floats
+    look: Look
+    pixel_m: float
+
+    @property
+    def known(self) -> Bools:
+        """(Y, X): seen on at least half of the epochs."""
+        return np.asarray(np.isfinite(self.values).mean(axis=0) >= 0.5)
+
+
+def read_deformation(cube: xr.Dataset, parameters: DeformationParameters) -> Deformation:
+    """The cube's values, with pixels of low coherence set to NaN; angles where missing are Sentinel-1's means."""
+    values = np.array(cube["displacement"].transpose("time", "y", "x").values, np.float32)
+    values[~np.isfinite(values)] = np.nan
+    if "temporal_coherence" in cube:
+        values[:, cube["temporal_coherence"].values < parameters.least_coherence] = np.nan
+    x, y = np.meshgrid(cube["x"].values.astype(float), cube["y"].values.astype(float))
+    angles = []
+    for name, usual in (("incidence_angle", 39.0), ("azimuth_angle", 281.0)):
+        given = cube[name] if name in cube else cube.attrs.get(name, usual)
+        measured = np.broadcast_to(np.asarray(getattr(given, "values", given), float), x.shape)
+        typical = float(np.nanmedian(measured)) if np.isfinite(measured).any() else usual
+        angles.append(np.where(np.isfinite(measured), measured, typical))
+    time = cube["time"].values
+    days = (time - time[0]) / np.timedelta64(1, "D")
+    return Deformation(days.astype(float), values, x, y, look_vector(*angles), abs(float(x[0, 1] - x[0, 0])))
+
+
+def smooth(field: Floats, weight: Floats, sigma_px: float) -> tuple[Floats, Floats]:
+    """Weighted Gaussian mean of a (Y, X) field and the share of weight it rests on."""
+    share = gaussian_filter(weight, sigma_px, mode="constant", truncate=3.0)
+    total = gaussian_filter(field * weight, sigma_px, mode="constant", truncate=3.0)
+    return total / np.maximum(share, 1e-6), share
+
+
+def plane(field: Floats, known: Bools, x: Floats, y: Floats, rounds: int = 3) -> Floats:
+    """The plane of a (Y, X) field, fitted to its known pixels with outliers cut at three standard deviations."""
+    design = np.stack([np.ones(x.size), (x - x.mean()).ravel() / 1000, (y - y.mean()).ravel() / 1000], axis=1)
+    used = known.ravel().copy()
+    level = field.ravel()
+    fitted = np.zeros_like(level)
+    for _ in range(rounds):
+        if used.sum() < design.shape[1]:
+            break
+        coefficients = np.linalg.lstsq(design[used], level[used], rcond=None)[0]
+        fitted = design @ coefficients
+        off = np.abs(level - fitted)
+        used = known.ravel() & (off <= 3 * MAD_TO_SD * np.median(off[used]))
+    return fitted.reshape(field.shape)
+
+
+def compact_part(movement: Deformation, parameters: DeformationParameters) -> Floats:
+    """(T, Y, X) float32: each epoch less its plane and broad field; lost pixels filled from next to them, else 0."""
+    broad = parameters.broad_m / movement.pixel_m
+    out = np.zeros_like(movement.values)
+    for t, level in enumerate(movement.values):
+        known = np.isfinite(level)
+        if not known.any():
+            continue
+        filled = np.where(known, level, 0.0)
+        filled = np.where(known, filled - plane(filled, known, movement.x, movement.y), 0.0)
+        mean, _ = smooth(filled, known.astype(np.float32), broad)
+        rest = np.where(known, filled - mean, 0.0)
+        near, share = smooth(rest, known.astype(np.float32), parameters.fill_px)
+        out[t] = np.where(known, rest, near * np.minimum(1.0, 4 * share))
+    return out
+
+
+def innovations(values: Floats, days: Floats) -> Floats:
+    """(T - 2, Y, X): each epoch less the line between those before and after it, scaled to one epoch's noise."""
+    share = ((days[1:-1] - days[:-2]) / (days[2:] - days[:-2]))[:, None, None]
+    out = values[1:-1] - (1 - share) * values[:-2] - share * values[2:]
+    return (out / np.sqrt(1 + share**2 + (1 - share) ** 2)).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Whitening:
+    """Noise in Fourier space: shape padded (rows, columns), noise power and the broad field's high pass (rows, K)."""
+
+    shape: tuple[int, int]
+    power: Floats
+    high_pass: Floats
+
+    @staticmethod
+    def of(values: Floats, days: Floats, pixel_m: float, parameters: DeformationParameters) -> Whitening:
+        """The isotropic spectrum of the epochs' noise; each epoch counts the same."""
+        pad = int(np.ceil(parameters.reach_m / pixel_m))
+        rows, columns = (fft.next_fast_len(n + pad, real=True) for n in values.shape[1:])
+        k = np.hypot(fft.fftfreq(rows)[:, None], fft.rfftfreq(columns)[None])
+        noise = innovations(values, days)
+        total = np.zeros(k.shape)
+        taper = np.outer(np.hanning(values.shape[1] + 2)[1:-1], np.hanning(values.shape[2] + 2)[1:-1])
+        for field in noise * taper.astype(np.float32):
+            scale = float(np.sqrt(np.mean(field**2)))
+            if scale > 0:
+                total += np.abs(fft.rfft2(field / scale, (rows, columns))) ** 2
+        bins = np.minimum((k * min(rows, columns)).astype(int), min(rows, columns) // 2)
+        ring = np.bincount(bins.ravel(), total.ravel()) / np.maximum(np.bincount(bins.ravel()), 1)
+        ring = np.exp(gaussian_filter(np.log(np.maximum(ring, ring.max() * 1e-6)), 1.0, mode="nearest"))
+        broad = parameters.broad_m / pixel_m
+        return Whitening((rows, columns), ring[bins], 1 - np.exp(-2 * (np.pi * broad * k) ** 2))
+
+    def matched(self, bowl: Floats) -> Floats:
+        """The matched filter (rows, K) of a small (n, n) bowl of odd side, unit noise power at its output."""
+        rows, columns = self.shape
+        padded = np.zeros(self.shape)
+        half = bowl.shape[0] // 2
+        across = (np.arange(bowl.shape[0]) - half) % rows
+        along = (np.arange(bowl.shape[1]) - half) % columns
+        np.add.at(padded, (across[:, None], along[None]), bowl)
+        seen = fft.rfft2(padded) * self.high_pass
+        return np.conj(seen) / self.power
+
+
+def filtered(values: Floats, kernel: Floats, shape: tuple[int, int]) -> Floats:
+    """(T, Y, X) float32: every epoch through a filter in Fourier space, mirrored at the scene's sides."""
+    rows, columns = values.shape[1:]
+    top, left = (shape[0] - rows) // 2, (shape[1] - columns) // 2
+    border = ((top, shape[0] - rows - top), (left, shape[1] - columns - left))
+    out = np.empty(values.shape, np.float32)
+    for t, epoch in enumerate(values):
+        spectrum = fft.rfft2(np.pad(epoch, border, mode="symmetric")) * kernel.astype(np.complex64)
+        out[t] = fft.irfft2(spectrum, shape)[top : top + rows, left : left + columns]
+    return out
+
+
+@dataclass(frozen=True)
+class Nuisance:
+    """What a series does without a face: offset, steady movement, and a yearly course where the record is long enough.
+
+    basis: (T, p) with orthonormal columns in the weighted space. root_weight: (T,) one over each epoch's noise.
+    """
+
+    basis: Floats
+    root_weight: Floats
+
+    @staticmethod
+    def of(days: Floats, root_weight: Floats, season_years: float) -> Nuisance:
+        """The null model for epochs on `days` with noise 1 / `root_weight`."""
+        span = max(float(days[-1] - days[0]), 1.0)
+        terms = [np.ones_like(days), days / span - 0.5]
+        if span >= season_years * DAYS_PER_YEAR:
+            terms += [np.cos(2 * np.pi * days / DAYS_PER_YEAR), np.sin(2 * np.pi * days / DAYS_PER_YEAR)]
+        return Nuisance(np.linalg.qr(np.stack(terms, axis=1) * root_weight[:, None])[0], root_weight)
+
+    def removed(self, series: Floats) -> Floats:
+        """Whitened series (T, ...) without what the null model explains."""
+        flat = series.reshape(len(series), -1) * self.root_weight[:, None]
+        return (flat - self.basis @ (self.basis.T @ flat)).reshape(series.shape)
+
+
+@dataclass(frozen=True)
+class Weighed:
+    """A filtered stack in units of its noise.
+
+    series: (T, Y, X) float32, whitened, without the null model. nuisance: the null model. local: (Y, X) noise
+    relative to the scene's, at least 1 where the ground is restless, the correlation of epochs included.
+    """
+
+    series: Floats
+    nuisance: Nuisance
+    local: Floats
+
+
+def local_noise(whitened: Floats, days: Floats, known: Bools, neighbourhood_px: float) -> Floats:
+    """(Y, X) noise from epoch to epoch relative to the scene's median, at least 1: near, and over a neighbourhood.
+
+    Measured on the innovations, where slow movement cancels.
+    """
+    steps = innovations(whitened, days)
+    variance = (MAD_TO_SD * np.median(np.abs(steps), axis=0)) ** 2
+    variance = variance / max(float(np.median(variance[known])), 1e-12)
+    wide, _ = smooth(variance, known.astype(float), neighbourhood_px)
+    near = gaussian_filter(variance, 2.0, mode="nearest")
+    return np.sqrt(np.maximum(np.maximum(near, wide), 1.0))
+
+
+def weigh(stack: Floats, days: Floats, known: Bools, pixel_m: float, parameters: DeformationParameters) -> Weighed:
+    """Epoch noise from the spread over the scene, local noise from the spread in time, both robust."""
+    root_weight = np.ones(len(days))
+    spread = np.ones(len(days))
+    for _ in range(3):
+        nuisance = Nuisance.of(days, root_weight, parameters.season_years)
+        residual = nuisance.removed(stack) / root_weight[:, None, None]
+        spread = MAD_TO_SD * np.median(np.abs(residual[:, known]), axis=1)
+        leverage = 1 - (nuisance.basis**2).sum(axis=1)
+        spread = np.maximum(spread / np.sqrt(np.maximum(leverage, 0.2)), 0.3 * np.median(spread) + 1e-12)
+        root_weight = 1 / spread
+    nuisance = Nuisance.of(days, root_weight, parameters.season_years)
+    series = nuisance.removed(stack).astype(np.float32)
+    freedom = 1 - nuisance.basis.shape[1] / len(days)
+    clipped = np.clip(series, -parameters.clip, parameters.clip)
+    restless = local_noise(stack * root_weight[:, None, None], days, known, parameters.neighbourhood_m / pixel_m)
+    lagged = float(np.median((clipped[1:] * clipped[:-1])[:, known].mean(axis=0)))
+    correlation = lagged / max(float(np.median((clipped**2)[:, known].mean(axis=0))), 1e-12) + (1 - freedom)
+    correlation = float(np.clip(correlation, 0.0, parameters.correlation_most))
+    inflation = np.sqrt((1 + correlation) / (1 - correlation)) if correlation > 0.1 else 1.0
+    return Weighed(series, nuisance, restless * inflation)
+
+
+def unit_courses(weighed: Weighed, templates: Floats) -> tuple[Floats, Floats]:
+    """Courses (G, T) whitened, less the null model, of length one; and their lengths (G,)."""
+    units = weighed.nuisance.removed(templates.T)
+    size = np.sqrt((units**2).sum(axis=0))
+    return (units / np.where(size > 1e-6, size, np.inf)).T, size
+
+
+def strongest(weighed: Weighed, templates: Floats, block: int = 4096) -> tuple[Floats, Floats]:
+    """Largest amplitude over its standard deviation among the courses (G, T), (Y, X), and which one it is."""
+    units = unit_courses(weighed, templates)[0].astype(np.float32)
+    flat = weighed.series.reshape(len(weighed.series), -1)
+    highest = np.empty(flat.shape[1], np.float32)
+    which = np.empty(flat.shape[1], np.int32)
+    for begin in range(0, flat.shape[1], block):
+        z = units @ flat[:, begin : begin + block]
+        which[begin : begin + block] = z.argmax(axis=0)
+        highest[begin : begin + block] = z.max(axis=0)
+    return highest.reshape(weighed.local.shape) / weighed.local, which.reshape(weighed.local.shape)

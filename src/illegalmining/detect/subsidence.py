@@ -1,0 +1,258 @@
+"""Faces that nobody declared, from the movement of the ground that the declared ones leave unexplained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from illegalmining.detect.bowls import (
+    Search,
+    SearchParameters,
+    Templates,
+    bowl_of,
+    find_peaks,
+    mean_look,
+    search_nats,
+    time_templates,
+)
+from illegalmining.detect.declared_faces import Declared, DeclaredParameters, explain, judge_declared
+from illegalmining.detect.deformation import (
+    Deformation,
+    DeformationParameters,
+    Whitening,
+    compact_part,
+    filtered,
+    read_deformation,
+    unit_courses,
+)
+from illegalmining.detect.findings import Findings, detection, detections
+from illegalmining.detect.inversion import InversionParameters, Inverted, fit_course, invert
+from illegalmining.detect.pim import Floats, Panel, movement, outline, settled_share, sight
+
+
+@dataclass(frozen=True)
+class SubsidenceParameters:
+    """How displacement is judged.
+
+    least_log_lr: nats from which a face is reported; weaker ones are noise. most_log_lr: what evidence of one kind may
+    reach, nats: the method itself is wrong at times. deepest_nats: below it a bowl is not inverted. prior_*: the face
+    that `smallest_site_m2` is reckoned with (thickness m, subsidence factor, tan(beta), depth m; shared/science.md).
+    tan_beta_low, tan_beta_high: range of tan(beta), science.md. least_peak_mm: smallest peak taken for a face, mm: two
+    thirds of the 30 mm that science.md calls a small one. most_peak_mm: largest, mm. prior_days: its extraction, days.
+    """
+
+    deformation: DeformationParameters = field(default_factory=DeformationParameters)
+    search: SearchParameters = field(default_factory=SearchParameters)
+    inversion: InversionParameters = field(default_factory=InversionParameters)
+    declared: DeclaredParameters = field(default_factory=DeclaredParameters)
+    least_log_lr: float = 0.5
+    most_log_lr: float = 12.0
+    prior_thickness_m: float = 2.0
+    prior_q: float = 0.7
+    prior_tan_beta: float = 2.0
+    prior_depth_m: float = 300.0
+    prior_days: float = 180.0
+    tan_beta_low: float = 1.5
+    tan_beta_high: float = 2.4
+    least_peak_mm: float = 15.0
+    most_peak_mm: float = 6000.0
+
+
+def detect_subsidence(
+    cube: xr.Dataset,
+    faces: gpd.GeoDataFrame | None,
+    history_from: Any,
+    monitor_from: Any,
+    as_of: Any,
+    parameters: SubsidenceParameters | None = None,
+) -> Findings:
+    """Movement of compact bowls in monitored time that no declared face explains, each inverted for its panel.
+
+    `cube`: displacement in m towards the satellite, dims (time, y, x), in a projected CRS in m. `faces`:
+    `tables.WORKING_FACES` in that CRS, or None. Epochs before `history_from` or after `as_of` are not used.
+
+    Questions of the detections: `undeclared_face` (log_lr > 0), and for declared faces `declared_face` (log_lr < 0: it
+    moves as it should), `declared_face_never_moved` and `declared_face_past_stop` (log_lr > 0).
+    """
+    parameters = parameters or SubsidenceParameters()
+    first, last = pd.Timestamp(history_from), pd.Timestamp(as_of)
+    within = (cube["time"].values >= first.to_datetime64()) & (cube["time"].values <= last.to_datetime64())
+    cube = cube.isel(time=np.flatnonzero(within))
+    blind = xr.full_like(cube["displacement"].isel(time=0, drop=True), np.nan, np.float32) if within.any() else None
+    if within.sum() < parameters.deformation.fewest_epochs or min(cube.sizes["y"], cube.sizes["x"]) < 8:
+        remark = f"Ground movement not judged: {int(within.sum())} epochs, at least 8 are needed."
+        return Findings(detections([], cube.rio.crs), blind, (remark,))
+    ground = read_deformation(cube, parameters.deformation)
+    if ground.known.sum() < 64:
+        return Findings(detections([], cube.rio.crs), blind, ("Ground movement not judged: almost no pixel has data.",))
+    epochs = pd.DatetimeIndex(cube["time"].values)
+    return judged(ground, faces, epochs, pd.Timestamp(monitor_from), cube, parameters)
+
+
+def judged(
+    ground: Deformation,
+    faces: gpd.GeoDataFrame | None,
+    epochs: pd.DatetimeIndex,
+    monitor_from: pd.Timestamp,
+    cube: xr.Dataset,
+    parameters: SubsidenceParameters,
+) -> Findings:
+    """Findings from a cube in memory."""
+    monitor_day = float((monitor_from - epochs[0]) / pd.Timedelta(days=1))
+    whole = scene_of(ground, parameters)
+    templates = time_templates(ground.days, monitor_day, parameters.search)
+    declared = explain(whole, faces, epochs, parameters.declared)
+    rows = judge_declared(whole, declared, epochs, monitor_day, parameters.declared)
+    search = whole
+    for face in declared:
+        search = replace(search, movement=replace(search.movement, values=search.movement.values - face.moved))
+    if declared:
+        search = scene_of(search.movement, parameters)
+    if len(templates.starts):
+        rows += undeclared_rows(search, templates, declared, rows, epochs, monitor_day, parameters)
+    smallest = smallest_panel(search, templates, parameters)
+    out = xr.DataArray(smallest, dims=("y", "x"), coords={"y": cube["y"], "x": cube["x"]}, name="smallest_site_m2")
+    out = out.assign_coords(spatial_ref=cube["spatial_ref"]) if "spatial_ref" in cube.coords else out
+    return Findings(detections(rows, cube.rio.crs), out)
+
+
+def scene_of(ground: Deformation, parameters: SubsidenceParameters) -> Search:
+    """The scene's compact part and the spectrum of its noise."""
+    values = compact_part(ground, parameters.deformation)
+    whitening = Whitening.of(values, ground.days, ground.pixel_m, parameters.deformation)
+    return Search(ground, values, ground.known, whitening, parameters.deformation, parameters.search)
+
+
+def undeclared_rows(
+    search: Search,
+    templates: Templates,
+    declared: list[Declared],
+    judged_rows: list[dict[str, Any]],
+    epochs: pd.DatetimeIndex,
+    monitor_day: float,
+    parameters: SubsidenceParameters,
+) -> list[dict[str, Any]]:
+    """One row per bowl that is a face's and no rival's."""
+    error = np.zeros(search.known.shape)
+    for face in declared:
+        error = np.maximum(error, face.error_z)
+    past_stop = [row["geometry"] for row in judged_rows if "past_stop" in row["attributes"]]
+    rows = []
+    for peak in find_peaks(search, templates, error, parameters.least_log_lr):
+        course, nats, root_weight = fit_course(search, peak, templates, monitor_day, parameters.inversion)
+        if nats < parameters.least_log_lr:
+            continue
+        found = invert(search, peak, course, root_weight, parameters.inversion)
+        if found is None or any(face.buffer(60.0).contains(outline(found.panel).centroid) for face in past_stop):
+            continue
+        row = undeclared_row(search, found, nats, epochs, parameters)
+        if row is not None:
+            rows.append(row)
+    return rows
+
+
+def undeclared_row(
+    search: Search, found: Inverted, nats: float, epochs: pd.DatetimeIndex, parameters: SubsidenceParameters
+) -> dict[str, Any] | None:
+    """The detection of an inverted panel; None where its peak is not one of a face."""
+    panel, course = found.panel, found.course
+    at_centre = movement(panel, np.array(panel.x), np.array(panel.y)).down
+    peak_mm = float(at_centre * course.share[-1] * 1000)
+    if not parameters.least_peak_mm <= peak_mm <= parameters.most_peak_mm:
+        return None
+    most = parameters.most_log_lr
+    moving = np.flatnonzero(np.diff(course.share) > 0.002) + 1
+    last = epochs[int(moving[-1]) if len(moving) else -1]
+    first = min(epochs[0] + pd.Timedelta(days=course.start), last)
+    spread = float(np.exp(1.64 * found.radius_ln_sd))
+    attributes = {
+        "question": "undeclared_face",
+        "azimuth_deg": round(panel.azimuth_deg, 1),
+        "length_m": round(panel.length_m, 1),
+        "width_m": round(panel.width_m, 1),
+        "radius_m": round(panel.radius_m, 1),
+        "w0_m": round(panel.w0_m, 3),
+        "volume_m3": round(panel.w0_m * panel.length_m * panel.width_m, 0),
+        "peak_mm": round(peak_mm, 1),
+        "depth_m": round(panel.radius_m * parameters.prior_tan_beta, 0),
+        "depth_low_m": round(panel.radius_m * parameters.tan_beta_low / spread, 0),
+        "depth_high_m": round(panel.radius_m * parameters.tan_beta_high * spread, 0),
+        "depth_is_prior": True,
+        "position_sd_m": round(found.position_sd_m, 1),
+        "start_sd_days": round(course.start_sd, 0),
+        "z": round(course.z, 2),
+        "series": series_of(search, panel, course.share, epochs),
+    }
+    return detection(
+        "subsidence",
+        first,
+        last,
+        most * (1 - np.exp(-nats / most)),
+        outline(panel),
+        area_m2=panel.length_m * panel.width_m,
+        attributes=attributes,
+    )
+
+
+def series_of(search: Search, panel: Panel, share: Floats, epochs: pd.DatetimeIndex) -> dict[str, Any]:
+    """Observed and expected movement in the line of sight next to the panel's centre, mm; at most 120 points."""
+    ground = search.movement
+    distance = np.hypot(ground.x - panel.x, ground.y - panel.y)
+    row, column = np.unravel_index(int(distance.argmin()), distance.shape)
+    block = np.s_[:, max(row - 1, 0) : row + 2, max(column - 1, 0) : column + 2]
+    seen = np.isfinite(ground.values[block])
+    count = seen.sum(axis=(1, 2))
+    mean = np.where(seen, search.values[block], 0.0).sum(axis=(1, 2)) / np.maximum(count, 1)
+    settled = float(sight(panel, np.array(panel.x), np.array(panel.y), mean_look(ground.look)))
+    expected = 1000 * settled * share
+    observed = 1000 * mean
+    used = count > 0
+    observed = observed - np.median((observed - expected)[used]) if used.any() else observed
+    noise = 1.4826 * float(np.median(np.abs((observed - expected)[used]))) if used.any() else 0.0
+    keep = range(0, len(epochs), int(np.ceil(len(epochs) / 120)))
+    return {
+        "dates": [str(epochs[t].date()) for t in keep],
+        "observed": [float(f"{observed[t]:.4g}") if used[t] else None for t in keep],
+        "expected": [float(f"{expected[t]:.4g}") for t in keep],
+        "low": [float(f"{expected[t] - 2 * noise:.4g}") for t in keep],
+        "high": [float(f"{expected[t] + 2 * noise:.4g}") for t in keep],
+        "unit": "mm",
+    }
+
+
+def smallest_panel(search: Search, templates: Templates, parameters: SubsidenceParameters) -> Floats:
+    """(Y, X) m2: area of the square panel of the prior face that would have been found; nan where there is no data.
+
+    The face works for `prior_days` of the monitored time, or for half of it where that is less. Small panels move the
+    ground in proportion to their area.
+    """
+    known = np.where(search.known, 1.0, np.nan)
+    if not len(templates.starts):
+        return (known * np.nan).astype(np.float32)
+    radius = parameters.prior_depth_m / parameters.prior_tan_beta
+    side = radius / 3
+    small = Panel(0.0, 0.0, 0.0, side, side, radius, parameters.prior_thickness_m * parameters.prior_q)
+    days, pixel_m = search.movement.days, search.movement.pixel_m
+    bowl = bowl_of(small, mean_look(search.movement.look), pixel_m)
+    weighed = search.weighed(bowl)
+    impulse = np.zeros((1, *search.known.shape), np.float32)
+    half = bowl.shape[0] // 2
+    row, column = impulse.shape[1] // 2, impulse.shape[2] // 2
+    rows, columns = (slice(max(c - half, 0), c + half + 1) for c in (row, column))
+    impulse[0, rows, columns] = bowl[
+        max(half - row, 0) : max(half - row, 0) + impulse[0, rows].shape[0],
+        max(half - column, 0) : max(half - column, 0) + impulse[0, :, columns].shape[1],
+    ]
+    gain = float(filtered(impulse, search.whitening.matched(bowl), search.whitening.shape)[0, row, column])
+    latest = float(templates.starts[-1])
+    start = max(latest - parameters.prior_days, float(templates.starts[0]))
+    share = settled_share(days - start, parameters.prior_days, parameters.search.per_year)
+    _, size = unit_courses(weighed, share[None])
+    looks = search_nats(search.known, pixel_m, templates, parameters.search)
+    needed = np.sqrt(2 * (looks + parameters.least_log_lr)) * weighed.local / max(gain * float(size[0]), 1e-12)
+    return (known * side**2 * needed).astype(np.float32)
