@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import maximum_filter
+from scipy.ndimage import gaussian_filter, maximum_filter
 
 from illegalmining.detect.deformation import (
     Bools,
@@ -32,7 +32,7 @@ class SearchParameters:
     starts, days. fewest_after: epochs there must be after a start. apart_m: within it one peak stands. shadow_m,
     shadow_share: a peak this near to one so much stronger is its side lobe. step_handicap: nats a jump of one epoch
     (unwrapping) or a spike is less likely beforehand than a face that moved. independent_radii: side of an independent
-    place, radii (measured on pure atmosphere).
+    place, radii (measured on pure atmosphere). least_covered: share of the ground within about 100 m that must be seen.
     """
 
     radii_m: tuple[float, ...] = (60.0, 100.0, 150.0, 220.0)
@@ -48,6 +48,7 @@ class SearchParameters:
     shadow_share: float = 0.3
     step_handicap: float = 3.0
     independent_radii: float = 1.0
+    least_covered: float = 0.4
 
 
 @dataclass(frozen=True)
@@ -136,6 +137,11 @@ def search_nats(known: Bools, pixel_m: float, templates: Templates, parameters: 
     return float(np.log(max(places, 1.0)) + np.log(max(len(set(templates.starts)), 1)))
 
 
+def nats_of(z: float, freedom: int) -> float:
+    """Nats over the null of `z` standard deviations, where noise was itself estimated (Student's t)."""
+    return 0.5 * freedom * float(np.log1p(z**2 / freedom))
+
+
 @dataclass(frozen=True)
 class Search:
     """A scene ready to be searched. values: (T, Y, X) compact part, m. known: (Y, X)."""
@@ -179,9 +185,12 @@ def find_peaks(search: Search, templates: Templates, veto: Floats, least: float)
     reach = 2 * int(search.parameters.apart_m / pixel_m) + 1
     broad = maximum_filter(broad, reach)
     peaks = []
+    freedom = max(len(search.movement.days) - 4, 3)
+    covered = gaussian_filter(search.known.astype(float), 100.0 / pixel_m, mode="constant")
+    highest[covered < search.parameters.least_covered] = -np.inf
     for row, column in local_peaks(highest, search, np.sqrt(2 * max(looks + least, 0.1))):
         z = float(highest[row, column])
-        ratio = min(z**2 / 2 - looks, z**2 / 2 - float(broad[row, column]) ** 2 / 2)
+        ratio = min(nats_of(z, freedom) - looks, z**2 / 2 - float(broad[row, column]) ** 2 / 2)
         shape = shapes[shape_at[row, column]]
         peaks.append(Peak(row, column, shape, int(course_at[row, column]), z, ratio))
     return [peak for peak in peaks if peak.ratio > least]

@@ -321,9 +321,10 @@ def past_stop(
     for start in starts:
         course = nuisance.removed(settled_share(days - start, 100.0, 6.0)[:, None])[:, 0]
         left = course - kept @ (kept.T @ course)
+        full = float(np.sqrt((course**2).sum()))
         size = float(np.sqrt((left**2).sum()))
         z = float(left @ series) / max(size, 1e-9) / local
-        if size > 0.1 and z > best:
+        if size > 0.1 * full and z > best:
             best, best_start, best_amount = z, start, z * local / (size * gain)
     nats = best**2 / 2 - np.log(len(starts)) - 3.0
     if nats < 0.5 or best_amount < parameters.past_amount:

@@ -260,7 +260,8 @@ def unit_courses(weighed: Weighed, templates: Floats) -> tuple[Floats, Floats]:
     """Courses (G, T) whitened, less the null model, of length one; and their lengths (G,)."""
     units = weighed.nuisance.removed(templates.T)
     size = np.sqrt((units**2).sum(axis=0))
-    return (units / np.where(size > 1e-6, size, np.inf)).T, size
+    least = 1e-3 * np.sqrt(((templates * weighed.nuisance.root_weight) ** 2).sum(axis=1))
+    return (units / np.where(size > least, size, np.inf)).T, size
 
 
 def strongest(weighed: Weighed, templates: Floats, block: int = 4096) -> tuple[Floats, Floats]:

@@ -23,7 +23,7 @@ from illegalmining.detect.pim import Floats, Panel, settled_share, sight
 class InversionParameters:
     """Priors and limits of the inversion.
 
-    radius_m, length_m, width_m, w0_m: medians of a face, m (science.md: H 150 to 700 m, tan(beta) 1.5 to 2.4; W0 = m q).
+    radius_m, length_m, width_m, w0_m: medians of a face, m (science.md: H 150 to 700, tan(beta) 1.5 to 2.4; W0 = m q).
     radius_ln, length_ln, width_ln, w0_ln: standard deviations of their logarithms. window_radii: reach of the window,
     radii. pixels_most: pixels used, the rest thinned. extraction_days, per_year, step_days: courses tried; nan: until
     the last epoch. model_error: share of the bowl that the method gets wrong (5 % at Guotun, science.md).
@@ -70,7 +70,8 @@ def rival_nats(series: Floats, nuisance: Nuisance, local: float, courses: Floats
     """Largest nats of any of the courses (G, T), of either sign, in one whitened series (T,)."""
     units = nuisance.removed(courses.T)
     size = np.sqrt((units**2).sum(axis=0))
-    z = (series @ units) / np.where(size > 1e-6, size, np.inf) / local
+    least = 1e-3 * np.sqrt(((courses * nuisance.root_weight) ** 2).sum(axis=1))
+    z = (series @ units) / np.where(size > least, size, np.inf) / local
     return float((z**2).max() / 2)
 
 
@@ -107,7 +108,8 @@ def fit_course(
     frozen[:, days > monitor_day] = np.array([[np.interp(monitor_day, days, share)] for share in shares])
     ended = rival_nats(series, weighed.nuisance, local, frozen)
     left = z[best] ** 2 / 2 - max(jump, ended)
-    return course, min(peak.ratio, float(left)), weighed.nuisance.root_weight
+    root_weight = weighed.nuisance.root_weight
+    return course, min(peak.ratio, float(left)), root_weight / root_weight.mean()
 
 
 def amplitudes(values: Floats, seen: Floats, share: Floats, days: Floats, root_weight: Floats) -> tuple[Floats, Floats]:
@@ -175,6 +177,8 @@ def invert(
     best = min(fits, key=lambda fit: fit.cost)
     errors = np.linalg.pinv(best.jac.T @ best.jac)
     panel = panel_of(best.x)
+    if np.hypot(panel.x, panel.y) > peak.shape.radius_m + peak.shape.length_m / 2 + 100.0:
+        return None
     turned = panel.azimuth_deg + (90.0 if panel.width_m > panel.length_m else 0.0)
     longer, shorter = max(panel.length_m, panel.width_m), min(panel.length_m, panel.width_m)
     panel = replace(

@@ -43,7 +43,8 @@ class SubsidenceParameters:
     reach, nats: the method itself is wrong at times. deepest_nats: below it a bowl is not inverted. prior_*: the face
     that `smallest_site_m2` is reckoned with (thickness m, subsidence factor, tan(beta), depth m; shared/science.md).
     tan_beta_low, tan_beta_high: range of tan(beta), science.md. least_peak_mm: smallest peak taken for a face, mm: two
-    thirds of the 30 mm that science.md calls a small one. most_peak_mm: largest, mm. prior_days: its extraction, days.
+    thirds of the 30 mm that science.md calls a small one. most_peak_mm: largest, mm. most_mm_a_z: largest peak
+    for each standard deviation seen, mm: more is a panel that the data do not hold. prior_days: its extraction, days.
     """
 
     deformation: DeformationParameters = field(default_factory=DeformationParameters)
@@ -61,6 +62,7 @@ class SubsidenceParameters:
     tan_beta_high: float = 2.4
     least_peak_mm: float = 15.0
     most_peak_mm: float = 6000.0
+    most_mm_a_z: float = 15.0
 
 
 def detect_subsidence(
@@ -163,7 +165,7 @@ def undeclared_row(
     panel, course = found.panel, found.course
     at_centre = movement(panel, np.array(panel.x), np.array(panel.y)).down
     peak_mm = float(at_centre * course.share[-1] * 1000)
-    if not parameters.least_peak_mm <= peak_mm <= parameters.most_peak_mm:
+    if not parameters.least_peak_mm <= peak_mm <= min(parameters.most_peak_mm, parameters.most_mm_a_z * course.z):
         return None
     most = parameters.most_log_lr
     moving = np.flatnonzero(np.diff(course.share) > 0.002) + 1

@@ -1,0 +1,149 @@
+"""Faces planted in displacement are found, placed and dated; air, broad sinking and declared faces are not."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import pytest
+import rioxarray  # noqa: F401
+import xarray as xr
+from scipy.special import erf
+from shapely.geometry import box
+
+from illegalmining.detect.subsidence import detect_subsidence
+
+WEST, NORTH, PIXEL, SIDE = 500_000.0, 4_000_000.0, 30.0, 100
+FIRST, MONITOR, AS_OF = pd.Timestamp("2023-01-01"), "2024-07-05", "2025-12-31"
+DAYS = np.arange(0, 900, 12.0)
+
+
+def day(number: float) -> pd.Timestamp:
+    return FIRST + pd.Timedelta(days=number)
+
+
+def bowl(east: float, south: float, sides: tuple[float, float], radius: float, peak: float) -> np.ndarray:
+    """Line of sight of an east-west panel, written apart from the library's: W at peak, U = 0.3 r dW/dx."""
+    x = np.arange(SIDE) * PIXEL - east
+    y = south - np.arange(SIDE) * PIXEL
+
+    def share(s: np.ndarray, side: float) -> np.ndarray:
+        root = np.sqrt(np.pi) / radius
+        return 0.5 * (erf(root * (s + side / 2)) - erf(root * (s - side / 2)))
+
+    down = np.outer(share(y, sides[1]), share(x, sides[0]))
+    down *= peak / down.max()
+    north_slope, east_slope = np.gradient(down, -PIXEL, PIXEL)
+    incidence, azimuth = np.deg2rad(39.0), np.deg2rad(281.0)
+    level = 0.3 * radius * (east_slope * np.sin(azimuth) + north_slope * np.cos(azimuth))
+    return level * np.sin(incidence) - down * np.cos(incidence)
+
+
+def course(start: float, duration: float) -> np.ndarray:
+    parts = [1 - np.exp(-5 / 365 * np.clip(DAYS - start - duration * (k + 0.5) / 10, 0, None)) for k in range(10)]
+    return np.mean(parts, axis=0)
+
+
+def air(rng: np.random.Generator) -> np.ndarray:
+    k = np.hypot(np.fft.fftfreq(2 * SIDE)[:, None], np.fft.rfftfreq(2 * SIDE)[None])
+    k[0, 0] = np.inf
+    field = np.fft.irfft2(np.fft.rfft2(rng.standard_normal((2 * SIDE, 2 * SIDE))) * k ** (-4 / 3))[:SIDE, :SIDE]
+    return rng.uniform(0.004, 0.009) * (field - field.mean()) / field.std() + rng.normal(0, 0.0015, (SIDE, SIDE))
+
+
+def scene(seed: int, *moved: np.ndarray) -> xr.Dataset:
+    rng = np.random.default_rng(seed)
+    stack = np.stack([air(rng) for _ in DAYS]) + sum(moved, np.zeros((1, 1, 1)))
+    stack = (stack - stack[:1]).astype(np.float32)
+    centres = np.arange(SIDE) * PIXEL
+    cube = xr.Dataset(
+        {"displacement": (("time", "y", "x"), stack)},
+        coords={"time": [day(d) for d in DAYS], "y": NORTH - centres, "x": WEST + centres},
+        attrs={"incidence_angle": 39.0, "azimuth_angle": 281.0},
+    )
+    return cube.rio.write_crs(32649)
+
+
+def register(east: float, south: float, sides: tuple[float, float], start: float, stop: float) -> gpd.GeoDataFrame:
+    x, y = WEST + east, NORTH - south
+    shape = box(x - sides[0] / 2, y - sides[1] / 2, x + sides[0] / 2, y + sides[1] / 2)
+    row = {"face_id": "F1", "mine_id": "M1", "start": day(start), "stop": day(stop), "depth_m": 240.0}
+    return gpd.GeoDataFrame([{**row, "thickness_m": 1.5, "geometry": shape}], crs=32649)
+
+
+def detected(cube: xr.Dataset, faces: gpd.GeoDataFrame | None = None) -> dict[str, list[dict[str, Any]]]:
+    """Rows by question."""
+    found = detect_subsidence(cube, faces, FIRST, MONITOR, AS_OF).detections
+    rows: dict[str, list[dict[str, Any]]] = {}
+    for row in found.to_dict("records"):
+        row["said"] = json.loads(row["attributes"])
+        rows.setdefault(row["said"]["question"], []).append(row)
+    return rows
+
+
+def off(row: dict[str, Any], east: float, south: float) -> float:
+    centre = row["geometry"].centroid
+    return float(np.hypot(centre.x - WEST - east, centre.y - NORTH + south))
+
+
+@pytest.mark.parametrize(("seed", "peak"), [(101, 0.08), (102, 0.15), (103, 0.22)])
+def test_a_hidden_face_is_found_placed_and_dated(seed: int, peak: float) -> None:
+    moved = course(640, 150)[:, None, None] * bowl(1400, 1300, (280, 100), 110, peak)
+    best = detected(scene(seed, moved))["undeclared_face"][0]
+    assert best["log_lr"] > 3
+    assert off(best, 1400, 1300) < 60
+    assert abs((best["first_seen"] - day(640)).days) < 62
+    assert best["said"]["peak_mm"] == pytest.approx(1000 * peak, rel=0.35)
+    assert best["said"]["depth_low_m"] < 220 < best["said"]["depth_high_m"]
+
+
+def test_a_face_whose_middle_lost_coherence_is_found() -> None:
+    moved = course(640, 150)[:, None, None] * bowl(1400, 1300, (280, 100), 110, 0.25)
+    cube = scene(110, moved)
+    cube["displacement"][60:, 40:47, 43:51] = np.nan
+    assert off(detected(cube)["undeclared_face"][0], 1400, 1300) < 100
+
+
+def test_air_and_broad_sinking_are_no_faces() -> None:
+    x, y = np.meshgrid(np.arange(SIDE) * PIXEL, np.arange(SIDE) * PIXEL)
+    broad = -np.exp(-((x - 1500) ** 2 + (y - 1500) ** 2) / (2 * 800**2))
+    water = (0.05 * np.clip(DAYS - 600, 0, None) / 365)[:, None, None] * broad
+    jump = (DAYS >= 700)[:, None, None] * bowl(900, 900, (200, 200), 100, 0.02)
+    for seed, moved in ((120, water), (121, jump), (122, np.zeros((1, 1, 1)))):
+        assert all(row["log_lr"] < 1.6 for row in detected(scene(seed, moved)).get("undeclared_face", []))
+
+
+def test_a_declared_face_explains_its_movement_and_not_its_neighbours() -> None:
+    own = course(560, 200)[:, None, None] * bowl(1500, 1500, (300, 100), 120, 0.5)
+    hidden = course(640, 120)[:, None, None] * bowl(1500, 1800, (250, 90), 100, 0.15)
+    faces = register(1500, 1500, (300, 100), 560, 760)
+    alone, both = detected(scene(130, own), faces), detected(scene(131, own, hidden), faces)
+    assert alone["declared_face"][0]["log_lr"] < -1
+    assert alone["declared_face"][0]["mine_id"] == "M1"
+    assert "undeclared_face" not in alone
+    assert off(both["undeclared_face"][0], 1500, 1800) < 100
+
+
+def test_a_declared_face_that_never_moved_is_said() -> None:
+    found = detected(scene(140), register(1500, 1500, (300, 100), 560, 760))
+    assert 0 < found["declared_face_never_moved"][0]["log_lr"] <= 6
+    assert "declared_face" not in found
+
+
+def test_too_few_epochs_are_said_and_the_ground_is_blind() -> None:
+    found = detect_subsidence(scene(150).isel(time=slice(0, 5)), None, FIRST, MONITOR, AS_OF)
+    assert len(found.detections) == 0
+    assert "5 epochs" in found.remarks[0]
+    assert found.smallest_site_m2 is not None
+    assert np.isnan(found.smallest_site_m2.values).all()
+
+
+def test_mexico_city_has_no_hidden_face(shared_data: Path) -> None:
+    cube = xr.open_dataset(shared_data / "insar" / "mexico_city.nc", decode_coords="all")
+    for monitor in ("2018-01-01", "2018-04-01"):
+        found = detect_subsidence(cube, None, "2018-01-01", monitor, "2018-07-31").detections
+        assert not (found["log_lr"] > 1.6).any()
