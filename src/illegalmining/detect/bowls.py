@@ -189,7 +189,7 @@ def find_peaks(search: Search, templates: Templates, veto: Floats, least: float)
     covered = gaussian_filter(search.known.astype(float), 100.0 / pixel_m, mode="constant")
     highest[covered < search.parameters.least_covered] = -np.inf
     for row, column in local_peaks(highest, search, np.sqrt(2 * max(looks + least, 0.1))):
-        z = float(highest[row, column])
+        z: float = float(highest[row, column])
         ratio = min(nats_of(z, freedom) - looks, z**2 / 2 - float(broad[row, column]) ** 2 / 2)
         shape = shapes[shape_at[row, column]]
         peaks.append(Peak(row, column, shape, int(course_at[row, column]), z, ratio))

@@ -28,7 +28,8 @@ class DeclaredParameters:
     least_share: settled share that must fall in monitored time to judge a face. seen_z: standard deviations that are
     movement. visible_z: expected ones a face must have before its absence counts. least_amount: amount below which a
     worked face does not fall, of what m and q give (q 0.34 of 0.7, narrow panels less). past_days: after the stop, that
-    movement still belongs to it. past_amount: least amount of movement again. rates: c of the decays after a stop that
+    movement still belongs to it. past_amount: least amount of movement again. blur_m: reach of an error around it,
+    m. rates: c of the decays after a stop that
     are innocent. most_log_lr: nats.
     """
 
@@ -51,6 +52,7 @@ class DeclaredParameters:
     least_amount: float = 0.35
     past_days: float = 60.0
     past_amount: float = 0.08
+    blur_m: float = 100.0
     rates: tuple[float, ...] = (1.5, 2.5, 4.0, 6.0, 10.0)
     most_log_lr: float = 6.0
 
@@ -315,7 +317,7 @@ def past_stop(
     innocent = nuisance.removed(np.array([decay for decay in decays if np.ptp(decay) > 1e-3]).reshape(-1, len(days)).T)
     basis = np.linalg.svd(innocent, full_matrices=False)
     kept = (
-        basis[0][:, basis[1] > 0.02 * max(float(basis[1].max(initial=0.0)), 1e-9)][:, :3] if innocent.size else innocent
+        basis[0][:, basis[1] > 0.05 * max(float(basis[1].max(initial=0.0)), 1e-9)][:, :2] if innocent.size else innocent
     )
     best, best_start, best_amount = 0.0, starts[0], 0.0
     for start in starts:
@@ -324,7 +326,7 @@ def past_stop(
         full = float(np.sqrt((course**2).sum()))
         size = float(np.sqrt((left**2).sum()))
         z = float(left @ series) / max(size, 1e-9) / local
-        if size > 0.1 * full and z > best:
+        if size > 0.03 * full and z > best:
             best, best_start, best_amount = z, start, z * local / (size * gain)
     nats = best**2 / 2 - np.log(len(starts)) - 3.0
     if nats < 0.5 or best_amount < parameters.past_amount:

@@ -9,6 +9,7 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 import xarray as xr
+from scipy.ndimage import maximum_filter
 
 from illegalmining.detect.bowls import (
     Search,
@@ -143,6 +144,7 @@ def undeclared_rows(
     error = np.zeros(search.known.shape)
     for face in declared:
         error = np.maximum(error, face.error_z)
+    error = maximum_filter(error, 2 * round(parameters.declared.blur_m / search.movement.pixel_m) + 1)
     past_stop = [row["geometry"] for row in judged_rows if "past_stop" in row["attributes"]]
     rows = []
     for peak in find_peaks(search, templates, error, parameters.least_log_lr):
