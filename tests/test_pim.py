@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from illegalmining.detect.advance import (
+    Advance,
+    advancing,
+    dug_by,
+    strip_gradients,
+    strip_share_gradient,
+    strip_shares,
+)
 from illegalmining.detect.pim import (
+    Look,
     Panel,
     knothe,
     line_of_sight,
@@ -14,6 +25,7 @@ from illegalmining.detect.pim import (
     outline,
     settled_share,
     sight,
+    sight_gradient,
     tilt,
 )
 
@@ -90,3 +102,67 @@ def test_settling_in_time() -> None:
     assert (np.diff(share) >= 0).all()
     assert share[-1] == pytest.approx(1.0, abs=1e-6)
     np.testing.assert_allclose(settled_share(days, 0.0, 4.0), knothe(days, 4.0))
+
+
+def nudged(panel: Panel, name: str, step: float) -> Panel:
+    return replace(panel, **{name: getattr(panel, name) + step})
+
+
+@pytest.mark.parametrize(
+    ("place", "name", "step"),
+    [
+        (0, "x", 0.01),
+        (1, "y", 0.01),
+        (2, "azimuth_deg", np.rad2deg(1e-5)),
+        (3, "length_m", 0.01),
+        (4, "width_m", 0.01),
+        (5, "radius_m", 0.01),
+        (6, "w0_m", 1e-4),
+    ],
+)
+def test_derivatives_against_differences(place: int, name: str, step: float) -> None:
+    panel = Panel(20.0, -10.0, 33.0, 250.0, 90.0, 110.0, 1.1)
+    look = Look(*(np.asarray(part) for part in (-0.5, 0.2, 0.8)))
+    x, y = np.random.default_rng(5).uniform(-300, 300, (2, 60))
+    radians = 1e-5 if name == "azimuth_deg" else step
+    value, by = sight_gradient(panel, x, y, look)
+    parts, by_parts = strip_gradients(panel, -1, x, y, look, 5)
+    expected = sight(nudged(panel, name, step), x, y, look) - sight(nudged(panel, name, -step), x, y, look)
+    strips_expected = (
+        strip_gradients(nudged(panel, name, step), -1, x, y, look, 5)[0]
+        - strip_gradients(nudged(panel, name, -step), -1, x, y, look, 5)[0]
+    )
+    np.testing.assert_allclose(value, sight(panel, x, y, look), atol=1e-12)
+    np.testing.assert_allclose(by[place], expected / (2 * radians), atol=1e-6 * np.abs(by[place]).max())
+    np.testing.assert_allclose(
+        by_parts[:, place], strips_expected / (2 * radians), atol=1e-6 * np.abs(by_parts[:, place]).max()
+    )
+    np.testing.assert_allclose(parts.sum(axis=0), value, atol=1e-12)
+
+
+def test_a_face_that_has_been_dug_has_moved_the_ground_as_its_panel() -> None:
+    """Strips far in the past sum to the panel; while it is dug, the far end has not moved."""
+    panel = Panel(0.0, 0.0, 90.0, 600.0, 100.0, 60.0, 1.0)
+    look = look_vector(39.0, 281.0)
+    x, y = np.array([-250.0, 0.0, 250.0]), np.zeros(3)
+    advance = Advance(1, 0.0, 200.0)
+    moved = advancing(panel, advance, 5.0, np.array([100.0, 1e5]), x, y, look, 12)
+    np.testing.assert_allclose(moved[1], sight(panel, x, y, look), rtol=1e-6)
+    assert moved[0, 0] < moved[0, 1] < 0
+    assert abs(moved[0, 2]) < 1e-3 * abs(moved[0, 0])
+    half = dug_by(panel, advance, 100.0)
+    assert (half.x, half.length_m) == (pytest.approx(-150.0), pytest.approx(300.0))
+
+
+def test_shares_of_strips_change_as_their_derivatives_say() -> None:
+    days, advance = np.linspace(0.0, 500.0, 40), Advance(1, 50.5, 150.0)
+    by = strip_share_gradient(days, advance, 4.0, 5)
+    for place, (low, high, width) in enumerate(
+        (
+            ((replace(advance, start=50.4), 4.0), (replace(advance, start=50.6), 4.0), 0.2),
+            ((replace(advance, duration=149.9), 4.0), (replace(advance, duration=150.1), 4.0), 0.2),
+            ((advance, 4.0 * np.exp(-1e-4)), (advance, 4.0 * np.exp(1e-4)), 2e-4),
+        )
+    ):
+        expected = (strip_shares(days, *high, 5) - strip_shares(days, *low, 5)) / width
+        np.testing.assert_allclose(by[place], expected, atol=2e-5)

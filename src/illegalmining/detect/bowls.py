@@ -9,6 +9,7 @@ from scipy.ndimage import gaussian_filter, maximum_filter
 
 from illegalmining.detect.deformation import (
     Bools,
+    Counts,
     Deformation,
     DeformationParameters,
     Weighed,
@@ -158,7 +159,7 @@ class Search:
         stack = filtered(self.values, self.whitening.matched(bowl), self.whitening.shape)
         return weigh(stack, self.movement.days, self.known, self.movement.pixel_m, self.deformation)
 
-    def best(self, bowl: Floats, templates: Templates) -> tuple[Floats, Floats]:
+    def best(self, bowl: Floats, templates: Templates) -> tuple[Floats, Counts]:
         """Largest z (Y, X) over the courses, and which."""
         return strongest(self.weighed(bowl), templates.shares)
 
@@ -189,10 +190,10 @@ def find_peaks(search: Search, templates: Templates, veto: Floats, least: float)
     covered = gaussian_filter(search.known.astype(float), 100.0 / pixel_m, mode="constant")
     highest[covered < search.parameters.least_covered] = -np.inf
     for row, column in local_peaks(highest, search, np.sqrt(2 * max(looks + least, 0.1))):
-        z: float = float(highest[row, column])
-        ratio = min(nats_of(z, freedom) - looks, z**2 / 2 - float(broad[row, column]) ** 2 / 2)
+        height = float(highest[row, column])
+        ratio = min(nats_of(height, freedom) - looks, height**2 / 2 - float(broad[row, column]) ** 2 / 2)
         shape = shapes[shape_at[row, column]]
-        peaks.append(Peak(row, column, shape, int(course_at[row, column]), z, ratio))
+        peaks.append(Peak(row, column, shape, int(course_at[row, column]), height, ratio))
     return [peak for peak in peaks if peak.ratio > least]
 
 

@@ -11,10 +11,11 @@ import pandas as pd
 from scipy.optimize import least_squares
 from shapely.geometry.base import BaseGeometry
 
+from illegalmining.detect.advance import Advance, advancing
 from illegalmining.detect.bowls import Search, bowl_of, mean_look
 from illegalmining.detect.deformation import Nuisance, filtered, unit_courses
 from illegalmining.detect.findings import detection
-from illegalmining.detect.pim import Floats, Panel, knothe, settled_share, sight
+from illegalmining.detect.pim import Floats, Panel, settled_share, sight
 
 
 @dataclass(frozen=True)
@@ -94,41 +95,6 @@ def panel_of(geometry: BaseGeometry, depth_m: float, thickness_m: float, paramet
         depth_m / parameters.tan_beta,
         thickness_m * parameters.q * share,
     )
-
-
-@dataclass(frozen=True)
-class Advance:
-    """How a face is dug: the end it starts from (+1, -1), or 0 for everywhere at once."""
-
-    direction: int
-    start: float
-    duration: float
-
-
-def advancing(
-    panel: Panel, advance: Advance, per_year: float, days: Floats, x: Floats, y: Floats, look: Any, strips: int
-) -> Floats:
-    """Movement in the line of sight (T, ...), m, of a panel dug strip by strip."""
-    if advance.direction == 0:
-        share = settled_share(days - advance.start, advance.duration, per_year)
-        return np.multiply.outer(share, sight(panel, x, y, look))
-    angle = np.deg2rad(panel.azimuth_deg)
-    total = np.zeros((len(days), *x.shape))
-    for k in range(strips):
-        off = advance.direction * ((k + 0.5) / strips - 0.5) * panel.length_m
-        part = Panel(
-            panel.x + off * np.sin(angle),
-            panel.y + off * np.cos(angle),
-            panel.azimuth_deg,
-            panel.length_m / strips,
-            panel.width_m,
-            panel.radius_m,
-            panel.w0_m,
-            panel.horizontal,
-        )
-        share = knothe(days - advance.start - (k + 0.5) / strips * advance.duration, per_year)
-        total += np.multiply.outer(share, sight(part, x, y, look))
-    return total
 
 
 def explain(

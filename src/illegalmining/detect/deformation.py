@@ -17,6 +17,7 @@ from scipy.ndimage import gaussian_filter
 from illegalmining.detect.pim import DAYS_PER_YEAR, Floats, Look, look_vector
 
 Bools = npt.NDArray[np.bool_]
+Counts = npt.NDArray[np.int32]
 
 MAD_TO_SD = 1.4826
 """Standard deviation over median absolute deviation of a normal distribution."""
@@ -264,7 +265,7 @@ def unit_courses(weighed: Weighed, templates: Floats) -> tuple[Floats, Floats]:
     return (units / np.where(size > least, size, np.inf)).T, size
 
 
-def strongest(weighed: Weighed, templates: Floats, block: int = 4096) -> tuple[Floats, Floats]:
+def strongest(weighed: Weighed, templates: Floats, block: int = 4096) -> tuple[Floats, Counts]:
     """Largest amplitude over its standard deviation among the courses (G, T), (Y, X), and which one it is."""
     units = unit_courses(weighed, templates)[0].astype(np.float32)
     flat = weighed.series.reshape(len(weighed.series), -1)

@@ -7,16 +7,21 @@ movement cannot tell apart (depth and thickness) is held by priors.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
+import numpy.typing as npt
 from scipy import fft
 from scipy.linalg import cho_factor, solve_triangular
 from scipy.optimize import least_squares
 
+from illegalmining.detect.advance import advancing, dug_by
 from illegalmining.detect.bowls import Peak, Search, Templates, bowl_of, mean_look
-from illegalmining.detect.deformation import Nuisance, unit_courses
-from illegalmining.detect.pim import Floats, Panel, settled_share, sight
+from illegalmining.detect.deformation import Bools, Nuisance, unit_courses
+from illegalmining.detect.face_fit import FaceFitParameters, FittedFace, Window, fit_face
+from illegalmining.detect.pim import Floats, Panel, settled_share, sight, sight_gradient
+
+Pixels = npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True)
@@ -26,7 +31,8 @@ class InversionParameters:
     radius_m, length_m, width_m, w0_m: medians of a face, m (science.md: H 150 to 700, tan(beta) 1.5 to 2.4; W0 = m q).
     radius_ln, length_ln, width_ln, w0_ln: standard deviations of their logarithms. window_radii: reach of the window,
     radii. pixels_most: pixels used, the rest thinned. extraction_days, per_year, step_days: courses tried; nan: until
-    the last epoch. model_error: share of the bowl that the method gets wrong (5 % at Guotun, science.md).
+    the last epoch. model_error: share of the bowl that the method gets wrong (5 % at Guotun, science.md). pixels_least:
+    to say anything. off_m: a panel further from its bowl than its reach and this is not its cause.
     """
 
     radius_m: float = 120.0
@@ -43,6 +49,9 @@ class InversionParameters:
     per_year: tuple[float, ...] = (3.0, 6.0, 10.0)
     step_days: float = 6.0
     model_error: float = 0.05
+    pixels_least: int = 15
+    off_m: float = 100.0
+    face: FaceFitParameters = field(default_factory=FaceFitParameters)
 
 
 @dataclass(frozen=True)
@@ -57,13 +66,24 @@ class Course:
 
 @dataclass(frozen=True)
 class Inverted:
-    """A panel and its errors. panel: in the CRS. position_sd_m: of its centre. radius_ln_sd: of ln(r)."""
+    """A face in the CRS and how sure it is. panel: what is dug by the last epoch. course: at the peak. expected: (T,)
+    settled share of the movement at the panel's middle.
+    """
 
+    face: FittedFace
     panel: Panel
-    position_sd_m: float
-    radius_ln_sd: float
     course: Course
-    root_weight: Floats
+    expected: Floats
+
+    @property
+    def position_sd_m(self) -> float:
+        """Standard deviation of the centre in one direction, m."""
+        return float(np.sqrt((self.face.covariance[0, 0] + self.face.covariance[1, 1]) / 2))
+
+    def ln_sd(self, *fields: int) -> float:
+        """Standard deviation of the logarithm of a product: 3 length, 4 width, 5 radius, 6 W0."""
+        chosen = np.isin(np.arange(len(self.face.covariance)), fields).astype(float)
+        return float(np.sqrt(chosen @ self.face.covariance @ chosen))
 
 
 def rival_nats(series: Floats, nuisance: Nuisance, local: float, courses: Floats) -> float:
@@ -124,68 +144,116 @@ def amplitudes(values: Floats, seen: Floats, share: Floats, days: Floats, root_w
     return amplitude, inverse[:, -1, -1]
 
 
-def noise_covariance(search: Search, rows: Floats, columns: Floats) -> Floats:
+def noise_covariance(search: Search, rows: Pixels, columns: Pixels) -> Floats:
     """Correlation (P, P) of the noise between pixels, from the measured spectrum."""
     lags = fft.irfft2(search.whitening.power, search.whitening.shape)
     lags = lags / lags[0, 0]
     return lags[np.subtract.outer(rows, rows), np.subtract.outer(columns, columns)]
 
 
+@dataclass(frozen=True)
+class Place:
+    """Pixels (P,) about a peak: rows, columns, and x, y in m from it; reach of the window, m."""
+
+    rows: Pixels
+    columns: Pixels
+    x: Floats
+    y: Floats
+    reach: float
+
+    def only(self, usable: Bools) -> Place:
+        """The usable pixels (P,) alone."""
+        return Place(self.rows[usable], self.columns[usable], self.x[usable], self.y[usable], self.reach)
+
+
+def place_of(search: Search, peak: Peak, parameters: InversionParameters) -> Place:
+    """The window of a peak, thinned."""
+    movement = search.movement
+    x, y = movement.x - movement.x[peak.row, peak.column], movement.y - movement.y[peak.row, peak.column]
+    reach = max(parameters.window_radii * peak.shape.radius_m, 400.0) + peak.shape.length_m / 2
+    rows, columns = np.nonzero((np.hypot(x, y) < reach) & search.known)
+    thin = int(np.ceil(len(rows) / parameters.pixels_most))
+    rows, columns = rows[::thin], columns[::thin]
+    return Place(rows, columns, x[rows, columns], y[rows, columns], reach)
+
+
 def invert(
     search: Search, peak: Peak, course: Course, root_weight: Floats, parameters: InversionParameters
 ) -> Inverted | None:
-    """The panel under a peak; None where too few pixels are left to say."""
-    movement = search.movement
-    x0, y0 = float(movement.x[peak.row, peak.column]), float(movement.y[peak.row, peak.column])
-    reach = max(parameters.window_radii * peak.shape.radius_m, 400.0) + peak.shape.length_m / 2
-    near = np.hypot(movement.x - x0, movement.y - y0) < reach
-    rows, columns = np.nonzero(near & search.known)
-    thin = int(np.ceil(len(rows) / parameters.pixels_most))
-    rows, columns = rows[::thin], columns[::thin]
-    seen = np.isfinite(movement.values[:, rows, columns])
-    level, variance = amplitudes(search.values[:, rows, columns], seen, course.share, movement.days, root_weight)
-    usable = variance < 25 * np.median(variance) if len(rows) else np.zeros(0, bool)
-    if usable.sum() < 15:
+    """The face under a peak; None where too few pixels are left to say, or where it does not lie under the peak."""
+    movement, place = search.movement, place_of(search, peak, parameters)
+    seen = np.isfinite(movement.values[:, place.rows, place.columns])
+    values = search.values[:, place.rows, place.columns]
+    level, variance = amplitudes(values, seen, course.share, movement.days, root_weight)
+    usable = variance < 25 * np.median(variance) if len(variance) else np.zeros(0, bool)
+    if usable.sum() < parameters.pixels_least:
         return None
-    rows, columns, level, variance = (part[usable] for part in (rows, columns, level, variance))
-    x, y = movement.x[rows, columns] - x0, movement.y[rows, columns] - y0
-    raw = np.sqrt(variance * np.median(np.var(search.values[:, rows, columns] * root_weight[:, None], axis=0)))
-    sd = np.minimum(raw, np.sqrt(variance * np.mean(noise_scale(search, root_weight) ** 2)))
-    covariance = noise_covariance(search, rows, columns) * np.outer(sd, sd)
+    place, seen, values = place.only(usable), seen[:, usable], values[:, usable]
+    noise = float(np.sqrt(np.mean(noise_scale(search, root_weight) ** 2)))
+    correlation = noise_covariance(search, place.rows, place.columns)
+    begin = still_panel(place, level[usable], noise * np.sqrt(variance[usable]), correlation, search, parameters)
+    off = peak.shape.radius_m + peak.shape.length_m / 2 + parameters.off_m
+    if np.hypot(begin.x, begin.y) > off:
+        return None
+    nuisance = Nuisance.of(movement.days, root_weight, search.deformation.season_years)
+    window = Window(place.x, place.y, values, seen, correlation, noise)
+    look, days = mean_look(movement.look), movement.days
+    face = fit_face(window, days, look, nuisance, begin, course.start, parameters.face)
+    if np.hypot(face.panel.x, face.panel.y) > off:
+        return None
+    dug = dug_by(face.panel, face.advance, float(days[-1]))
+    middle = (np.array(dug.x), np.array(dug.y))
+    settled = float(sight(face.panel, *middle, look))
+    moved = advancing(face.panel, face.advance, face.per_year, days, *middle, look, parameters.face.strips)
+    x0, y0 = float(movement.x[peak.row, peak.column]), float(movement.y[peak.row, peak.column])
+    face, dug = replace(face, panel=long_side_first(face.panel, x0, y0)), long_side_first(dug, x0, y0)
+    return Inverted(face, dug, course, moved / settled)
+
+
+def long_side_first(panel: Panel, x0: float, y0: float) -> Panel:
+    """The panel about (x0, y0), its length the longer side and its azimuth below 180 degrees."""
+    turned = panel.azimuth_deg + (90.0 if panel.width_m > panel.length_m else 0.0)
+    longer, shorter = max(panel.length_m, panel.width_m), min(panel.length_m, panel.width_m)
+    return replace(
+        panel, x=panel.x + x0, y=panel.y + y0, azimuth_deg=float(turned % 180), length_m=longer, width_m=shorter
+    )
+
+
+def still_panel(
+    place: Place, level: Floats, sd: Floats, correlation: Floats, search: Search, parameters: InversionParameters
+) -> Panel:
+    """The panel about the peak whose settled bowl fits amplitudes `level` (P,) with noise `sd` (P,), m."""
+    covariance = correlation * np.outer(sd, sd)
     covariance += np.diag(0.05 * sd**2 + (parameters.model_error * level) ** 2)
     factor = cho_factor(covariance + 1e-12 * np.eye(len(sd)), lower=True)[0]
-    look = mean_look(movement.look)
-    ground = np.stack([np.ones_like(x), x / reach, y / reach], axis=1) * sd.mean()
-
-    def panel_of(p: Floats) -> Panel:
-        length, width, radius, w0 = np.exp(np.clip(p[3:7], -7.0, 8.5))
-        return Panel(p[0] * 100, p[1] * 100, np.rad2deg(p[2]), length, width, radius, w0)
-
+    look, x, y = mean_look(search.movement.look), place.x, place.y
+    ground = np.stack([np.ones_like(x), x / place.reach, y / place.reach], axis=1) * sd.mean()
     middle = np.log([parameters.length_m, parameters.width_m, parameters.radius_m, parameters.w0_m])
     spread = np.array([parameters.length_ln, parameters.width_ln, parameters.radius_ln, parameters.w0_ln])
 
+    def panel_of(p: Floats) -> Panel:
+        length, width, radius, w0 = np.exp(np.clip(p[3:7], -7.0, 8.5))
+        return Panel(p[0] * 100, p[1] * 100, float(np.rad2deg(p[2])), length, width, radius, w0)
+
     def misfit(p: Floats) -> Floats:
         left = level - sight(panel_of(p), x, y, look) - ground @ p[7:]
-        return np.concatenate(
-            [solve_triangular(factor, left, lower=True), (p[3:7] - middle) / spread, p[:2] / 3, p[7:] / 3]
-        )
+        whitened = solve_triangular(factor, left, lower=True)
+        return np.concatenate([whitened, (p[3:7] - middle) / spread, p[:2] / 3, p[7:] / 3])
+
+    def jacobian(p: Floats) -> Floats:
+        panel = panel_of(p)
+        by = sight_gradient(panel, x, y, look)[1].T
+        by = by * np.array([100, 100, 1, panel.length_m, panel.width_m, panel.radius_m, panel.w0_m])
+        priors = np.zeros((9, 10))
+        priors[:4, 3:7] = np.diag(1 / spread)
+        priors[4:6, :2], priors[6:, 7:] = np.eye(2) / 3, np.eye(3) / 3
+        return np.vstack([-solve_triangular(factor, np.hstack([by, ground]), lower=True), priors])
 
     fits = []
     for azimuth in (0.2, 1.0, 1.8, 2.6):
         begin = np.concatenate([[0.0, 0.0, azimuth], middle - [0, 0, 0, 1.0], np.zeros(3)])
-        fits.append(least_squares(misfit, begin, max_nfev=40))
-    best = min(fits, key=lambda fit: fit.cost)
-    errors = np.linalg.pinv(best.jac.T @ best.jac)
-    panel = panel_of(best.x)
-    if np.hypot(panel.x, panel.y) > peak.shape.radius_m + peak.shape.length_m / 2 + 100.0:
-        return None
-    turned = panel.azimuth_deg + (90.0 if panel.width_m > panel.length_m else 0.0)
-    longer, shorter = max(panel.length_m, panel.width_m), min(panel.length_m, panel.width_m)
-    panel = replace(
-        panel, x=panel.x + x0, y=panel.y + y0, azimuth_deg=float(turned % 180), length_m=longer, width_m=shorter
-    )
-    position = float(np.sqrt((errors[0, 0] + errors[1, 1]) / 2) * 100)
-    return Inverted(panel, position, float(np.sqrt(errors[5, 5])), course, root_weight)
+        fits.append(least_squares(misfit, begin, jacobian, max_nfev=40))
+    return panel_of(min(fits, key=lambda fit: fit.cost).x)
 
 
 def noise_scale(search: Search, root_weight: Floats) -> Floats:

@@ -103,6 +103,46 @@ def sight(panel: Panel, x: Floats, y: Floats, look: Look) -> Floats:
     return line_of_sight(movement(panel, x, y), look)
 
 
+def sight_gradient(panel: Panel, x: Floats, y: Floats, look: Look) -> tuple[Floats, Floats]:
+    """`sight` (...) for one look, and its derivatives (7, ...) by x, y (1), azimuth (m a radian), length, width, radius
+    and W0 (1), in the order of `Panel`'s fields.
+    """
+    angle = np.deg2rad(panel.azimuth_deg)
+    sin, cos = np.sin(angle), np.cos(angle)
+    along, across = along_across(panel, x, y)
+    c_s, d_s, by_s = influence_gradient(along, panel.length_m, panel.radius_m)
+    c_t, d_t, by_t = influence_gradient(across, panel.width_m, panel.radius_m)
+    strike, dip = look.east * sin + look.north * cos, look.east * cos - look.north * sin
+    reach, w0 = panel.horizontal * panel.radius_m, panel.w0_m
+
+    def seen(s: tuple[Floats, Floats], t: tuple[Floats, Floats]) -> Floats:
+        return w0 * (reach * (s[1] * t[0] * strike + s[0] * t[1] * dip) - look.up * s[0] * t[0])
+
+    s, t = (c_s, d_s), (c_t, d_t)
+    value = seen(s, t)
+    by_along, by_across = seen(by_s[0], t), seen(s, by_t[0])
+    turned = by_along * across - by_across * along + w0 * reach * (d_s * c_t * dip - c_s * d_t * strike)
+    pull = w0 * panel.horizontal * (d_s * c_t * strike + c_s * d_t * dip)
+    by_radius = seen(by_s[2], t) + seen(s, by_t[2]) + pull
+    parts = [-by_along * sin - by_across * cos, -by_along * cos + by_across * sin, turned]
+    return value, np.stack([*parts, seen(by_s[1], t), seen(s, by_t[1]), by_radius, value / w0])
+
+
+def influence_gradient(
+    at: Floats, side_m: float, radius_m: float
+) -> tuple[Floats, Floats, tuple[tuple[Floats, Floats], ...]]:
+    """C and C' at `at` m from the middle of a side, and the pairs of their derivatives by place, side and radius."""
+    near, far = at + side_m / 2, at - side_m / 2
+    c, d = influence(near, side_m, radius_m)
+    first, last = (np.exp(-np.pi * (edge / radius_m) ** 2) for edge in (near, far))
+    square = radius_m**2
+    by_place = (d, 2 * np.pi * (far * last - near * first) / (radius_m * square))
+    by_side = ((first + last) / (2 * radius_m), -np.pi * (near * first + far * last) / (radius_m * square))
+    bend = 2 * np.pi * (near**2 * first - far**2 * last) / square**2
+    by_radius = ((far * last - near * first) / square, bend - d / radius_m)
+    return c, d, (by_place, by_side, by_radius)
+
+
 def knothe(days: Floats, per_year: float) -> Floats:
     """Settled share 0 to 1, `days` after extraction at a point: 1 - exp(-c t); 0 before."""
     return 1.0 - np.exp(-per_year * np.clip(days, 0.0, None) / DAYS_PER_YEAR)

@@ -64,6 +64,8 @@ class SubsidenceParameters:
     least_peak_mm: float = 15.0
     most_peak_mm: float = 6000.0
     most_mm_a_z: float = 15.0
+    misfit_share: float = 0.1
+    misfit_nats: float = 20.0
 
 
 def detect_subsidence(
@@ -165,15 +167,19 @@ def undeclared_row(
 ) -> dict[str, Any] | None:
     """The detection of an inverted panel; None where its peak is not one of a face."""
     panel, course = found.panel, found.course
-    at_centre = movement(panel, np.array(panel.x), np.array(panel.y)).down
-    peak_mm = float(at_centre * course.share[-1] * 1000)
+    at_centre = movement(found.face.panel, np.array(panel.x), np.array(panel.y)).down
+    peak_mm = float(at_centre * found.expected[-1] * 1000)
     if not parameters.least_peak_mm <= peak_mm <= min(parameters.most_peak_mm, parameters.most_mm_a_z * course.z):
         return None
     most = parameters.most_log_lr
-    moving = np.flatnonzero(np.diff(course.share) > 0.002) + 1
+    moving = np.flatnonzero(np.diff(found.expected) > 0.002) + 1
     last = epochs[int(moving[-1]) if len(moving) else -1]
-    first = min(epochs[0] + pd.Timedelta(days=course.start), last)
-    spread = float(np.exp(1.64 * found.radius_ln_sd))
+    first = min(epochs[0] + pd.Timedelta(days=found.face.advance.start), last)
+    spread = float(np.exp(1.64 * found.ln_sd(5)))
+    nats = most * (1 - np.exp(-nats / most)) - found.face.unlikely
+    nats -= parameters.misfit_nats * max(0.0, found.face.unexplained - parameters.misfit_share)
+    if nats < parameters.least_log_lr:
+        return None
     attributes = {
         "question": "undeclared_face",
         "azimuth_deg": round(panel.azimuth_deg, 1),
@@ -188,32 +194,49 @@ def undeclared_row(
         "depth_high_m": round(panel.radius_m * parameters.tan_beta_high * spread, 0),
         "depth_is_prior": True,
         "position_sd_m": round(found.position_sd_m, 1),
-        "start_sd_days": round(course.start_sd, 0),
+        "start_sd_days": round(float(np.sqrt(found.face.covariance[7, 7])), 0),
+        "x": round(panel.x, 1),
+        "y": round(panel.y, 1),
+        "per_year": round(found.face.per_year, 2),
+        "extraction_days": round(found.face.advance.duration, 0),
+        "unexplained": round(found.face.unexplained, 3),
+        "intervals_90": {
+            "length_m": interval(panel.length_m, found.ln_sd(3)),
+            "width_m": interval(panel.width_m, found.ln_sd(4)),
+            "radius_m": interval(panel.radius_m, found.ln_sd(5)),
+            "w0_m": interval(panel.w0_m, found.ln_sd(6)),
+            "volume_m3": interval(panel.w0_m * panel.length_m * panel.width_m, found.ln_sd(3, 4, 6)),
+        },
         "z": round(course.z, 2),
-        "series": series_of(search, panel, course.share, epochs),
+        "series": series_of(search, found, epochs),
     }
     return detection(
         "subsidence",
         first,
         last,
-        most * (1 - np.exp(-nats / most)),
+        nats,
         outline(panel),
         area_m2=panel.length_m * panel.width_m,
         attributes=attributes,
     )
 
 
-def series_of(search: Search, panel: Panel, share: Floats, epochs: pd.DatetimeIndex) -> dict[str, Any]:
+def interval(value: float, ln_sd: float) -> list[float]:
+    """90 % interval of a value whose logarithm has standard deviation `ln_sd`, three digits."""
+    return [float(f"{value * np.exp(side * 1.645 * min(ln_sd, 3.0)):.3g}") for side in (-1, 1)]
+
+
+def series_of(search: Search, found: Inverted, epochs: pd.DatetimeIndex) -> dict[str, Any]:
     """Observed and expected movement in the line of sight next to the panel's centre, mm; at most 120 points."""
-    ground = search.movement
+    ground, panel = search.movement, found.panel
     distance = np.hypot(ground.x - panel.x, ground.y - panel.y)
     row, column = np.unravel_index(int(distance.argmin()), distance.shape)
     block = np.s_[:, max(row - 1, 0) : row + 2, max(column - 1, 0) : column + 2]
     seen = np.isfinite(ground.values[block])
     count = seen.sum(axis=(1, 2))
     mean = np.where(seen, search.values[block], 0.0).sum(axis=(1, 2)) / np.maximum(count, 1)
-    settled = float(sight(panel, np.array(panel.x), np.array(panel.y), mean_look(ground.look)))
-    expected = 1000 * settled * share
+    settled = float(sight(found.face.panel, np.array(panel.x), np.array(panel.y), mean_look(ground.look)))
+    expected = 1000 * settled * found.expected
     observed = 1000 * mean
     used = count > 0
     observed = observed - np.median((observed - expected)[used]) if used.any() else observed

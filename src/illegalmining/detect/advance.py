@@ -1,0 +1,97 @@
+"""A face that advances: its panel dug strip by strip from one end, each strip settling by Knothe's law."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from illegalmining.detect.pim import DAYS_PER_YEAR, Floats, Look, Panel, knothe, settled_share, sight, sight_gradient
+
+
+@dataclass(frozen=True)
+class Advance:
+    """How a face is dug.
+
+    direction: +1 along the panel's azimuth, -1 against it, 0 everywhere at once. start: day of the first strip.
+    duration: days from the first to the last.
+    """
+
+    direction: int
+    start: float
+    duration: float
+
+
+def strips(panel: Panel, direction: int, count: int) -> list[Panel]:
+    """The panel cut across its azimuth, in the order in which it is dug; they sum to the panel."""
+    angle = np.deg2rad(panel.azimuth_deg)
+    off = direction * strip_places(count) * panel.length_m
+    return [
+        replace(panel, x=panel.x + o * np.sin(angle), y=panel.y + o * np.cos(angle), length_m=panel.length_m / count)
+        for o in off
+    ]
+
+
+def strip_places(count: int) -> Floats:
+    """Middles of `count` equal strips of a side of length one, from its middle, in order."""
+    return (np.arange(count) + 0.5) / count - 0.5
+
+
+def strip_shares(days: Floats, advance: Advance, per_year: float, count: int) -> Floats:
+    """Settled share (count, T) of every strip."""
+    if advance.direction == 0:
+        return np.tile(settled_share(days - advance.start, advance.duration, per_year), (count, 1))
+    begun = advance.start + (strip_places(count) + 0.5) * advance.duration
+    return knothe(days[None] - begun[:, None], per_year)
+
+
+def strip_share_gradient(days: Floats, advance: Advance, per_year: float, count: int) -> Floats:
+    """Derivatives (3, count, T) of `strip_shares` by start and duration (1/day) and by ln of c; direction +1 or -1."""
+    part = strip_places(count) + 0.5
+    since = np.clip(days[None] - advance.start - part[:, None] * advance.duration, 0.0, None)
+    rate = per_year / DAYS_PER_YEAR
+    left = np.where(since > 0, np.exp(-rate * since), 0.0)
+    return np.stack([-rate * left, -rate * left * part[:, None], rate * since * left])
+
+
+def advancing(
+    panel: Panel, advance: Advance, per_year: float, days: Floats, x: Floats, y: Floats, look: Look, count: int
+) -> Floats:
+    """Movement in the line of sight (T, ...), m, of a panel dug in `count` strips."""
+    if advance.direction == 0:
+        share = settled_share(days - advance.start, advance.duration, per_year)
+        return np.multiply.outer(share, sight(panel, x, y, look))
+    shares = strip_shares(days, advance, per_year, count)
+    seen = np.stack([sight(strip, x, y, look) for strip in strips(panel, advance.direction, count)])
+    return np.tensordot(shares.T, seen, axes=1)
+
+
+def strip_gradients(
+    panel: Panel, direction: int, x: Floats, y: Floats, look: Look, count: int
+) -> tuple[Floats, Floats]:
+    """Settled movement of every strip (count, P) in m, and its derivatives (count, 7, P) by the panel's fields.
+
+    Order and units as `sight_gradient`; the strips move and turn with the panel.
+    """
+    angle = np.deg2rad(panel.azimuth_deg)
+    sin, cos = np.sin(angle), np.cos(angle)
+    values, gradients = [], []
+    for place, strip in zip(direction * strip_places(count), strips(panel, direction, count), strict=True):
+        value, by = sight_gradient(strip, x, y, look)
+        off = place * panel.length_m
+        by[2] += off * (cos * by[0] - sin * by[1])
+        by[3] = by[3] / count + place * (sin * by[0] + cos * by[1])
+        values.append(value)
+        gradients.append(by)
+    return np.stack(values), np.stack(gradients)
+
+
+def dug_by(panel: Panel, advance: Advance, day: float) -> Panel:
+    """The part of the panel that is dug on `day`, at least a hundredth of it."""
+    share = float(np.clip((day - advance.start) / max(advance.duration, 1e-9), 0.01, 1.0))
+    if advance.direction == 0 or share == 1.0:
+        return panel
+    angle, off = np.deg2rad(panel.azimuth_deg), -advance.direction * (1 - share) * panel.length_m / 2
+    return replace(
+        panel, x=panel.x + off * np.sin(angle), y=panel.y + off * np.cos(angle), length_m=panel.length_m * share
+    )

@@ -1,0 +1,249 @@
+"""A panel that advances, fitted to a window of the ground in space and time.
+
+The window's series are brought onto a few courses in time that any face there could follow; in those, the strips of
+an advancing panel are fitted by least squares with derivatives, whitened with the measured covariance of the noise and
+with what the method itself gets wrong.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import cho_factor, solve_triangular
+from scipy.optimize import least_squares
+
+from illegalmining.detect.advance import Advance, strip_gradients, strip_share_gradient, strip_shares
+from illegalmining.detect.deformation import Bools, Nuisance
+from illegalmining.detect.pim import Floats, Look, Panel, knothe
+
+
+@dataclass(frozen=True)
+class FaceFitParameters:
+    """Priors of a face and limits of the fit.
+
+    length_m, width_m, radius_m, w0_m: medians, m (science.md: H 150 to 700 m, tan(beta) 1.5 to 2.4; W0 = m q).
+    duration_days, per_year: medians of the extraction and of Knothe's c. *_ln: standard deviations of the logarithms.
+    place_m, start_days: standard deviations about the bowl's peak and first movement. model_error: share of the bowl
+    that the method gets wrong (4.9 to 23 %, science.md), correlated over its radius. own_noise: share of a pixel's
+    noise that its neighbours do not have. ground_share: share of the bowl that may be lost to the broad field.
+    begin_days: extractions that the search begins from. strips: of the panel. courses_most, courses_share: courses in
+    time kept, and their share of the variance. bank_days, bank_step_days, bank_rates: onsets before the first movement,
+    their step, and the c of the bank.
+    """
+
+    length_m: float = 280.0
+    width_m: float = 100.0
+    radius_m: float = 120.0
+    w0_m: float = 0.8
+    duration_days: float = 150.0
+    per_year: float = 5.0
+    length_ln: float = 0.5
+    width_ln: float = 0.4
+    radius_ln: float = 0.4
+    w0_ln: float = 0.9
+    duration_ln: float = 0.7
+    rate_ln: float = 0.5
+    place_m: float = 150.0
+    start_days: float = 90.0
+    model_error: float = 0.05
+    own_noise: float = 0.05
+    ground_share: float = 0.1
+    begin_days: tuple[float, ...] = (60.0, 240.0)
+    strips: int = 6
+    courses_most: int = 5
+    courses_share: float = 0.998
+    bank_days: float = 90.0
+    bank_step_days: float = 12.0
+    bank_rates: tuple[float, ...] = (2.0, 5.0, 10.0)
+
+    @property
+    def middle(self) -> Floats:
+        """Medians of the six logarithms, in the order of the fit's parameters."""
+        shape = [self.length_m, self.width_m, self.radius_m, self.w0_m]
+        return np.log([*shape, self.duration_days, self.per_year])
+
+    @property
+    def spread(self) -> Floats:
+        """Standard deviations of the six logarithms."""
+        return np.array([self.length_ln, self.width_ln, self.radius_ln, self.w0_ln, self.duration_ln, self.rate_ln])
+
+
+@dataclass(frozen=True)
+class Window:
+    """Ground around a peak. x, y: (P,) m from it. values: (T, P) m in the line of sight. seen: (T, P).
+
+    correlation: (P, P) of the noise. noise: standard deviation of an epoch of weight one, m.
+    """
+
+    x: Floats
+    y: Floats
+    values: Floats
+    seen: Bools
+    correlation: Floats
+    noise: float
+
+
+@dataclass(frozen=True)
+class FittedFace:
+    """An advancing panel about a window's peak.
+
+    covariance: (10, 10) of x, y (m), azimuth (radians), ln length, ln width, ln radius, ln W0, start (days),
+    ln duration, ln c. unlikely: nats that its shape lies from a face's, beyond what a face has on average.
+    unexplained: share of the movement in the window that the panel leaves, beyond noise.
+    """
+
+    panel: Panel
+    advance: Advance
+    per_year: float
+    covariance: Floats
+    unlikely: float
+    unexplained: float
+
+
+@dataclass(frozen=True)
+class Projected:
+    """A window in a few courses.
+
+    bank: (T, K) orthonormal, weighted. level: (K, P) in noise. root: (P, K, K) whitens where epochs are missing.
+    """
+
+    bank: Floats
+    level: Floats
+    root: Floats
+    nuisance: Nuisance
+
+
+def projected(
+    window: Window, days: Floats, nuisance: Nuisance, start: float, parameters: FaceFitParameters
+) -> Projected:
+    """The window's series in the courses that a face starting near `start` can follow."""
+    onsets = np.arange(start - parameters.bank_days, days[-1], parameters.bank_step_days)
+    courses = [knothe(days - onset, rate) for onset in onsets for rate in parameters.bank_rates]
+    left, size, _ = np.linalg.svd(nuisance.removed(np.array(courses).T), full_matrices=False)
+    enough = int(np.searchsorted(np.cumsum(size**2) / (size**2).sum(), parameters.courses_share)) + 1
+    bank = left[:, : min(enough, parameters.courses_most)]
+    design = np.hstack([nuisance.basis, bank])
+    seen = window.seen.astype(float)
+    normal = np.einsum("ti,tp,tj->pij", design, seen, design, optimize=True) + 1e-6 * np.eye(design.shape[1])
+    weighted = np.where(window.seen, window.values, 0.0) * nuisance.root_weight[:, None] / window.noise
+    inverse = np.linalg.inv(normal)
+    level = np.einsum("pij,jp->pi", inverse, design.T @ weighted)[:, nuisance.basis.shape[1] :]
+    part = inverse[:, nuisance.basis.shape[1] :, nuisance.basis.shape[1] :]
+    root = np.linalg.cholesky(np.linalg.inv(part)).transpose(0, 2, 1)
+    return Projected(bank, np.einsum("pij,pj->ip", root, level), root, nuisance)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """The least squares of one direction of advance."""
+
+    window: Window
+    data: Projected
+    days: Floats
+    look: Look
+    direction: int
+    start: float
+    factor: Floats
+    parameters: FaceFitParameters
+
+    def face(self, p: Floats) -> tuple[Panel, Advance, float]:
+        """The face that the parameters mean."""
+        length, width, radius, w0, duration, rate = np.exp(np.clip(p[3:9], -5.0, 8.0))
+        panel = Panel(p[0] * 100, p[1] * 100, float(np.rad2deg(p[2])), length, width, radius, w0)
+        return panel, Advance(self.direction, self.start + p[9] * 30, float(duration)), float(rate)
+
+    def courses(self, shares: Floats) -> Floats:
+        """Courses (S, T) in the bank (S, K), in noise."""
+        return (self.data.nuisance.removed(shares.T).T @ self.data.bank) / self.window.noise
+
+    def whitened(self, level: Floats) -> Floats:
+        """(K, P, ...) without correlation between pixels, flat over (K, P)."""
+        flat = level.swapaxes(0, 1).reshape(level.shape[1], -1)
+        return solve_triangular(self.factor, flat, lower=True, check_finite=False)
+
+    def misfit(self, p: Floats) -> Floats:
+        """Whitened residuals and priors."""
+        panel, advance, rate = self.face(p)
+        seen, _ = strip_gradients(
+            panel, self.direction, self.window.x, self.window.y, self.look, self.parameters.strips
+        )
+        course = self.courses(strip_shares(self.days, advance, rate, self.parameters.strips))
+        model = np.einsum("pkl,sl,sp->kp", self.data.root, course, seen, optimize=True)
+        return np.concatenate([self.whitened(self.data.level - model).ravel(), self.prior(p)])
+
+    def prior(self, p: Floats) -> Floats:
+        """Distance of the parameters from their medians, in standard deviations."""
+        place, start = self.parameters.place_m / 100, self.parameters.start_days / 30
+        shape = (p[3:9] - self.parameters.middle) / self.parameters.spread
+        return np.concatenate([p[:2] / place, shape, p[9:] / start])
+
+    def jacobian(self, p: Floats) -> Floats:
+        """Derivatives of `misfit`."""
+        panel, advance, rate = self.face(p)
+        count = self.parameters.strips
+        seen, by = strip_gradients(panel, self.direction, self.window.x, self.window.y, self.look, count)
+        course = self.courses(strip_shares(self.days, advance, rate, count))
+        in_time = strip_share_gradient(self.days, advance, rate, count)
+        scale = np.array([100, 100, 1.0, panel.length_m, panel.width_m, panel.radius_m, panel.w0_m])
+        space = np.einsum("pkl,sl,sjp->kpj", self.data.root, course, by, optimize=True) * scale
+        begin, duration, speed = (
+            np.einsum("pkl,sl,sp->kp", self.data.root, self.courses(part), seen, optimize=True) for part in in_time
+        )
+        columns = np.concatenate([space, np.stack([duration * advance.duration, speed, begin * 30], axis=-1)], axis=2)
+        flat = -self.whitened(columns).reshape(-1, columns.shape[2])
+        priors = np.zeros((9, columns.shape[2]))
+        priors[:2, :2] = np.eye(2) * 100 / self.parameters.place_m
+        priors[2:8, 3:9] = np.diag(1 / self.parameters.spread)
+        priors[8, 9] = 30 / self.parameters.start_days
+        return np.vstack([flat, priors])
+
+
+def noise_factor(window: Window, expected: Floats, radius_m: float, parameters: FaceFitParameters) -> Floats:
+    """Cholesky factor (P, P) of noise, of the method's error on a bowl `expected` (P,), and of loose ground."""
+    apart = np.hypot(np.subtract.outer(window.x, window.x), np.subtract.outer(window.y, window.y))
+    wrong = np.outer(expected, expected) * np.exp(-0.5 * (apart / radius_m) ** 2) * parameters.model_error**2
+    reach = max(float(np.abs(window.x).max()), float(np.abs(window.y).max()), 1.0)
+    ground = np.stack([np.ones_like(window.x), window.x / reach, window.y / reach])
+    loose = (1 + parameters.ground_share * float(np.abs(expected).max())) ** 2 * (ground.T @ ground)
+    own = parameters.own_noise * np.eye(len(window.x))
+    return np.asarray(cho_factor(window.correlation + own + wrong + loose, lower=True)[0])
+
+
+def fit_face(
+    window: Window,
+    days: Floats,
+    look: Look,
+    nuisance: Nuisance,
+    begin: Panel,
+    start: float,
+    parameters: FaceFitParameters,
+) -> FittedFace:
+    """The face that fits a window best, from a panel `begin` about its peak that first moves on day `start`."""
+    data = projected(window, days, nuisance, start, parameters)
+    expected = np.sqrt((data.level**2).sum(axis=0))
+    quiet = float(np.median(expected))
+    factor = noise_factor(window, np.maximum(expected - 2 * quiet, 0.0), begin.radius_m, parameters)
+    fits = []
+    for direction in (1, -1):
+        problem = Problem(window, data, days, look, direction, start, factor, parameters)
+        for turned, duration in itertools.product((0.0, 90.0), parameters.begin_days):
+            long, wide = (begin.length_m, begin.width_m) if not turned else (begin.width_m, begin.length_m)
+            shape = np.log([long, wide, *np.clip([begin.radius_m, begin.w0_m], (40.0, 0.03), (300.0, 5.0))])
+            first = np.concatenate([[begin.x / 100, begin.y / 100, np.deg2rad(begin.azimuth_deg + turned)], shape])
+            first = np.concatenate([first, [np.log(duration), parameters.middle[5], 0.0]])
+            fit = least_squares(problem.misfit, first, problem.jacobian, max_nfev=30, x_scale="jac")
+            fits.append((float(fit.cost), fit.x, fit.jac, problem))
+    cost, p, jacobian, problem = min(fits, key=lambda fit: fit[0])
+    prior = problem.prior(p)
+    still = problem.whitened(data.level)
+    left = 2 * cost - float((prior**2).sum())
+    free = still.size - len(p)
+    moved = max(float((still**2).sum()) - still.size, 1.0)
+    unit = np.array([100, 100, 1, 1, 1, 1, 1, 1, 1, 30])
+    covariance = np.linalg.pinv(jacobian.T @ jacobian) * np.outer(unit, unit)
+    order = [0, 1, 2, 3, 4, 5, 6, 9, 7, 8]
+    panel, advance, rate = problem.face(p)
+    unlikely = max(0.0, (float((prior[2:8] ** 2).sum()) - 6) / 2)
+    return FittedFace(panel, advance, rate, covariance[np.ix_(order, order)], unlikely, max(0.0, left - free) / moved)
