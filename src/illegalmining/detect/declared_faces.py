@@ -192,25 +192,26 @@ def judge_declared(
     parameters: DeclaredParameters,
 ) -> list[dict[str, Any]]:
     """Detections of the declared faces that work, or stopped, in monitored time."""
+    left = search.values.copy()
+    for face in declared:
+        left -= face.moved
     rows = []
     for face in declared:
-        others = search.values.copy()
-        for other in declared:
-            if other is not face:
-                others -= other.moved
-        rows += judge_face(search, others, face, epochs, monitor_day, parameters)
+        rows += judge_face(replace(search, values=left), face, epochs, monitor_day, parameters)
     return rows
 
 
 def judge_face(
     search: Search,
-    values: Floats,
     face: Declared,
     epochs: pd.DatetimeIndex,
     monitor_day: float,
     parameters: DeclaredParameters,
 ) -> list[dict[str, Any]]:
-    """Seen, absent, or moving again: the amplitude of the declared movement, filtered at the face's centre."""
+    """Seen, absent, or moving again: the amplitude of the declared movement, filtered at the face's centre.
+
+    `search` holds what every declared face leaves; noise is measured there, and the face's own movement added again.
+    """
     ground, days = search.movement, search.movement.days
     distance = np.hypot(ground.x - face.panel.x, ground.y - face.panel.y)
     row, column = (int(i) for i in np.unravel_index(int(distance.argmin()), distance.shape))
@@ -218,10 +219,12 @@ def judge_face(
         return []
     look = mean_look(ground.look)
     bowl = bowl_of(Panel(0.0, 0.0, *list(vars(face.panel).values())[2:]), look, ground.pixel_m)
-    weighed = replace(search, values=values).weighed(bowl)
+    weighed, kernel = search.weighed(bowl), search.whitening.matched(bowl)
     unit = sight(face.panel, ground.x, ground.y, look)[None].astype(np.float32)
-    gain = float(filtered(unit, search.whitening.matched(bowl), search.whitening.shape)[0, row, column])
-    series, local = weighed.series[:, row, column], float(weighed.local[row, column])
+    gain = float(filtered(unit, kernel, search.whitening.shape)[0, row, column])
+    own = filtered(face.moved, kernel, search.whitening.shape)[:, row, column]
+    series = weighed.series[:, row, column] + weighed.nuisance.removed(own)
+    local = float(weighed.local[row, column])
     share = settled_share(days - face.start, max(face.stop - face.start, 1.0), parameters.per_year)
     rows = []
     before = float(np.interp(monitor_day, days, share)) if monitor_day > 0 else float(share[0])
@@ -291,9 +294,12 @@ def past_stop(
         left = course - kept @ (kept.T @ course)
         full = float(np.sqrt((course**2).sum()))
         size = float(np.sqrt((left**2).sum()))
-        z = float(left @ series) / max(size, 1e-9) / local
+        unit = left / max(size, 1e-9)
+        rest = series - kept @ (kept.T @ series) - unit * float(unit @ series)
+        wrong = max(1.0, float(np.sqrt((rest**2).sum() / max(len(days) - 6, 1))) / local)
+        z = float(unit @ series) / local / wrong
         if size > 0.03 * full and z > best:
-            best, best_start, best_amount = z, start, z * local / (size * gain)
+            best, best_start, best_amount = z, start, z * local * wrong / (size * gain)
     nats = best**2 / 2 - np.log(len(starts)) - 3.0
     if nats < 0.5 or best_amount < parameters.past_amount:
         return []

@@ -33,6 +33,7 @@ class DeformationParameters:
     season_years: shortest record in which a yearly term is fitted. neighbourhood_m: over which local noise is weighed.
     clip: normalised residual beyond which local noise is not raised. correlation_most: largest correlation between
     epochs that is allowed for. reach_m: border that keeps the scene's sides apart in Fourier space, m.
+    sample_px: pixels that the noise of an epoch is measured on.
     """
 
     broad_m: float = 900.0
@@ -44,6 +45,7 @@ class DeformationParameters:
     clip: float = 3.0
     correlation_most: float = 0.8
     reach_m: float = 900.0
+    sample_px: int = 12000
 
 
 @dataclass(frozen=True)
@@ -204,8 +206,11 @@ class Nuisance:
 
     def removed(self, series: Floats) -> Floats:
         """Whitened series (T, ...) without what the null model explains."""
-        flat = series.reshape(len(series), -1) * self.root_weight[:, None]
-        return (flat - self.basis @ (self.basis.T @ flat)).reshape(series.shape)
+        kind = np.float32 if series.dtype == np.float32 else np.float64
+        basis = self.basis.astype(kind)
+        flat = series.reshape(len(series), -1) * self.root_weight[:, None].astype(kind)
+        flat -= basis @ (basis.T @ flat)
+        return flat.reshape(series.shape)
 
 
 @dataclass(frozen=True)
@@ -221,40 +226,52 @@ class Weighed:
     local: Floats
 
 
-def local_noise(whitened: Floats, days: Floats, known: Bools, neighbourhood_px: float) -> Floats:
+def local_noise(stack: Floats, nuisance: Nuisance, days: Floats, known: Bools, parameters: tuple[int, float]) -> Floats:
     """(Y, X) noise from epoch to epoch relative to the scene's median, at least 1: near, and over a neighbourhood.
 
-    Measured on the innovations, where slow movement cancels.
+    Measured on the innovations, where slow movement cancels, at every `thin`-th pixel; `parameters` are `thin` and the
+    neighbourhood in pixels.
     """
-    steps = innovations(whitened, days)
-    variance = (MAD_TO_SD * np.median(np.abs(steps), axis=0)) ** 2
-    variance = variance / max(float(np.median(variance[known])), 1e-12)
-    wide, _ = smooth(variance, known.astype(float), neighbourhood_px)
-    near = gaussian_filter(variance, 2.0, mode="nearest")
-    return np.sqrt(np.maximum(np.maximum(near, wide), 1.0))
+    thin, neighbourhood_px = parameters
+    weighted = stack[:, ::thin, ::thin] * nuisance.root_weight[:, None, None].astype(np.float32)
+    steps = np.abs(innovations(weighted, days)).reshape(len(days) - 2, -1)
+    variance = (MAD_TO_SD * np.median(np.ascontiguousarray(steps.T), axis=1)) ** 2
+    seen = known[::thin, ::thin]
+    variance = variance.reshape(seen.shape) / max(float(np.median(variance.reshape(seen.shape)[seen])), 1e-12)
+    wide, _ = smooth(variance, seen.astype(float), neighbourhood_px / thin)
+    near = gaussian_filter(variance, 2.0 / thin, mode="nearest")
+    restless = np.sqrt(np.maximum(np.maximum(near, wide), 1.0))
+    return np.repeat(np.repeat(restless, thin, axis=0), thin, axis=1)[: known.shape[0], : known.shape[1]]
 
 
 def weigh(stack: Floats, days: Floats, known: Bools, pixel_m: float, parameters: DeformationParameters) -> Weighed:
     """Epoch noise from the spread over the scene, local noise from the spread in time, both robust."""
+    chosen = np.flatnonzero(known)
+    sample = stack.reshape(len(days), -1)[:, chosen[:: max(1, len(chosen) // parameters.sample_px)]]
     root_weight = np.ones(len(days))
-    spread = np.ones(len(days))
     for _ in range(3):
         nuisance = Nuisance.of(days, root_weight, parameters.season_years)
-        residual = nuisance.removed(stack) / root_weight[:, None, None]
-        spread = MAD_TO_SD * np.median(np.abs(residual[:, known]), axis=1)
+        residual = nuisance.removed(sample) / root_weight[:, None]
+        spread = MAD_TO_SD * np.median(np.abs(residual), axis=1)
         leverage = 1 - (nuisance.basis**2).sum(axis=1)
         spread = np.maximum(spread / np.sqrt(np.maximum(leverage, 0.2)), 0.3 * np.median(spread) + 1e-12)
         root_weight = 1 / spread
     nuisance = Nuisance.of(days, root_weight, parameters.season_years)
-    series = nuisance.removed(stack).astype(np.float32)
-    freedom = 1 - nuisance.basis.shape[1] / len(days)
+    thin = 2 if known.size > parameters.sample_px else 1
+    restless = local_noise(stack, nuisance, days, known, (thin, parameters.neighbourhood_m / pixel_m))
+    return Weighed(
+        nuisance.removed(stack), nuisance, restless * inflation(nuisance.removed(sample), nuisance, parameters)
+    )
+
+
+def inflation(series: Floats, nuisance: Nuisance, parameters: DeformationParameters) -> float:
+    """How much wider a slow course's noise is than that of independent epochs, from whitened series (T, P)."""
     clipped = np.clip(series, -parameters.clip, parameters.clip)
-    restless = local_noise(stack * root_weight[:, None, None], days, known, parameters.neighbourhood_m / pixel_m)
-    lagged = float(np.median((clipped[1:] * clipped[:-1])[:, known].mean(axis=0)))
-    correlation = lagged / max(float(np.median((clipped**2)[:, known].mean(axis=0))), 1e-12) + (1 - freedom)
+    lost = nuisance.basis.shape[1] / len(series)
+    lagged = float(np.median((clipped[1:] * clipped[:-1]).mean(axis=0)))
+    correlation = lagged / max(float(np.median((clipped**2).mean(axis=0))), 1e-12) + lost
     correlation = float(np.clip(correlation, 0.0, parameters.correlation_most))
-    inflation = np.sqrt((1 + correlation) / (1 - correlation)) if correlation > 0.1 else 1.0
-    return Weighed(series, nuisance, restless * inflation)
+    return float(np.sqrt((1 + correlation) / (1 - correlation))) if correlation > 0.1 else 1.0
 
 
 def unit_courses(weighed: Weighed, templates: Floats) -> tuple[Floats, Floats]:
