@@ -30,8 +30,8 @@ class DeclaredParameters:
     movement. visible_z: expected ones a face must have before its absence counts. least_amount: amount below which a
     worked face does not fall, of what m and q give (q 0.34 of 0.7, narrow panels less). past_days: after the stop, that
     movement still belongs to it. past_amount: least amount of movement again. blur_m: reach of an error around it,
-    m. rates: c of the decays after a stop that
-    are innocent. most_log_lr: nats.
+    m. far_radii: beyond them it moves nothing. settled: share of its movement below which a face is at rest. rates: c
+    of the decays after a stop that are innocent. most_log_lr: nats.
     """
 
     q: float = 0.7
@@ -54,6 +54,8 @@ class DeclaredParameters:
     past_days: float = 60.0
     past_amount: float = 0.08
     blur_m: float = 100.0
+    far_radii: float = 3.0
+    settled: float = 0.01
     rates: tuple[float, ...] = (1.5, 2.5, 4.0, 6.0, 10.0)
     most_log_lr: float = 6.0
 
@@ -62,8 +64,9 @@ class DeclaredParameters:
 class Declared:
     """A declared face and what it moves.
 
-    panel: as declared. start, stop: days of its extraction since the first epoch. open_end: it has no stop date. moved:
-    (T, Y, X) m fitted movement. error_z: (Y, X) its error in standard deviations of a bowl's amplitude.
+    panel: as declared. start, stop: days of its extraction since the first epoch. open_end: it has no stop date.
+    window: rows and columns of its reach. moved: (T, rows, columns) m fitted movement there. error_z: (rows, columns)
+    its error in standard deviations of a bowl's amplitude.
     """
 
     face_id: str
@@ -73,8 +76,15 @@ class Declared:
     start: float
     stop: float
     open_end: bool
+    window: tuple[slice, slice]
     moved: Floats = field(repr=False)
     error_z: Floats = field(repr=False)
+
+    def all_over(self, shape: tuple[int, int, int]) -> Floats:
+        """Its movement in the whole scene (T, Y, X), float32."""
+        out = np.zeros(shape, np.float32)
+        out[:, *self.window] = self.moved
+        return out
 
 
 def panel_of(geometry: BaseGeometry, depth_m: float, thickness_m: float, parameters: DeclaredParameters) -> Panel:
@@ -121,24 +131,29 @@ def explain(
         stop = last if open_end else float((pd.Timestamp(stop_date) - epochs[0]) / pd.Timedelta(days=1))
         if not inside or start > last or stop <= start:
             continue
-        moved, error = fitted_movement(search, left, panel, start, stop, parameters)
-        left -= moved
+        share = settled_share(ground.days - start, stop - start, parameters.per_year)
+        if np.ptp(share) < parameters.settled:
+            continue
+        window, moved, error = fitted_movement(search, left, panel, start, stop, parameters)
+        left[:, *window] -= moved
         mine = str(face.mine_id)
-        found.append(Declared(str(face.face_id), mine, geometry, panel, start, stop, open_end, moved, error))
+        found.append(Declared(str(face.face_id), mine, geometry, panel, start, stop, open_end, window, moved, error))
     return found
 
 
 def fitted_movement(
     search: Search, left: Floats, panel: Panel, start: float, stop: float, parameters: DeclaredParameters
-) -> tuple[Floats, Floats]:
-    """Movement (T, Y, X) in m of a declared face fitted within its priors, and its error (Y, X) in bowl sigmas."""
+) -> tuple[tuple[slice, slice], Floats, Floats]:
+    """A declared face fitted within its priors: window, movement (T, rows, columns) in m, and its error in bowl sigmas."""
     ground, look = search.movement, mean_look(search.movement.look)
     distance = np.hypot(ground.x - panel.x, ground.y - panel.y)
     reach = panel.length_m / 2 + parameters.reach_radii * panel.radius_m
     rows, columns = np.nonzero((distance < reach) & search.known)
-    moved = np.zeros(left.shape, np.float32)
+    near = np.nonzero(distance < panel.length_m / 2 + parameters.far_radii * panel.radius_m)
+    window = (slice(near[0].min(), near[0].max() + 1), slice(near[1].min(), near[1].max() + 1))
     if len(rows) < 10:
-        return moved, np.zeros(search.known.shape)
+        shape = ground.x[window].shape
+        return window, np.zeros((len(left), *shape), np.float32), np.zeros(shape)
     thin = int(np.ceil(len(rows) / parameters.pixels_most))
     rows, columns = rows[::thin], columns[::thin]
     level = left[:, rows, columns]
@@ -178,10 +193,9 @@ def fitted_movement(
         if best is None or fit.cost < best.cost - 2:
             best, best_direction = fit, direction
     assert best is not None
-    wide = distance < panel.length_m / 2 + 3 * panel.radius_m
-    moved[:, wide] = model(best.x, best_direction, ground.x[wide], ground.y[wide])
+    moved = model(best.x, best_direction, ground.x[window], ground.y[window]).astype(np.float32)
     amplitude_sd = sd * np.sqrt(parameters.correlated / len(days))
-    return moved, parameters.error_share * np.abs(moved[-1] - moved[0]) / amplitude_sd
+    return window, moved, parameters.error_share * np.abs(moved[-1] - moved[0]) / amplitude_sd
 
 
 def judge_declared(
@@ -194,7 +208,7 @@ def judge_declared(
     """Detections of the declared faces that work, or stopped, in monitored time."""
     left = search.values.copy()
     for face in declared:
-        left -= face.moved
+        left[:, *face.window] -= face.moved
     rows = []
     for face in declared:
         rows += judge_face(replace(search, values=left), face, epochs, monitor_day, parameters)
@@ -222,7 +236,7 @@ def judge_face(
     weighed, kernel = search.weighed(bowl), search.whitening.matched(bowl)
     unit = sight(face.panel, ground.x, ground.y, look)[None].astype(np.float32)
     gain = float(filtered(unit, kernel, search.whitening.shape)[0, row, column])
-    own = filtered(face.moved, kernel, search.whitening.shape)[:, row, column]
+    own = filtered(face.all_over(search.values.shape), kernel, search.whitening.shape)[:, row, column]
     series = weighed.series[:, row, column] + weighed.nuisance.removed(own)
     local = float(weighed.local[row, column])
     share = settled_share(days - face.start, max(face.stop - face.start, 1.0), parameters.per_year)

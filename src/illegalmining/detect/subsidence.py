@@ -114,10 +114,11 @@ def judged(
     declared = explain(whole, faces, epochs, parameters.declared)
     rows = judge_declared(whole, declared, epochs, monitor_day, parameters.declared)
     search = whole
-    for face in declared:
-        search = replace(search, movement=replace(search.movement, values=search.movement.values - face.moved))
     if declared:
-        search = scene_of(search.movement, parameters)
+        values = ground.values.copy()
+        for face in declared:
+            values[:, *face.window] -= face.moved
+        search = scene_of(replace(ground, values=values), parameters)
     if len(templates.starts):
         rows += undeclared_rows(search, templates, declared, rows, epochs, monitor_day, parameters)
     smallest = smallest_panel(search, templates, parameters)
@@ -145,7 +146,7 @@ def undeclared_rows(
     """One row per bowl that is a face's and no rival's."""
     error = np.zeros(search.known.shape)
     for face in declared:
-        error = np.maximum(error, face.error_z)
+        error[face.window] = np.maximum(error[face.window], face.error_z)
     error = maximum_filter(error, 2 * round(parameters.declared.blur_m / search.movement.pixel_m) + 1)
     past_stop = [row["geometry"] for row in judged_rows if "past_stop" in row["attributes"]]
     rows = []
