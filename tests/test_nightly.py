@@ -181,3 +181,13 @@ def test_evaluate_scores_a_run_as_json(night: Path) -> None:
     scores = json.loads(output)
     assert scores["sites"] == len(gpd.read_file(night / "truth" / "sites.gpkg"))
     assert 0 <= scores["found"] <= scores["sites"]
+
+
+def test_an_existing_dask_scheduler_gives_the_same_bytes(night: Path, inputs: Path, tmp_path: Path) -> None:
+    from distributed import LocalCluster
+
+    path = copy(inputs, tmp_path / "district")
+    with LocalCluster(n_workers=1, threads_per_worker=2, dashboard_address=None) as cluster:
+        code, output = invoke("run", str(path), "--quiet", "--scheduler", cluster.scheduler_address)
+    assert code in (0, 3), output
+    assert contents(out_of(path.parent)) == contents(out_of(night))

@@ -30,10 +30,12 @@ class SearchParameters:
     radii_m: main influence radii, m (H 120 to 440 m at tan(beta) 2). long_radii_m, long_m: radii and length of the long
     shapes, m. broad_m: standard deviations of the broad bowls that rival a face, m. extraction_days: lengths of the
     extraction, days; nan: until the last epoch. per_year: Knothe's c, 1/year (2 to 10). start_days: least step between
-    starts, days. fewest_after: epochs there must be after a start. apart_m: within it one peak stands. shadow_m,
-    shadow_share: a peak this near to one so much stronger is its side lobe. step_handicap: nats a jump of one epoch
-    (unwrapping) or a spike is less likely beforehand than a face that moved. independent_radii: side of an independent
-    place, radii (measured on pure atmosphere). least_covered: share of the ground within about 100 m that must be seen.
+    starts, days. before_days: earliest start before the first epoch, days. least_monitored: share of the movement seen
+    that must fall in monitored time. fewest_after: epochs there must be after a start. apart_m: within it one peak
+    stands. shadow_m, shadow_share: a peak this near to one so much stronger is its side lobe. step_handicap: nats a
+    jump of one epoch (unwrapping) or a spike is less likely beforehand than a face that moved. independent_radii: side
+    of an independent place, radii (measured on pure atmosphere). least_covered: share of the ground within about 100 m
+    that must be seen.
     """
 
     radii_m: tuple[float, ...] = (60.0, 100.0, 150.0, 220.0)
@@ -43,6 +45,8 @@ class SearchParameters:
     extraction_days: tuple[float, ...] = (20.0, 100.0, 240.0, float("nan"))
     per_year: float = 6.0
     start_days: float = 24.0
+    before_days: float = 180.0
+    least_monitored: float = 0.25
     fewest_after: int = 3
     apart_m: float = 350.0
     shadow_m: float = 1500.0
@@ -77,16 +81,16 @@ class Peak:
 
 
 def time_templates(days: Floats, monitor_day: float, parameters: SearchParameters) -> Templates:
-    """Courses that still move after `monitor_day`; starts from the first epoch to the last but few."""
+    """Courses that still move after `monitor_day`; starts from before the first epoch to the last but few."""
     shares, starts, extraction = [], [], []
     latest = days[-min(parameters.fewest_after, len(days) - 1)]
     step = max(parameters.start_days, (days[-1] - days[0]) / 45)
-    for start in np.arange(days[0], latest - 0.5 * step, step):
+    for start in np.arange(days[0] - parameters.before_days, latest - 0.5 * step, step):
         for length in parameters.extraction_days:
             dug = float(days[-1] - start) if np.isnan(length) else length
             share = settled_share(days - start, dug, parameters.per_year)
             before = float(np.interp(monitor_day, days, share))
-            if share[-1] - before > 0.25 * share[-1]:
+            if share[-1] - before > parameters.least_monitored * (share[-1] - share[0]):
                 shares.append(share)
                 starts.append(start)
                 extraction.append(dug)

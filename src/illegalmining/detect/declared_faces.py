@@ -144,7 +144,7 @@ def explain(
 def fitted_movement(
     search: Search, left: Floats, panel: Panel, start: float, stop: float, parameters: DeclaredParameters
 ) -> tuple[tuple[slice, slice], Floats, Floats]:
-    """A declared face fitted within its priors: window, movement (T, rows, columns) in m, and its error in bowl sigmas."""
+    """A declared face fitted within its priors: window, movement (T, rows, columns) in m, its error in bowl sigmas."""
     ground, look = search.movement, mean_look(search.movement.look)
     distance = np.hypot(ground.x - panel.x, ground.y - panel.y)
     reach = panel.length_m / 2 + parameters.reach_radii * panel.radius_m

@@ -111,7 +111,9 @@ def fit_course(
     local = float(weighed.local[peak.row, peak.column])
     first = float(templates.starts[peak.template])
     found = []
-    for start in np.arange(max(first - 90, days[0]), min(first + 90, days[-2]) + 1, parameters.step_days):
+    for start in np.arange(
+        max(first - 90, float(templates.starts.min())), min(first + 90, days[-2]) + 1, parameters.step_days
+    ):
         for length in parameters.extraction_days:
             dug = float(days[-1] - start) if np.isnan(length) else length
             found += [(start, settled_share(days - start, dug, rate)) for rate in parameters.per_year]

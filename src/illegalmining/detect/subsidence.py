@@ -63,7 +63,7 @@ class SubsidenceParameters:
     tan_beta_high: float = 2.4
     least_peak_mm: float = 15.0
     most_peak_mm: float = 6000.0
-    most_mm_a_z: float = 15.0
+    most_mm_a_z: float = 40.0
     misfit_share: float = 0.1
     misfit_nats: float = 20.0
 
@@ -175,7 +175,7 @@ def undeclared_row(
     most = parameters.most_log_lr
     moving = np.flatnonzero(np.diff(found.expected) > 0.002) + 1
     last = epochs[int(moving[-1]) if len(moving) else -1]
-    first = min(epochs[0] + pd.Timedelta(days=found.face.advance.start), last)
+    first = min(max(epochs[0] + pd.Timedelta(days=found.face.advance.start), epochs[0]), last)
     spread = float(np.exp(1.64 * found.ln_sd(5)))
     nats = most * (1 - np.exp(-nats / most)) - found.face.unlikely
     nats -= parameters.misfit_nats * max(0.0, found.face.unexplained - parameters.misfit_share)
