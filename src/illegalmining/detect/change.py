@@ -74,7 +74,6 @@ class Maps:
     dates: npt.NDArray[np.int32]
     shift: Floats
     noise: Floats
-    novel: Floats
     temper: Floats
     clear: npt.NDArray[np.int32]
 
@@ -211,34 +210,6 @@ def out_of_season(standing: npt.NDArray, shift: npt.NDArray, baseline: Baseline,
     return np.logaddexp(0.0, seen - new + np.log(watched.late_season)).astype(np.float32)
 
 
-def novelty(
-    shift: npt.NDArray,
-    dates: list[npt.NDArray],
-    covariance: npt.NDArray,
-    baseline: Baseline,
-    watched: MonitorParameters,
-) -> Floats:
-    """Nats (P,) by which a change departs from the pixel's own course, run early or late, at its most telling date.
-
-    An early harvest looks like the weeks that follow it, a late spring like those before: whatever the number of dates
-    and pixels that show it, it is no more than a season that moved. A pit stays when the season has passed, or looks
-    like nothing the season holds. shift: (K, P). dates: days (P,) between onset and highest evidence.
-    """
-    harmonics = (baseline.coefficients.shape[1] - 1) // 2
-    features, tail = shift.shape[0], watched.course_tail
-    inverse = np.linalg.inv(covariance + watched.course_sd**2 * np.eye(features))
-    most = np.zeros(shift.shape[1])
-    for day in dates:
-        here = np.einsum("pc,kcp->kp", season(day.astype(np.float64), harmonics), baseline.coefficients)
-        nearest = np.full(shift.shape[1], np.inf)
-        for ahead in np.linspace(-watched.early_days, watched.early_days, 9):
-            moved = season(day + ahead, harmonics)
-            away = here + shift - np.einsum("pc,kcp->kp", moved, baseline.coefficients)
-            nearest = np.minimum(nearest, np.einsum("kp,pkm,mp->p", away, inverse, away, optimize=True))
-        most = np.maximum(most, nearest)
-    return (0.5 * (tail + features) * np.log1p(most / tail)).astype(np.float32)
-
-
 def maps_of(
     watch: Watch, baseline: Baseline, shape: tuple[int, ...], harmonics: int, watched: MonitorParameters
 ) -> Maps:
@@ -256,9 +227,6 @@ def maps_of(
     nats = chosen(watch.peak) - out_of_season(standing, shift, baseline, watched)
     evidence = np.where(judged, np.maximum(nats, 0.0), np.nan).astype(np.float32)
     deviation = np.sqrt(np.einsum("pkm,pkm->kp", covariance_root, covariance_root))
-    covariance = np.einsum("pkm,plm->pkl", covariance_root, covariance_root)
-    first, best_day = chosen(watch.onset), chosen(watch.peak_day)
-    dates = [first.astype(np.float64), (first + best_day) / 2.0, best_day.astype(np.float64)]
     flat = {
         "evidence": evidence,
         "now": np.maximum(chosen(watch.level), 0.0),
@@ -268,7 +236,6 @@ def maps_of(
         "dates": chosen(watch.peak_dates),
         "shift": shift.astype(np.float32),
         "noise": np.where(judged, deviation, np.nan).astype(np.float32),
-        "novel": novelty(shift, dates, covariance, baseline, watched),
         "temper": ((1 - baseline.memory) / (1 + baseline.memory)).astype(np.float32),
         "clear": np.where(baseline.clear > 0, watch.clear, 0),
     }

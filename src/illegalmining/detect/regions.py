@@ -31,8 +31,7 @@ class RegionParameters:
     minimum mapping unit. shared_m2: area over which noise and the sensor's blur make one independent measurement of
     many pixels. false_per_100_km2: regions made by chance that are borne with, per 100 km2 (the correction for looking
     everywhere). leak: nats that a date is worth against a cloud that leaked through the mask, -ln of their share of
-    dates. leak_m2: size of such a cloud. field_m2: size of a field whose season moves as one. core: quantile of the
-    pixels' dates that speaks for a region.
+    dates. leak_m2: size of such a cloud. core: quantile of the pixels' dates that speaks for a region.
     transient: nats taken off where the ground has gone back. brief_days: a change gone within this time is weather or
     water. brief: nats taken off for one gone at once, fewer the longer it stood. dug_m2: what may be dug in dig_days.
     wide: nats taken off for each e-fold beyond it. artefact: probability that something no model knows of mimics a
@@ -49,7 +48,6 @@ class RegionParameters:
     false_per_100_km2: float = 1.0
     leak: float = 3.5
     leak_m2: float = 1e4
-    field_m2: float = 2e4
     core: float = 0.8
     transient: float = 3.0
     brief_days: int = 30
@@ -170,15 +168,13 @@ def region_nats(
     """Nats of a region, and the share of it that lasts, 0-1.
 
     Noise is independent from place to place, so pixels add up; a cloud that leaked through the mask is not, so however
-    many pixels agree, a region is worth no more than the clear dates behind it; nor is the season of a field, so no
-    more than its level is strange to it. What has gone back speaks against a
+    many pixels agree, a region is worth no more than the clear dates behind it. What has gone back speaks against a
     pit, which stays; what came all at once over a wide area is more likely a fire or a harvest.
     """
     evidence = np.nan_to_num(maps.evidence[inside])
     dates = float(np.quantile(maps.dates[inside & (maps.evidence > 0)], parameters.core))
     leaks = dates * parameters.leak - math.log(KM2_100 / max(parameters.leak_m2, pixel_m2))
-    moved = float(np.quantile(maps.novel[inside], parameters.core)) - math.log(KM2_100 / parameters.field_m2)
-    nats = min(weight(evidence, pixel_m2, parameters) - search_nats(pixel_m2, parameters), leaks, moved)
+    nats = min(weight(evidence, pixel_m2, parameters) - search_nats(pixel_m2, parameters), leaks)
     lasting = float(np.clip(maps.now[inside] / np.maximum(evidence, 1e-6), 0, 1) @ evidence / max(evidence.sum(), 1e-6))
     stood = float(np.quantile(maps.stood[inside & (maps.evidence > 0)], parameters.core))
     back = (1.0 - lasting) * (parameters.transient + parameters.brief * max(0.0, 1.0 - stood / parameters.brief_days))
