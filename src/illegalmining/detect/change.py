@@ -58,7 +58,7 @@ class ChangeParameters:
 
 @dataclass(frozen=True)
 class Maps:
-    """What a tile, or the whole district, says of each pixel; all (Y, X), `shift` (K, Y, X), `noise` (K, Y, X).
+    """What a tile, or the whole district, says of each pixel; all (Y, X), `shift` and `noise` (K, Y, X).
 
     evidence: highest evidence for one lasting change, nats, 0 where there is none, NaN where not judged. now: evidence
     left at the end. onset, last: days since 1970. stood: days from onset to highest evidence. dates: clear dates for
@@ -74,7 +74,6 @@ class Maps:
     dates: npt.NDArray[np.int32]
     shift: Floats
     noise: Floats
-    novel: Floats
     temper: Floats
     clear: npt.NDArray[np.int32]
 
@@ -86,6 +85,11 @@ class Histories:
     where: npt.NDArray[np.int64]
     observed: Floats
     expected: Floats
+
+    def of(self, inside: npt.NDArray[np.bool_]) -> tuple[Floats, Floats]:
+        """Observed and expected of the pixels in a mask (Y, X)."""
+        mine = inside[self.where[:, 0], self.where[:, 1]]
+        return self.observed[mine], self.expected[mine]
 
 
 def days_of(time: xr.DataArray, history_from: Any, monitor_from: Any, as_of: Any) -> tuple[slice, Days]:
@@ -194,85 +198,70 @@ def seen(cube: xr.Dataset, smallest: Floats) -> xr.DataArray:
     return array.rio.write_crs(cube.rio.crs)
 
 
-def out_of_season(standing: npt.NDArray, shift: npt.NDArray, baseline: Baseline, watched: MonitorParameters) -> Floats:
+def out_of_season(
+    standing: npt.NDArray, shift: npt.NDArray, usual: Floats, spread: Floats, watched: MonitorParameters
+) -> Floats:
     """Nats (P,) that a change loses where the pixel has looked like that before, at whatever time of the year.
 
     A harvest that comes late or a fallow year moves a pixel to a level that its own history holds. Both explanations
     keep to the new level; they differ in how probable that level was before it was seen: under a late or missing
     season, as probable as the pixel's history makes it (Student-t); under a change, anything of the size looked for.
+    standing (K, P) and `usual`, from the level; `spread` (K, K, P) as in `Baseline`.
     """
-    away = standing - baseline.every_season
-    spread = baseline.spread.transpose(2, 0, 1).astype(np.float64)
-    features, tail = spread.shape[1], watched.season_tail
-    squared = np.einsum("kp,kp->p", away, np.linalg.solve(spread, away.T[:, :, None])[:, :, 0].T)
-    seen = -0.5 * np.linalg.slogdet(spread)[1] - 0.5 * (tail + features) * np.log1p(squared / tail)
+    away = standing - usual
+    covariance = spread.transpose(2, 0, 1).astype(np.float64)
+    features, tail = covariance.shape[1], watched.season_tail
+    squared = np.einsum("kp,kp->p", away, np.linalg.solve(covariance, away.T[:, :, None])[:, :, 0].T)
+    seen = -0.5 * np.linalg.slogdet(covariance)[1] - 0.5 * (tail + features) * np.log1p(squared / tail)
     size = watched.contrast**2
     new = -0.5 * features * np.log(size) - 0.5 * (shift**2).sum(axis=0) / size
     return np.logaddexp(0.0, seen - new + np.log(watched.late_season)).astype(np.float32)
 
 
-def novelty(
-    shift: npt.NDArray,
-    dates: list[npt.NDArray],
-    covariance: npt.NDArray,
-    baseline: Baseline,
-    watched: MonitorParameters,
-) -> Floats:
-    """Nats (P,) by which a change departs from the pixel's own course, run early or late, at its most telling date.
-
-    An early harvest looks like the weeks that follow it, a late spring like those before: whatever the number of dates
-    and pixels that show it, it is no more than a season that moved. A pit stays when the season has passed, or looks
-    like nothing the season holds. shift: (K, P). dates: days (P,) between onset and highest evidence.
-    """
-    harmonics = (baseline.coefficients.shape[1] - 1) // 2
-    features, tail = shift.shape[0], watched.course_tail
-    inverse = np.linalg.inv(covariance + watched.course_sd**2 * np.eye(features))
-    most = np.zeros(shift.shape[1])
-    for day in dates:
-        here = np.einsum("pc,kcp->kp", season(day.astype(np.float64), harmonics), baseline.coefficients)
-        nearest = np.full(shift.shape[1], np.inf)
-        for ahead in np.linspace(-watched.early_days, watched.early_days, 9):
-            moved = season(day + ahead, harmonics)
-            away = here + shift - np.einsum("pc,kcp->kp", moved, baseline.coefficients)
-            nearest = np.minimum(nearest, np.einsum("kp,pkm,mp->p", away, inverse, away, optimize=True))
-        most = np.maximum(most, nearest)
-    return (0.5 * (tail + features) * np.log1p(most / tail)).astype(np.float32)
-
-
 def maps_of(
     watch: Watch, baseline: Baseline, shape: tuple[int, ...], harmonics: int, watched: MonitorParameters
 ) -> Maps:
-    """The best candidate of each pixel as maps."""
+    """The best candidate of each pixel as maps; what it means is worked out only where there is evidence of one."""
     best = watch.peak.argmax(axis=0)[None]
 
     def chosen(candidates: npt.NDArray) -> npt.NDArray:
         return np.take_along_axis(candidates, best if candidates.ndim == 2 else best[:, None], axis=0)[0]
 
     judged = (baseline.clear > 0) & (watch.clear > 0)
-    covariance_root = np.linalg.inv(baseline.whitening.transpose(2, 0, 1).astype(np.float64))
-    shift = np.einsum("pkm,mp->kp", covariance_root, chosen(watch.peak_mean))
-    when = season(chosen(watch.peak_day).astype(np.float64), harmonics)[:, 1:]
-    standing = shift + np.einsum("pc,kcp->kp", when, baseline.coefficients[:, 1:])
-    nats = chosen(watch.peak) - out_of_season(standing, shift, baseline, watched)
-    evidence = np.where(judged, np.maximum(nats, 0.0), np.nan).astype(np.float32)
-    deviation = np.sqrt(np.einsum("pkm,pkm->kp", covariance_root, covariance_root))
-    covariance = np.einsum("pkm,plm->pkl", covariance_root, covariance_root)
-    first, best_day = chosen(watch.onset), chosen(watch.peak_day)
-    dates = [first.astype(np.float64), (first + best_day) / 2.0, best_day.astype(np.float64)]
+    peak, mean, first, best_day = map(chosen, (watch.peak, watch.peak_mean, watch.onset, watch.peak_day))
+    root = unwhitening(baseline.whitening)
+    evidence = np.where(judged, 0.0, np.nan).astype(np.float32)
+    shift = np.zeros_like(mean)
+    some = np.flatnonzero(judged & (peak > watched.least))
+    moved = np.einsum("kmp,mp->kp", root[:, :, some], mean[:, some])
+    season_now = season(best_day[some].astype(np.float64), harmonics)
+    standing = moved + np.einsum("pc,kcp->kp", season_now[:, 1:], baseline.coefficients[:, 1:, some])
+    shift[:, some] = moved
+    known = out_of_season(standing, moved, baseline.every_season[:, some], baseline.spread[:, :, some], watched)
+    evidence[some] = np.maximum(peak[some] - known, 0.0)
     flat = {
         "evidence": evidence,
         "now": np.maximum(chosen(watch.level), 0.0),
-        "onset": chosen(watch.onset),
+        "onset": first,
         "last": chosen(watch.last),
-        "stood": chosen(watch.peak_day) - chosen(watch.onset),
+        "stood": best_day - first,
         "dates": chosen(watch.peak_dates),
-        "shift": shift.astype(np.float32),
-        "noise": np.where(judged, deviation, np.nan).astype(np.float32),
-        "novel": novelty(shift, dates, covariance, baseline, watched),
+        "shift": shift,
+        "noise": np.where(judged, np.sqrt((root**2).sum(axis=1)), np.nan).astype(np.float32),
         "temper": ((1 - baseline.memory) / (1 + baseline.memory)).astype(np.float32),
         "clear": np.where(baseline.clear > 0, watch.clear, 0),
     }
     return Maps(**{name: array.reshape(*array.shape[:-1], *shape) for name, array in flat.items()})
+
+
+def unwhitening(whitening: Floats) -> Floats:
+    """Inverse (K, K, P) of lower triangular matrices: from unit noise back to a feature's unit."""
+    inverse = np.zeros_like(whitening)
+    for k in range(whitening.shape[0]):
+        inverse[k, k] = 1.0 / whitening[k, k]
+        for m in range(k):
+            inverse[k, m] = -np.einsum("ap,ap->p", whitening[k, m:k], inverse[m:k, m]) / whitening[k, k]
+    return inverse
 
 
 def histories_of(

@@ -37,9 +37,7 @@ class MonitorParameters:
     variances, for a long history. lingering: what full correlation of the noise from date to date adds to it.
     drift_days: time over which such differences fade. late_season: odds that a lasting difference is a season that came
     late or not at all, against a change of the ground. season_tail: degrees of freedom of a pixel's look over the year.
-    early_days: how far a season may run ahead or behind, days (harvests move by weeks from year to year). course_sd:
-    how far a pixel keeps to its own course when its season moves, in the feature's unit. course_tail: degrees of
-    freedom of that.
+    least: evidence up to which a pixel is held unchanged, nats.
     """
 
     outlier: float = 0.03
@@ -55,9 +53,7 @@ class MonitorParameters:
     drift_days: float = 120.0
     late_season: float = 0.2
     season_tail: float = 5.0
-    early_days: int = 40
-    course_sd: float = 0.1
-    course_tail: float = 10.0
+    least: float = 1.0
 
 
 def unit_volume(features: int, spread: float) -> float:

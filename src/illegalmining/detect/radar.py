@@ -7,6 +7,7 @@ it later, a face of broken rock raises it, smooth spoil and water lower it: any 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,8 @@ class RadarParameters:
 
     change: baseline and evidence, in decibels. regions: outlines and nats. looks: side of the window averaged against
     speckle, odd, pixels. darkest: power below which the signal is the instrument's own noise (Sentinel-1: -30 dB).
+    mineral, built: VV of the brightest part of a pit, dB (broken rock in C band: -12 to -6), and of buildings, whose
+    walls and ground send the signal straight back (-5 to 1). differing: how far either departs from that, dB.
     """
 
     change: ChangeParameters = field(
@@ -41,6 +44,9 @@ class RadarParameters:
     regions: RegionParameters = field(default_factory=lambda: RegionParameters(shared_m2=900.0, leak=5.0))
     looks: int = 3
     darkest: float = 1e-3
+    mineral: float = -9.0
+    built: float = -2.0
+    differing: float = 2.0
 
 
 @dataclass(frozen=True)
@@ -67,6 +73,15 @@ class Backscatter:
         return np.where(there, 10 * np.log10(np.maximum(mean, np.float32(self.darkest))), np.nan).astype(np.float32)
 
 
+def built_up(level: Floats, names: tuple[str, ...], parameters: RadarParameters) -> float:
+    """Nats by which the brightest of the present levels (N, K) look more like buildings than like a pit; from 0 up."""
+    if "vv" not in names or not len(level):
+        return 0.0
+    brightest = float(np.quantile(level[:, names.index("vv")], 0.9))
+    from_mine, from_wall = brightest - parameters.mineral, brightest - parameters.built
+    return max(0.0, (from_mine**2 - from_wall**2) / (2 * parameters.differing**2))
+
+
 def detect_radar(
     cube: xr.Dataset, history_from: Any, monitor_from: Any, as_of: Any, parameters: RadarParameters | None = None
 ) -> Findings:
@@ -86,7 +101,7 @@ def detect_radar(
     stack = [cube[name].isel(time=period) for name in names]
     maps, histories = judge_stack(stack, features, when, parameters.change)
     transform = cube.rio.transform(recalc=True)
-    telling = Telling(names, "dB", np.asarray)
+    telling = Telling(names, "dB", np.asarray, partial(built_up, names=names, parameters=parameters))
     rows = region_rows("radar", maps, histories, when, transform, telling, parameters.regions)
     contrast = np.full(len(names), parameters.change.monitor.contrast)
     smallest = smallest_site(maps, contrast, abs(transform.a * transform.e), parameters.regions)

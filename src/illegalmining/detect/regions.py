@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ from scipy import ndimage
 from shapely import MultiPolygon, Polygon, union_all
 from shapely.geometry import shape as as_shape
 
+from illegalmining.detect.baseline import Floats, nan_median
 from illegalmining.detect.change import Days, Histories, Maps
 from illegalmining.detect.findings import detection
 
@@ -31,12 +33,13 @@ class RegionParameters:
     minimum mapping unit. shared_m2: area over which noise and the sensor's blur make one independent measurement of
     many pixels. false_per_100_km2: regions made by chance that are borne with, per 100 km2 (the correction for looking
     everywhere). leak: nats that a date is worth against a cloud that leaked through the mask, -ln of their share of
-    dates. leak_m2: size of such a cloud. field_m2: size of a field whose season moves as one. core: quantile of the
-    pixels' dates that speaks for a region.
+    dates. leak_m2: size of such a cloud. core: quantile of the pixels' dates that
+    speaks for a region.
     transient: nats taken off where the ground has gone back. brief_days: a change gone within this time is weather or
     water. brief: nats taken off for one gone at once, fewer the longer it stood. dug_m2: what may be dug in dig_days.
     wide: nats taken off for each e-fold beyond it. artefact: probability that something no model knows of mimics a
-    change; bounds a region to ln(1/artefact). series_dates: most dates of the evidence series.
+    change; bounds a region to ln(1/artefact). recent_dates: clear dates from which the present level is taken.
+    series_dates: most dates of the evidence series.
     """
 
     seed: float = 4.0
@@ -49,15 +52,15 @@ class RegionParameters:
     false_per_100_km2: float = 1.0
     leak: float = 3.5
     leak_m2: float = 1e4
-    field_m2: float = 2e4
     core: float = 0.8
-    transient: float = 3.0
+    transient: float = 6.0
     brief_days: int = 30
     brief: float = 6.0
     dig_days: int = 20
     dug_m2: float = 2e4
     wide: float = 2.0
-    artefact: float = 1e-3
+    artefact: float = 0.02
+    recent_dates: int = 5
     series_dates: int = 120
 
 
@@ -116,11 +119,13 @@ def iso(day: float) -> str:
 
 @dataclass(frozen=True)
 class Telling:
-    """What the attributes say of features: names, units, and how to bring a feature back to its unit."""
+    """What a detector says of its features: names, unit, how to bring a feature back to its unit, and `unlike`: nats
+    against a mine, from the levels (N, K) that a region's pixels have now."""
 
     names: tuple[str, ...]
     unit: str
-    natural: Any
+    natural: Callable[[Any], Any]
+    unlike: Callable[[Floats], float]
 
 
 def region_rows(
@@ -144,10 +149,14 @@ def region_rows(
         nats, lasting = region_nats(maps, inside, pixel_m2, parameters)
         if nats <= 0:
             continue
+        observed, expected = histories.of(inside)
+        nats -= telling.unlike(level_now(observed, maps, inside, when, parameters))
+        if nats <= 0:
+            continue
         geometry = outline(inside, window, transform)
         onsets = maps.onset[inside & (np.nan_to_num(maps.evidence) >= parameters.grow)]
         attributes = described(maps, inside, onsets, lasting, pixel_m2, telling, parameters)
-        attributes["series"] = series(histories, inside, maps, when, telling, parameters)
+        attributes["series"] = series(observed, expected, inside, maps, when, telling, parameters)
         last = np.quantile(maps.last[inside & (maps.evidence > 0)], 0.9, method="higher")
         first = np.quantile(onsets, 0.1, method="lower")
         rows.append(
@@ -170,15 +179,13 @@ def region_nats(
     """Nats of a region, and the share of it that lasts, 0-1.
 
     Noise is independent from place to place, so pixels add up; a cloud that leaked through the mask is not, so however
-    many pixels agree, a region is worth no more than the clear dates behind it; nor is the season of a field, so no
-    more than its level is strange to it. What has gone back speaks against a
+    many pixels agree, a region is worth no more than the clear dates behind it. What has gone back speaks against a
     pit, which stays; what came all at once over a wide area is more likely a fire or a harvest.
     """
     evidence = np.nan_to_num(maps.evidence[inside])
     dates = float(np.quantile(maps.dates[inside & (maps.evidence > 0)], parameters.core))
     leaks = dates * parameters.leak - math.log(KM2_100 / max(parameters.leak_m2, pixel_m2))
-    moved = float(np.quantile(maps.novel[inside], parameters.core)) - math.log(KM2_100 / parameters.field_m2)
-    nats = min(weight(evidence, pixel_m2, parameters) - search_nats(pixel_m2, parameters), leaks, moved)
+    nats = min(weight(evidence, pixel_m2, parameters) - search_nats(pixel_m2, parameters), leaks)
     lasting = float(np.clip(maps.now[inside] / np.maximum(evidence, 1e-6), 0, 1) @ evidence / max(evidence.sum(), 1e-6))
     stood = float(np.quantile(maps.stood[inside & (maps.evidence > 0)], parameters.core))
     back = (1.0 - lasting) * (parameters.transient + parameters.brief * max(0.0, 1.0 - stood / parameters.brief_days))
@@ -219,8 +226,20 @@ def described(
     }
 
 
+def level_now(
+    observed: Floats, maps: Maps, inside: npt.NDArray[np.bool_], when: Days, parameters: RegionParameters
+) -> Floats:
+    """What stands there now (N, K): each pixel's median over the latest clear dates that support the change."""
+    first, last = maps.onset[inside].min(), maps.last[inside].max()
+    clear = np.isfinite(observed[:, :, 0]).any(axis=0) & (when.days >= first) & (when.days <= last)
+    latest = np.flatnonzero(clear)[-parameters.recent_dates :]
+    level = nan_median(observed[:, latest], axis=1)
+    return np.asarray(level[np.isfinite(level[:, 0])])
+
+
 def series(
-    histories: Histories,
+    observed: Floats,
+    expected: Floats,
     inside: npt.NDArray[np.bool_],
     maps: Maps,
     when: Days,
@@ -228,13 +247,11 @@ def series(
     parameters: RegionParameters,
 ) -> dict[str, Any]:
     """Observed against expected of the region's most telling feature, the latest clear dates."""
-    mine = inside[histories.where[:, 0], histories.where[:, 1]]
     ratio = np.abs(np.median(maps.shift[:, inside] / maps.noise[:, inside], axis=1))
     k = int(np.nanargmax(ratio))
-    observed = np.ma.masked_invalid(histories.observed[mine, :, k])
-    clear = np.flatnonzero(observed.count(axis=0) > 0)[-parameters.series_dates :]
-    seen = np.ma.median(observed[:, clear], axis=0).filled(np.nan)
-    expected = np.median(histories.expected[mine][:, clear, k], axis=0)
+    clear = np.flatnonzero(np.isfinite(observed[:, :, k]).any(axis=0))[-parameters.series_dates :]
+    seen = nan_median(observed[:, clear, k], axis=0)
+    usual = np.median(expected[:, clear, k], axis=0)
     band = 2.0 * float(np.nanmedian(maps.noise[k][inside]))
     bring = telling.natural
     return {
@@ -242,9 +259,9 @@ def series(
         "unit": telling.unit,
         "dates": [iso(day) for day in when.days[clear]],
         "observed": [rounded(v) for v in bring(seen)],
-        "expected": [rounded(v) for v in bring(expected)],
-        "low": [rounded(v) for v in bring(expected - band)],
-        "high": [rounded(v) for v in bring(expected + band)],
+        "expected": [rounded(v) for v in bring(usual)],
+        "low": [rounded(v) for v in bring(usual - band)],
+        "high": [rounded(v) for v in bring(usual + band)],
     }
 
 

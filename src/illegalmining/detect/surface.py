@@ -8,6 +8,7 @@ by it.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,9 @@ class SurfaceParameters:
     (4 vegetation, 5 bare, 6 water, 7 unclassified). darkest: reflectance below which the logarithm is cut, where the
     atmospheric correction is as large as the signal (Sentinel-2: 0.005 to 0.02). contrast: change of a typical pit, log
     reflectance. index_contrast: the same for a cube of NDVI alone. greener: rise of ln(nir / red), or of NDVI
-    (index_greener), that no mine makes: a crop where another was expected.
+    (index_greener), that no mine makes: a crop where another was expected. mineral, roof: ln(swir16 / nir) of bare rock,
+    soil and coal, which reflect as much or more at 1.6 um as in the near infrared, and of paint, plastic and sheet
+    metal, which reflect less. differing: how far materials of either kind depart from that.
     """
 
     change: ChangeParameters = field(default_factory=ChangeParameters)
@@ -41,6 +44,9 @@ class SurfaceParameters:
     index_contrast: float = 0.3
     greener: float = 0.15
     index_greener: float = 0.05
+    mineral: float = 0.2
+    roof: float = -0.1
+    differing: float = 0.1
 
 
 @dataclass(frozen=True)
@@ -93,7 +99,9 @@ def detect_surface(
     )
     maps = replace(maps, evidence=np.where(greener(maps.shift, names, parameters), 0, maps.evidence))
     transform = cube.rio.transform(recalc=True)
-    telling = Telling(names, "reflectance", np.exp) if logarithmic else Telling(names, "NDVI", np.asarray)
+    unlike = partial(roofed, names=names, parameters=parameters)
+    unit, natural = ("reflectance", np.exp) if logarithmic else ("NDVI", np.asarray)
+    telling = Telling(names, unit, natural, unlike)
     rows = region_rows("surface", maps, histories, when, transform, telling, parameters.regions)
     pixel_m2 = abs(transform.a * transform.e)
     smallest = smallest_site(maps, np.full(len(names), contrast), pixel_m2, parameters.regions)
@@ -107,6 +115,15 @@ def greener(shift: Floats, names: tuple[str, ...], parameters: SurfaceParameters
     if "nir" in names and "red" in names:
         return shift[names.index("nir")] - shift[names.index("red")] > parameters.greener
     return np.zeros(shift.shape[1:], bool)
+
+
+def roofed(level: Floats, names: tuple[str, ...], parameters: SurfaceParameters) -> float:
+    """Nats by which the present levels (N, K) look more like a roof than like ground laid bare; never below 0."""
+    if "nir" not in names or "swir16" not in names or not len(level):
+        return 0.0
+    slope = float(np.median(level[:, names.index("swir16")] - level[:, names.index("nir")]))
+    from_mine, from_roof = slope - parameters.mineral, slope - parameters.roof
+    return max(0.0, (from_mine**2 - from_roof**2) / (2 * parameters.differing**2))
 
 
 def with_contrast(change: ChangeParameters, contrast: float) -> ChangeParameters:
