@@ -61,8 +61,8 @@ class Maps:
     """What a tile, or the whole district, says of each pixel; all (Y, X), `shift` and `noise` (K, Y, X).
 
     evidence: highest evidence for one lasting change, nats, 0 where there is none, NaN where not judged. now: evidence
-    left at the end. onset, last: days since 1970. stood: days from onset to highest evidence. dates: clear dates for
-    the change less those against it, by then. shift: new level minus baseline, in the feature's unit. noise:
+    left at the end. onset, last: days since 1970. stood: days from onset to the last day that supports it. dates: clear
+    dates for the change less those against it, at highest evidence. shift: new level minus baseline, in the feature's unit. noise:
     standard deviation of a feature. temper: worth of a date against an independent one. clear: clear dates judged.
     """
 
@@ -244,7 +244,7 @@ def maps_of(
         "now": np.maximum(chosen(watch.level), 0.0),
         "onset": first,
         "last": chosen(watch.last),
-        "stood": best_day - first,
+        "stood": chosen(watch.last) - first,
         "dates": chosen(watch.peak_dates),
         "shift": shift,
         "noise": np.where(judged, np.sqrt((root**2).sum(axis=1)), np.nan).astype(np.float32),

@@ -41,7 +41,7 @@ class RadarParameters:
             halo=1,
         )
     )
-    regions: RegionParameters = field(default_factory=lambda: RegionParameters(shared_m2=900.0, leak=5.0))
+    regions: RegionParameters = field(default_factory=lambda: RegionParameters(shared_m2=900.0, leak=5.0, transient=8.0, early_days=0))
     looks: int = 3
     darkest: float = 1e-3
     mineral: float = -9.0

@@ -35,8 +35,11 @@ class RegionParameters:
     everywhere). leak: nats that a date is worth against a cloud that leaked through the mask, -ln of their share of
     dates. leak_m2: size of such a cloud. core: quantile of the pixels' dates that
     speaks for a region.
-    transient: nats taken off where the ground has gone back. brief_days: a change gone within this time is weather or
-    water. brief: nats taken off for one gone at once, fewer the longer it stood. dug_m2: what may be dug in dig_days.
+    transient: nats taken off where the ground has gone back. brief_days: a change gone within this time is weather,
+    fire or water. brief: nats taken off for one gone at once, fewer the longer it stood. early_days: how far a season
+    may run ahead or behind, days (harvests move by weeks from year to year; 0: the sensor does not see seasons).
+    field_m2: size of a field whose season moves as one. course_sd: how far a field keeps to its own course when its
+    season moves, in the feature's unit. course_tail: degrees of freedom of that. dug_m2: what may be dug in dig_days.
     wide: nats taken off for each e-fold beyond it. artefact: probability that something no model knows of mimics a
     change; bounds a region to ln(1/artefact). recent_dates: clear dates from which the present level is taken.
     series_dates: most dates of the evidence series.
@@ -53,9 +56,13 @@ class RegionParameters:
     leak: float = 3.5
     leak_m2: float = 1e4
     core: float = 0.8
-    transient: float = 6.0
-    brief_days: int = 30
+    transient: float = 3.0
+    brief_days: int = 180
     brief: float = 6.0
+    early_days: int = 40
+    field_m2: float = 2e4
+    course_sd: float = 0.1
+    course_tail: float = 10.0
     dig_days: int = 20
     dug_m2: float = 2e4
     wide: float = 2.0
@@ -150,6 +157,7 @@ def region_rows(
         if nats <= 0:
             continue
         observed, expected = histories.of(inside)
+        nats = min(nats, novelty(observed, expected, maps, inside, when, parameters))
         nats -= telling.unlike(level_now(observed, maps, inside, when, parameters))
         if nats <= 0:
             continue
@@ -224,6 +232,33 @@ def described(
         "clear_dates": int(np.median(maps.clear[inside])),
         "dates_supporting": int(np.median(maps.dates[inside])),
     }
+
+
+def novelty(
+    observed: Floats,
+    expected: Floats,
+    maps: Maps,
+    inside: npt.NDArray[np.bool_],
+    when: Days,
+    parameters: RegionParameters,
+) -> float:
+    """Most nats that a young region can have: how far it departs from its own course, run early or late.
+
+    An early harvest looks like the weeks that follow it, a late spring like those before: whatever the number of dates
+    and pixels that show it, it is no more than a season that moved. What has stood longer than seasons move is not.
+    """
+    if np.quantile(maps.stood[inside & (maps.evidence > 0)], parameters.core) > 1.5 * parameters.early_days:
+        return math.inf
+    seen, usual = nan_median(observed, axis=0), np.median(expected, axis=0)
+    first, last = maps.onset[inside].min(), maps.last[inside].max()
+    during = np.flatnonzero(np.isfinite(seen[:, 0]) & (when.days >= first) & (when.days <= last))
+    apart = (when.days[None] - when.days[during, None] + 182) % 365 - 182
+    noise = np.nanmedian(maps.noise[:, inside], axis=1) ** 2 + parameters.course_sd**2
+    away = ((seen[during, None] - usual[None]) ** 2 / noise).sum(axis=2)
+    nearest = np.where(np.abs(apart) <= parameters.early_days, away, np.inf).min(axis=1)
+    features, tail = len(noise), parameters.course_tail
+    nats = 0.5 * (tail + features) * math.log1p(float(nearest.max()) / tail)
+    return nats - math.log(KM2_100 / parameters.field_m2)
 
 
 def level_now(
