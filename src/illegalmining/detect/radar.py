@@ -30,7 +30,7 @@ class RadarParameters:
 
     change: baseline and evidence, in decibels. regions: outlines and nats. looks: side of the window averaged against
     speckle, odd, pixels. darkest: power below which the signal is the instrument's own noise (Sentinel-1: -30 dB).
-    mineral, built: VV of the brightest part of a pit, dB (broken rock in C band: -12 to -6), and of buildings, whose
+    mineral, built: VV of the brightest spot of a pit, dB (broken rock in C band: -12 to -5), and of buildings, whose
     walls and ground send the signal straight back (-5 to 1). differing: how far either departs from that, dB.
     """
 
@@ -44,9 +44,9 @@ class RadarParameters:
     regions: RegionParameters = field(default_factory=lambda: RegionParameters(shared_m2=900.0, leak=5.0, transient=8.0, early_days=0))
     looks: int = 3
     darkest: float = 1e-3
-    mineral: float = -9.0
+    mineral: float = -8.0
     built: float = -2.0
-    differing: float = 2.0
+    differing: float = 1.5
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def built_up(level: Floats, names: tuple[str, ...], parameters: RadarParameters)
     """Nats by which the brightest of the present levels (N, K) look more like buildings than like a pit; from 0 up."""
     if "vv" not in names or not len(level):
         return 0.0
-    brightest = float(np.quantile(level[:, names.index("vv")], 0.9))
+    brightest = float(level[:, names.index("vv")].max())
     from_mine, from_wall = brightest - parameters.mineral, brightest - parameters.built
     return max(0.0, (from_mine**2 - from_wall**2) / (2 * parameters.differing**2))
 
