@@ -6,7 +6,17 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from illegalmining.detect.baseline import FAST, LANES, Baseline, BaselineParameters, Days, Floats, nan_median, sampled
+from illegalmining.detect.baseline import (
+    FAST,
+    LANES,
+    Baseline,
+    BaselineParameters,
+    Days,
+    Floats,
+    along,
+    nan_median,
+    sampled,
+)
 
 T_MAD = 0.765
 """Median absolute value of a t distribution with 3 degrees of freedom and unit scale."""
@@ -38,7 +48,7 @@ def unexplained(
     for lane in range(LANES):
         distance = use[lane]
         use[lane] = np.float32(1.0) if distance < outlier * features and lane < lanes else np.float32(0.0)
-        previous[lane] = previous[lane] if use[lane] > 0 or not distance == distance else np.float32(0.0)
+        previous[lane] = previous[lane] if use[lane] > 0 or np.isnan(distance) else np.float32(0.0)
     for k in range(features):
         for lane in range(LANES):
             now[k, lane] = now[k, lane] if use[lane] > 0 else np.float32(0.0)
@@ -117,8 +127,7 @@ def weather(
     Both are shrunk to "nothing" where few pixels are clear.
     """
     some = sampled(values.shape[2], parameters.sample)
-    expected = np.einsum("tc,kcp->tkp", design, coefficients[:, :, some])
-    residual = (values[:, :, some] - expected) / scales[None, :, some]
+    residual = (values[:, :, some] - along(design, coefficients[:, :, some])) / scales[None, :, some]
     count = np.isfinite(residual[:, 0]).sum(axis=1)
     belief = count / (count + parameters.few_pixels)
     middle = nan_median(residual, axis=2)
@@ -146,7 +155,8 @@ def noise(values: Floats, design: Floats, offset: Floats, fitted: tuple, paramet
     memory = lingering(lagged, used, judged, parameters)
     mean, spread = seasons(total, square, used, covariance)
     whitening = np.ascontiguousarray(whitening, np.float32)
-    return Baseline(coefficients, information, whitening, memory, np.where(judged, clear, 0), mean, spread)
+    clear = np.where(judged, clear, 0)
+    return Baseline(coefficients, information, whitening, memory, clear, mean, spread, scales)
 
 
 def seasons(total: Floats, square: Floats, used: Days, covariance: npt.NDArray[np.float64]) -> tuple[Floats, Floats]:

@@ -16,7 +16,7 @@ from shapely import MultiPolygon, Polygon, union_all
 from shapely.geometry import shape as as_shape
 
 from illegalmining.detect.baseline import Floats, nan_median
-from illegalmining.detect.change import Days, Histories, Maps
+from illegalmining.detect.change import Days, Histories, Maps, Remembered
 from illegalmining.detect.findings import detection
 
 EIGHT = np.ones((3, 3), bool)
@@ -138,7 +138,7 @@ class Telling:
 def region_rows(
     detector: str,
     maps: Maps,
-    histories: Histories,
+    histories: Histories | Remembered,
     when: Days,
     transform: Affine,
     telling: Telling,
@@ -156,7 +156,7 @@ def region_rows(
         nats, lasting = region_nats(maps, inside, pixel_m2, parameters)
         if nats <= 0:
             continue
-        observed, expected = histories.of(inside)
+        observed, expected = histories.of(inside & (np.nan_to_num(maps.evidence) >= parameters.grow))
         nats = min(nats, novelty(observed, expected, maps, inside, when, parameters))
         nats -= telling.unlike(level_now(observed, maps, inside, when, parameters))
         if nats <= 0:
