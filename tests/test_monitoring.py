@@ -148,7 +148,7 @@ def test_radar_is_remembered_across_its_tiles(tmp_path: Path) -> None:
     generator = np.random.default_rng(2)
     days = pd.date_range(HISTORY, AS_OF, freq="24D")
     level = np.full((len(days), 150, 200), -12.0)
-    level[np.ix_(days >= "2026-02-01", range(110, 140), range(120, 136))] += 5.0
+    level[np.ix_(days >= "2026-02-01", range(110, 117), range(125, 132))] += 5.0
     power = (10 ** (level / 10) * generator.gamma(9, 1 / 9, level.shape)).astype(np.float32)
     grid = {"y": 4_100_000.0 - 20 * np.arange(150), "x": 500_000.0 + 20 * np.arange(200)}
     cube = xr.Dataset({"vv": (("time", "y", "x"), power)}, coords={"time": days, **grid}).rio.write_crs("EPSG:4546")
