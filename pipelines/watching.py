@@ -3,30 +3,37 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import xarray as xr
 
+from illegalmining.atomic import write_bytes
 from illegalmining.checkpoint import Watched, key_of, load, save
 from illegalmining.detect.findings import Findings
 from illegalmining.district import District, ImagerySource
 from illegalmining.errors import InputError
-from illegalmining.imagery.open import open_source, source_files
+from illegalmining.imagery.open import dated_files, open_source, source_files
 from illegalmining.imagery.picture import picture
 from illegalmining.journal import Journal, digests
+from illegalmining.monitoring import MonitoringArchive
 from illegalmining.registers.read import Registers
 
 
 @dataclass(frozen=True)
 class Detector:
-    """A detector ready to run: `detect` takes a cube of `sensor`; `given` is all else its result depends on."""
+    """A detector ready to run: `detect` takes a cube of `sensor`; `given` is all else its result depends on.
+
+    sequential: it takes an archive too, and goes on from what it left there.
+    """
 
     name: str
     sensor: str
-    detect: Callable[[xr.Dataset], Findings]
+    detect: Callable[..., Findings]
     given: Any
+    sequential: bool = False
 
 
 def watch(district: District, journal: Journal, detector: Detector) -> list[Watched]:
@@ -48,17 +55,55 @@ def watch_source(district: District, journal: Journal, detector: Detector, sourc
     def compute() -> Watched:
         quarantine: list[dict[str, Any]] = []
         cube = open_source(source, district, quarantine)
-        findings = detector.detect(cube)
+        more = (archive(district, detector, source, cube, known),) if detector.sequential else ()
+        findings = detector.detect(cube, *more)
         ground = picture(cube) if source.sensor == "optical" else None
         return Watched(findings, about(detector.name, source, cube), quarantine, ground)
 
     with journal.stage(f"{detector.name}: {source.name}") as entry:
-        files = digests(source_files(source, district), district.root)
+        files, known = source_digests(district, source)
         journal.inputs.update(files)
         given = (source.model_dump(), files, detector.given)
         watched = remembered(district, f"{detector.name}-{source.name}", given, compute, entry)
         entry["pixel_dates"] = 0 if entry["remembered"] else watched.about["pixel_dates"]
     return watched
+
+
+def source_digests(district: District, source: ImagerySource) -> tuple[dict[str, str], dict[str, list[Any]]]:
+    """SHA-256 of every file of a source, and what `journal.digests` knows of each file by its whole path.
+
+    Files that nobody has written to since the last run are not read again.
+    """
+    path = district.state / "digests" / f"{source.name}.json"
+    known = json.loads(path.read_text("utf-8")) if path.is_file() else {}
+    before = dict(known)
+    files = digests(source_files(source, district), district.root, known)
+    if known != before:
+        write_bytes(path, json.dumps(known, sort_keys=True).encode())
+    return files, known
+
+
+def archive(
+    district: District, detector: Detector, source: ImagerySource, cube: xr.Dataset, known: dict[str, list[Any]]
+) -> MonitoringArchive:
+    """What the detector left of this source on earlier nights, each date known by the digests of its files."""
+    section = district.configuration.district
+    behind = dated_files(source, district)
+    inputs = {}
+    for stamp in cube["time"].values.astype("datetime64[D]"):
+        names = behind.get(stamp.item(), sorted(known))
+        inputs[int(stamp.astype(int))] = key_of([known.get(name, [name])[-1] for name in names])
+    rests_on = (
+        importlib.metadata.version("illegalmining"),
+        section.history_from,
+        section.monitor_from,
+        source.model_dump(),
+        str(cube.odc.geobox),
+        sorted(map(str, cube.data_vars)),
+        detector.given,
+    )
+    folder = district.state / "monitoring" / f"{detector.name}-{source.name}"
+    return MonitoringArchive(folder, inputs, rests_on)
 
 
 def remembered(

@@ -21,6 +21,7 @@ FLOORS = (
     ("power",),
     ("detect",),
     ("checkpoint",),
+    ("monitoring",),
     ("cases",),
     ("hotspots", "coverage"),
     ("remarks",),

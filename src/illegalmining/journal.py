@@ -124,11 +124,25 @@ def digest(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def digests(paths: list[Path], root: Path) -> dict[str, str]:
-    """SHA-256 of every file by its path relative to the district, in order of path."""
+def digests(paths: list[Path], root: Path, known: dict[str, list[Any]] | None = None) -> dict[str, str]:
+    """SHA-256 of every file by its path relative to the district, in order of path.
+
+    known: by path what `stamped` said of a file and its digest then; such files are not read again. Updated in place.
+    """
     unique = sorted(set(paths))
+    known = {} if known is None else known
+    stamps = {path: stamped(path) for path in unique}
+    unread = [path for path in unique if known.get(str(path), [None])[:-1] != stamps[path]]
     with ThreadPoolExecutor(4) as pool:
-        return {relative(path, root): value for path, value in zip(unique, pool.map(digest, unique), strict=True)}
+        for path, value in zip(unread, pool.map(digest, unread), strict=True):
+            known[str(path)] = [*stamps[path], value]
+    return {relative(path, root): known[str(path)][-1] for path in unique}
+
+
+def stamped(path: Path) -> list[int]:
+    """Size, time of last change and number of a file: alike while nobody writes to it."""
+    facts = path.stat()
+    return [facts.st_size, facts.st_mtime_ns, facts.st_ino]
 
 
 def relative(path: Path, root: Path) -> str:

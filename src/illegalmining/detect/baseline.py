@@ -61,6 +61,7 @@ class Baseline:
     triangular: maps a residual to unit noise. memory: (P,), noise correlation between consecutive clear dates, 0-1.
     clear: (P,), clear dates in the history; below `fewest` the pixel is not judged. every_season (K, P) and its
     spread (K, K, P): mean, from the level, and covariance of what the pixel looked like at any time of the year.
+    scales (K, P): scale of the errors' t distribution.
     """
 
     coefficients: Floats
@@ -70,6 +71,15 @@ class Baseline:
     clear: Days
     every_season: Floats
     spread: Floats
+    scales: Floats
+
+
+def along(design: Floats, coefficients: Floats) -> Floats:
+    """Expected values (T, K, P) on the dates of a design; the same to the bit however many dates are asked for."""
+    expected = np.zeros((len(design), *coefficients.shape[::2]), np.float32)
+    for c in range(design.shape[1]):
+        expected += design[:, c, None, None] * coefficients[None, :, c]
+    return expected
 
 
 def season(days: npt.NDArray[np.float64], harmonics: int) -> Floats:

@@ -6,7 +6,8 @@ chunked or how many workers there are. Only the maps, and the series of pixels t
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,8 +17,9 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
-from illegalmining.detect.baseline import DAYS_A_YEAR, Baseline, BaselineParameters, Floats, fit, season
+from illegalmining.detect.baseline import DAYS_A_YEAR, Baseline, BaselineParameters, Floats, along, fit, season
 from illegalmining.detect.candidates import Watch, unwatched
+from illegalmining.detect.memory import Archive, Layout, Memory, Place, Scale
 from illegalmining.detect.monitor import MonitorParameters, update
 from illegalmining.detect.noise import noise, weather
 
@@ -58,12 +60,13 @@ class ChangeParameters:
 
 @dataclass(frozen=True)
 class Maps:
-    """What a tile, or the whole district, says of each pixel; all (Y, X), `shift` (K, Y, X), `noise` (K, Y, X).
+    """What a tile, or the whole district, says of each pixel; all (Y, X), `shift` and `noise` (K, Y, X).
 
     evidence: highest evidence for one lasting change, nats, 0 where there is none, NaN where not judged. now: evidence
-    left at the end. onset, last: days since 1970. stood: days from onset to highest evidence. dates: clear dates for
-    the change less those against it, by then. shift: new level minus baseline, in the feature's unit. noise:
-    standard deviation of a feature. temper: worth of a date against an independent one. clear: clear dates judged.
+    left at the end. onset, last: days since 1970. stood: days from onset to the last day that supports it. dates: clear
+    dates for the change less those against it, at highest evidence. shift: new level minus baseline, in the feature's
+    unit. noise: standard deviation of a feature. temper: worth of a date against an independent one. clear: clear
+    dates judged.
     """
 
     evidence: Floats
@@ -85,6 +88,25 @@ class Histories:
     where: npt.NDArray[np.int64]
     observed: Floats
     expected: Floats
+
+    def of(self, inside: npt.NDArray[np.bool_]) -> tuple[Floats, Floats]:
+        """Observed and expected of the pixels in a mask (Y, X)."""
+        mine = np.flatnonzero(inside[self.where[:, 0], self.where[:, 1]])
+        mine = mine[np.lexsort((self.where[mine, 1], self.where[mine, 0]))]
+        return self.observed[mine], self.expected[mine]
+
+
+@dataclass(frozen=True)
+class Remembered:
+    """The same, drawn from a memory."""
+
+    memory: Memory
+    scale: Scale
+
+    def of(self, inside: npt.NDArray[np.bool_]) -> tuple[Floats, Floats]:
+        """Observed and expected of the pixels in a mask (Y, X)."""
+        codes, expected = self.memory.of(inside)
+        return self.scale.read(codes), expected
 
 
 def days_of(time: xr.DataArray, history_from: Any, monitor_from: Any, as_of: Any) -> tuple[slice, Days]:
@@ -108,20 +130,27 @@ Features = Callable[..., Floats]
 
 
 def judge_stack(
-    bands: list[xr.DataArray], features: Features, when: Days, parameters: ChangeParameters
-) -> tuple[Maps, Histories]:
+    bands: list[xr.DataArray],
+    features: Features,
+    when: Days,
+    parameters: ChangeParameters,
+    scale: Scale,
+    memory: Memory | None = None,
+) -> tuple[Maps, Histories | Remembered]:
     """Judge every pixel.
 
     bands: arrays (T, Y, X), lazy or not, handed to `features` tile by tile, which returns (T, K, Y, X) with NaN where
-    not clear.
+    not clear. scale: how a value is written in one byte for the series. memory: what earlier runs left; dates that
+    are in it are not read again.
     """
     _, height, width = bands[0].shape
     judge = dask.delayed(judge_block, pure=False)
     tasks, places = [], []
+    spans = time_spans(bands[0], memory.dates if memory else 0)
     for rows in edges(height, parameters.block):
         for columns in edges(width, parameters.block):
             (top, tall), (left, wide) = widened(rows, height, parameters.halo), widened(columns, width, parameters.halo)
-            block = [band.data[:, top:tall, left:wide] for band in bands]
+            block = [[band.data[span, top:tall, left:wide] for band in bands] for span in spans]
             inside = [
                 (down, across)
                 for down in edges(height, parameters.tile)
@@ -129,33 +158,56 @@ def judge_stack(
                 if rows[0] <= down[0] < rows[1] and columns[0] <= across[0] < columns[1]
             ]
             places.extend(inside)
-            tasks.append(judge(block, (top, left), inside, features, when, parameters))
+            tasks.append(judge(block, (top, left), inside, features, when, parameters, scale, memory))
     judged = [tile for block in dask.compute(*tasks) for tile in block]
-    return assembled(tuple(judged), places, (height, width))
+    maps, kept = assembled(tuple(judged), places, (height, width))
+    return maps, Remembered(memory, scale) if memory else kept
+
+
+def time_spans(band: xr.DataArray, done: int) -> list[slice]:
+    """The dates from `done` on, in the pieces in which they are stored, so that none need be joined to be read."""
+    ends = np.cumsum(band.chunks[0]) if band.chunks else np.array([band.sizes["time"]])
+    starts = np.concatenate([[0], ends[:-1]])
+    return [slice(max(int(start), done), int(end)) for start, end in zip(starts, ends, strict=True) if end > done]
 
 
 def judge_block(
-    bands: list[npt.NDArray],
+    parts: list[list[npt.NDArray]],
     corner: tuple[int, int],
-    places: list[tuple[tuple[int, int], tuple[int, int]]],
+    places: list[Place],
     features: Features,
     when: Days,
     parameters: ChangeParameters,
-) -> list[tuple[Maps, Histories]]:
+    scale: Scale,
+    memory: Memory | None,
+) -> list[tuple[Maps, Histories | None]]:
     """The tiles of one block, read at once; `corner` is the row and column of its first pixel, rim included."""
     top, left = corner
-    _, height, width = bands[0].shape
+    height, width = parts[0][0].shape[1:] if parts else (0, 0)
     found = []
     for rows, columns in places:
         down = widened((rows[0] - top, rows[1] - top), height, parameters.halo)
         across = widened((columns[0] - left, columns[1] - left), width, parameters.halo)
-        tile = [band[:, slice(*down), slice(*across)] for band in bands]
         inner = (
             slice(rows[0] - top - down[0], rows[1] - top - down[0]),
             slice(columns[0] - left - across[0], columns[1] - left - across[0]),
         )
-        found.append(judge_tile(tile, inner, features, when, parameters))
+        pieces = (features(*(band[:, slice(*down), slice(*across)] for band in bands)) for bands in parts)
+        dates = sum(len(bands[0]) for bands in parts)
+        values = joined((piece[:, :, *inner] for piece in pieces), dates)
+        found.append(judge_tile(values, (rows, columns), when, parameters, scale, memory))
     return found
+
+
+def joined(pieces: Iterator[Floats], dates: int) -> Floats:
+    """Pieces (t, K, y, x) of a tile as one array (T, K, P); only one piece is held at a time."""
+    whole, at = np.empty((0, 0, 0), np.float32), 0
+    for piece in pieces:
+        if not at:
+            whole = np.empty((dates, piece.shape[1], piece.shape[2] * piece.shape[3]), np.float32)
+        whole[at : at + len(piece)] = piece.reshape(*piece.shape[:2], -1)
+        at += len(piece)
+    return whole
 
 
 def widened(edge: tuple[int, int], length: int, halo: int) -> tuple[int, int]:
@@ -164,27 +216,44 @@ def widened(edge: tuple[int, int], length: int, halo: int) -> tuple[int, int]:
 
 
 def judge_tile(
-    bands: list[npt.NDArray],
-    inner: tuple[slice, slice],
-    features: Features,
-    when: Days,
-    parameters: ChangeParameters,
-) -> tuple[Maps, Histories]:
-    """One tile: fit the history, then feed the monitored dates."""
-    stack = features(*bands)[:, :, *inner]
-    shape = stack.shape[2:]
-    values = np.ascontiguousarray(stack).reshape(*stack.shape[:2], -1)
-    design = season(when.days.astype(np.float64), parameters.baseline.harmonics)
-    past, new = slice(0, when.history), slice(when.history, None)
-    fitted = fit(values[past], design[past], parameters.baseline)
-    offset, noisier = weather(values, design, fitted[0], fitted[2], parameters.baseline)
-    baseline = noise(values[past], design[past], offset[past], fitted, parameters.baseline)
-    watch = unwatched(values.shape[2], values.shape[1])
+    values: Floats, place: Place, when: Days, parameters: ChangeParameters, scale: Scale, memory: Memory | None
+) -> tuple[Maps, Histories | None]:
+    """One tile: fit the history or recall it, then feed the dates that are new."""
+    done = memory.dates if memory else 0
+    (top, bottom), (left, right) = place
+    shape = (bottom - top, right - left)
+    design = season(when.days[done:].astype(np.float64), parameters.baseline.harmonics)
+    if memory and done:
+        baseline, watch = memory.recall(place)
+        if done == len(when.days):
+            return maps_of(watch, baseline, shape, parameters.baseline.harmonics, parameters.monitor), None
+        offset, noisier = weather(values, design, baseline.coefficients, baseline.scales, parameters.baseline)
+    else:
+        past = slice(0, when.history)
+        fitted = fit(values[past], design[past], parameters.baseline)
+        offset, noisier = weather(values, design, fitted[0], fitted[2], parameters.baseline)
+        baseline = noise(values[past], design[past], offset[past], fitted, parameters.baseline)
+        watch = unwatched(values.shape[2], values.shape[1])
+    new = slice(max(0, when.history - done), None)
     years = float(when.days[when.history - 1] - when.days[0]) / DAYS_A_YEAR
     shared = offset[new], noisier[new]
-    update(watch, values[new], design[new], when.days[new], shared, baseline, years, parameters.monitor)
+    update(watch, values[new], design[new], when.days[done:][new], shared, baseline, years, parameters.monitor)
     maps = maps_of(watch, baseline, shape, parameters.baseline.harmonics, parameters.monitor)
-    return maps, histories_of(maps, values, design, offset, baseline, parameters.keep)
+    if memory is None:
+        return maps, histories_of(maps, values, design, offset, baseline, parameters.keep, scale)
+    memory.keep(place, baseline, watch, scale.write(values), offset)
+    return maps, None
+
+
+def remembering(
+    archive: Archive | None, when: Days, cube: xr.Dataset, features: int, parameters: ChangeParameters
+) -> AbstractContextManager[Memory | None]:
+    """The memory for a cube, open while it is judged; None where nothing is kept."""
+    if archive is None:
+        return nullcontext()
+    shape = (cube.sizes["y"], cube.sizes["x"])
+    layout = Layout(shape, features, 1 + 2 * parameters.baseline.harmonics, parameters.tile)
+    return archive.open(when.days, when.history, layout)
 
 
 def seen(cube: xr.Dataset, smallest: Floats) -> xr.DataArray:
@@ -193,18 +262,21 @@ def seen(cube: xr.Dataset, smallest: Floats) -> xr.DataArray:
     return array.rio.write_crs(cube.rio.crs)
 
 
-def out_of_season(standing: npt.NDArray, shift: npt.NDArray, baseline: Baseline, watched: MonitorParameters) -> Floats:
+def out_of_season(
+    standing: npt.NDArray, shift: npt.NDArray, usual: Floats, spread: Floats, watched: MonitorParameters
+) -> Floats:
     """Nats (P,) that a change loses where the pixel has looked like that before, at whatever time of the year.
 
     A harvest that comes late or a fallow year moves a pixel to a level that its own history holds. Both explanations
     keep to the new level; they differ in how probable that level was before it was seen: under a late or missing
     season, as probable as the pixel's history makes it (Student-t); under a change, anything of the size looked for.
+    standing (K, P) and `usual`, from the level; `spread` (K, K, P) as in `Baseline`.
     """
-    away = standing - baseline.every_season
-    spread = baseline.spread.transpose(2, 0, 1).astype(np.float64)
-    features, tail = spread.shape[1], watched.season_tail
-    squared = np.einsum("kp,kp->p", away, np.linalg.solve(spread, away.T[:, :, None])[:, :, 0].T)
-    seen = -0.5 * np.linalg.slogdet(spread)[1] - 0.5 * (tail + features) * np.log1p(squared / tail)
+    away = standing - usual
+    covariance = spread.transpose(2, 0, 1).astype(np.float64)
+    features, tail = covariance.shape[1], watched.season_tail
+    squared = np.einsum("kp,kp->p", away, np.linalg.solve(covariance, away.T[:, :, None])[:, :, 0].T)
+    seen = -0.5 * np.linalg.slogdet(covariance)[1] - 0.5 * (tail + features) * np.log1p(squared / tail)
     size = watched.contrast**2
     new = -0.5 * features * np.log(size) - 0.5 * (shift**2).sum(axis=0) / size
     return np.logaddexp(0.0, seen - new + np.log(watched.late_season)).astype(np.float32)
@@ -213,49 +285,66 @@ def out_of_season(standing: npt.NDArray, shift: npt.NDArray, baseline: Baseline,
 def maps_of(
     watch: Watch, baseline: Baseline, shape: tuple[int, ...], harmonics: int, watched: MonitorParameters
 ) -> Maps:
-    """The best candidate of each pixel as maps."""
+    """The best candidate of each pixel as maps; what it means is worked out only where there is evidence of one."""
     best = watch.peak.argmax(axis=0)[None]
 
     def chosen(candidates: npt.NDArray) -> npt.NDArray:
         return np.take_along_axis(candidates, best if candidates.ndim == 2 else best[:, None], axis=0)[0]
 
     judged = (baseline.clear > 0) & (watch.clear > 0)
-    covariance_root = np.linalg.inv(baseline.whitening.transpose(2, 0, 1).astype(np.float64))
-    shift = np.einsum("pkm,mp->kp", covariance_root, chosen(watch.peak_mean))
-    when = season(chosen(watch.peak_day).astype(np.float64), harmonics)[:, 1:]
-    standing = shift + np.einsum("pc,kcp->kp", when, baseline.coefficients[:, 1:])
-    nats = chosen(watch.peak) - out_of_season(standing, shift, baseline, watched)
-    evidence = np.where(judged, np.maximum(nats, 0.0), np.nan).astype(np.float32)
-    deviation = np.sqrt(np.einsum("pkm,pkm->kp", covariance_root, covariance_root))
+    peak, mean, first, best_day = map(chosen, (watch.peak, watch.peak_mean, watch.onset, watch.peak_day))
+    root = unwhitening(baseline.whitening)
+    evidence = np.where(judged, 0.0, np.nan).astype(np.float32)
+    shift = np.zeros_like(mean)
+    some = np.flatnonzero(judged & (peak > watched.least))
+    moved = np.einsum("kmp,mp->kp", root[:, :, some], mean[:, some])
+    season_now = season(best_day[some].astype(np.float64), harmonics)
+    standing = moved + np.einsum("pc,kcp->kp", season_now[:, 1:], baseline.coefficients[:, 1:, some])
+    shift[:, some] = moved
+    known = out_of_season(standing, moved, baseline.every_season[:, some], baseline.spread[:, :, some], watched)
+    evidence[some] = np.maximum(peak[some] - known, 0.0)
     flat = {
         "evidence": evidence,
         "now": np.maximum(chosen(watch.level), 0.0),
-        "onset": chosen(watch.onset),
+        "onset": first,
         "last": chosen(watch.last),
-        "stood": chosen(watch.peak_day) - chosen(watch.onset),
+        "stood": chosen(watch.last) - first,
         "dates": chosen(watch.peak_dates),
-        "shift": shift.astype(np.float32),
-        "noise": np.where(judged, deviation, np.nan).astype(np.float32),
+        "shift": shift,
+        "noise": np.where(judged, np.sqrt((root**2).sum(axis=1)), np.nan).astype(np.float32),
         "temper": ((1 - baseline.memory) / (1 + baseline.memory)).astype(np.float32),
         "clear": np.where(baseline.clear > 0, watch.clear, 0),
     }
     return Maps(**{name: array.reshape(*array.shape[:-1], *shape) for name, array in flat.items()})
 
 
+def unwhitening(whitening: Floats) -> Floats:
+    """Inverse (K, K, P) of lower triangular matrices: from unit noise back to a feature's unit."""
+    inverse = np.zeros_like(whitening)
+    for k in range(whitening.shape[0]):
+        inverse[k, k] = 1.0 / whitening[k, k]
+        for m in range(k):
+            inverse[k, m] = -np.einsum("ap,ap->p", whitening[k, m:k], inverse[m:k, m]) / whitening[k, k]
+    return inverse
+
+
 def histories_of(
-    maps: Maps, values: Floats, design: Floats, offset: Floats, baseline: Baseline, keep: float
+    maps: Maps, values: Floats, design: Floats, offset: Floats, baseline: Baseline, keep: float, scale: Scale
 ) -> Histories:
     """Series of the pixels whose evidence reaches `keep`."""
     where = np.argwhere(np.nan_to_num(maps.evidence) >= keep)
     pixels = np.flatnonzero(np.nan_to_num(maps.evidence).ravel() >= keep)
-    expected = np.einsum("tc,kcp->ptk", design, baseline.coefficients[:, :, pixels]) + offset[None]
-    return Histories(where, values[:, :, pixels].transpose(2, 0, 1), expected.astype(np.float32))
+    expected = expected_of(design, baseline.coefficients[:, :, pixels], offset)
+    return Histories(where, scale.read(scale.write(values[:, :, pixels])).transpose(2, 0, 1), expected)
+
+
+def expected_of(design: Floats, coefficients: Floats, offset: Floats) -> Floats:
+    """What pixels should have looked like (P, T, K): their season and what each date shared with its surroundings."""
+    return (along(design, coefficients) + offset[:, :, None]).transpose(2, 0, 1)
 
 
 def assembled(
-    parts: tuple[tuple[Maps, Histories], ...],
-    places: list[tuple[tuple[int, int], tuple[int, int]]],
-    shape: tuple[int, int],
+    parts: tuple[tuple[Maps, Histories | None], ...], places: list[Place], shape: tuple[int, int]
 ) -> tuple[Maps, Histories]:
     """The tiles put back in their places."""
     whole = {}
@@ -264,12 +353,13 @@ def assembled(
         whole[name] = np.empty((*first.shape[:-2], *shape), first.dtype)
         for (maps, _), (rows, columns) in zip(parts, places, strict=True):
             whole[name][..., slice(*rows), slice(*columns)] = getattr(maps, name)
-    moved = [
-        series.where + np.array([rows[0], columns[0]])
-        for (_, series), (rows, columns) in zip(parts, places, strict=True)
-    ]
+    told = [(series, place) for (_, series), place in zip(parts, places, strict=True) if series is not None]
+    empty = Histories(np.empty((0, 2), np.int64), *np.empty((2, 0, 0, 0), np.float32))
+    if not told:
+        return Maps(**whole), empty
+    moved = [series.where + np.array([rows[0], columns[0]]) for series, (rows, columns) in told]
     return Maps(**whole), Histories(
         np.concatenate(moved),
-        np.concatenate([series.observed for _, series in parts]),
-        np.concatenate([series.expected for _, series in parts]),
+        np.concatenate([series.observed for series, _ in told]),
+        np.concatenate([series.expected for series, _ in told]),
     )

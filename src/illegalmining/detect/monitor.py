@@ -37,6 +37,7 @@ class MonitorParameters:
     variances, for a long history. lingering: what full correlation of the noise from date to date adds to it.
     drift_days: time over which such differences fade. late_season: odds that a lasting difference is a season that came
     late or not at all, against a change of the ground. season_tail: degrees of freedom of a pixel's look over the year.
+    least: evidence up to which a pixel is held unchanged, nats.
     """
 
     outlier: float = 0.03
@@ -52,6 +53,7 @@ class MonitorParameters:
     drift_days: float = 120.0
     late_season: float = 0.2
     season_tail: float = 5.0
+    least: float = 1.0
 
 
 def unit_volume(features: int, spread: float) -> float:

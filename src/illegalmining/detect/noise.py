@@ -6,10 +6,53 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from illegalmining.detect.baseline import FAST, Baseline, BaselineParameters, Days, Floats, nan_median, sampled
+from illegalmining.detect.baseline import (
+    FAST,
+    LANES,
+    Baseline,
+    BaselineParameters,
+    Days,
+    Floats,
+    along,
+    nan_median,
+    sampled,
+)
 
 T_MAD = 0.765
 """Median absolute value of a t distribution with 3 degrees of freedom and unit scale."""
+
+
+@njit(nogil=True, cache=True, fastmath=FAST)
+def unexplained(
+    values: Floats, t: int, at: int, lanes: int, design: Floats, offset: Floats, mine: Floats, precision: Floats,
+    outlier: np.float32, now: Floats, whole: Floats, use: Floats, previous: Floats,
+) -> None:  # fmt: skip
+    """Residual `now` and deviation from the level `whole` of a group's date, 0 where it is not used; `use` 1 or 0.
+
+    A date that is an outlier breaks the chain of consecutive dates (`previous`), one that is not clear does not.
+    """
+    features, terms, _ = mine.shape
+    for lane in range(LANES):
+        use[lane] = 0.0
+    for k in range(features):
+        for lane in range(lanes):
+            whole[k, lane] = values[t, k, at + lane] - offset[t, k] - mine[k, 0, lane]
+        for lane in range(LANES):
+            now[k, lane] = whole[k, lane]
+        for c in range(1, terms):
+            x = design[t, c]
+            for lane in range(LANES):
+                now[k, lane] -= x * mine[k, c, lane]
+        for lane in range(LANES):
+            use[lane] += now[k, lane] * now[k, lane] * precision[k, lane]
+    for lane in range(LANES):
+        distance = use[lane]
+        use[lane] = np.float32(1.0) if distance < outlier * features and lane < lanes else np.float32(0.0)
+        previous[lane] = previous[lane] if use[lane] > 0 or np.isnan(distance) else np.float32(0.0)
+    for k in range(features):
+        for lane in range(LANES):
+            now[k, lane] = now[k, lane] if use[lane] > 0 else np.float32(0.0)
+            whole[k, lane] = whole[k, lane] if use[lane] > 0 else np.float32(0.0)
 
 
 @njit(nogil=True, cache=True, fastmath=FAST)
@@ -29,38 +72,50 @@ def noise_kernel(
     """Scatter (K, K, P) of the residuals without outliers, their lag products (P,), and how many dates were used.
 
     `offset` (T, K) is what a date shares with the whole tile. The lag product is summed over pairs of consecutive used
-    dates in units of each feature's scale, beside the squares in `lagged[1]`.
+    dates in units of each feature's scale, beside the squares in `lagged[1]`. `total` and `square`: sums of the
+    deviations from the level and of their products.
     """
     dates, features, pixels = values.shape
     terms = design.shape[1]
-    now = np.zeros(features, np.float32)
-    before = np.zeros(features, np.float32)
-    season_at = np.zeros(features, np.float32)
-    for pixel in range(pixels):
-        previous = False
+    mine = np.zeros((features, terms, LANES), np.float32)
+    precision, now, whole, before = np.zeros((4, features, LANES), np.float32)
+    use, previous, count = np.zeros((3, LANES), np.float32)
+    sums, squares = np.zeros((2, features, features, LANES), np.float32)
+    levels, lags = np.zeros((features, LANES), np.float32), np.zeros((2, LANES), np.float32)
+    for at in range(0, pixels, LANES):
+        lanes = min(LANES, pixels - at)
+        for group in (sums, squares):
+            group[:] = 0.0
+        levels[:], lags[:], count[:], previous[:] = 0.0, 0.0, 0.0, 0.0
+        for lane in range(lanes):
+            for k in range(features):
+                precision[k, lane] = np.float32(1.0) / scales[k, at + lane] ** 2
+                for c in range(terms):
+                    mine[k, c, lane] = coefficients[k, c, at + lane]
         for t in range(dates):
-            distance = np.float32(0.0)
+            unexplained(values, t, at, lanes, design, offset, mine, precision, outlier, now, whole, use, previous)
             for k in range(features):
-                season_at[k] = 0.0
-                for c in range(1, terms):
-                    season_at[k] += design[t, c] * coefficients[k, c, pixel]
-                now[k] = values[t, k, pixel] - offset[t, k] - season_at[k] - coefficients[k, 0, pixel]
-                distance += (now[k] / scales[k, pixel]) ** 2
-            if not distance < outlier * features:
-                if distance == distance:
-                    previous = False
-                continue
-            for k in range(features):
-                total[k, pixel] += now[k] + season_at[k]
+                for lane in range(LANES):
+                    levels[k, lane] += whole[k, lane]
                 for m in range(k + 1):
-                    scatter[k, m, pixel] += now[k] * now[m]
-                    square[k, m, pixel] += (now[k] + season_at[k]) * (now[m] + season_at[m])
-                if previous:
-                    lagged[0, pixel] += now[k] * before[k] / scales[k, pixel] ** 2
-                    lagged[1, pixel] += (now[k] ** 2 + before[k] ** 2) / (2 * scales[k, pixel] ** 2)
-                before[k] = now[k]
-            used[pixel] += 1
-            previous = True
+                    for lane in range(LANES):
+                        sums[k, m, lane] += now[k, lane] * now[m, lane]
+                        squares[k, m, lane] += whole[k, lane] * whole[m, lane]
+                for lane in range(LANES):
+                    both = use[lane] * previous[lane] * precision[k, lane]
+                    lags[0, lane] += both * now[k, lane] * before[k, lane]
+                    lags[1, lane] += both * np.float32(0.5) * (now[k, lane] ** 2 + before[k, lane] ** 2)
+                    before[k, lane] = now[k, lane] if use[lane] > 0 else before[k, lane]
+            for lane in range(LANES):
+                count[lane] += use[lane]
+                previous[lane] = max(previous[lane], use[lane])
+        for lane in range(lanes):
+            used[at + lane] = np.int32(count[lane])
+            lagged[:, at + lane] = lags[:, lane]
+            for k in range(features):
+                total[k, at + lane] = levels[k, lane]
+                for m in range(k + 1):
+                    scatter[k, m, at + lane], square[k, m, at + lane] = sums[k, m, lane], squares[k, m, lane]
 
 
 def weather(
@@ -72,8 +127,7 @@ def weather(
     Both are shrunk to "nothing" where few pixels are clear.
     """
     some = sampled(values.shape[2], parameters.sample)
-    expected = np.einsum("tc,kcp->tkp", design, coefficients[:, :, some])
-    residual = (values[:, :, some] - expected) / scales[None, :, some]
+    residual = (values[:, :, some] - along(design, coefficients[:, :, some])) / scales[None, :, some]
     count = np.isfinite(residual[:, 0]).sum(axis=1)
     belief = count / (count + parameters.few_pixels)
     middle = nan_median(residual, axis=2)
@@ -101,7 +155,8 @@ def noise(values: Floats, design: Floats, offset: Floats, fitted: tuple, paramet
     memory = lingering(lagged, used, judged, parameters)
     mean, spread = seasons(total, square, used, covariance)
     whitening = np.ascontiguousarray(whitening, np.float32)
-    return Baseline(coefficients, information, whitening, memory, np.where(judged, clear, 0), mean, spread)
+    clear = np.where(judged, clear, 0)
+    return Baseline(coefficients, information, whitening, memory, clear, mean, spread, scales)
 
 
 def seasons(total: Floats, square: Floats, used: Days, covariance: npt.NDArray[np.float64]) -> tuple[Floats, Floats]:

@@ -7,6 +7,7 @@ it later, a face of broken rock raises it, smooth spoil and water lower it: any 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,9 @@ import xarray as xr
 from scipy import ndimage
 
 from illegalmining.detect.baseline import BaselineParameters, Floats
-from illegalmining.detect.change import ChangeParameters, days_of, judge_stack, seen
+from illegalmining.detect.change import ChangeParameters, days_of, judge_stack, remembering, seen
 from illegalmining.detect.findings import Findings, detections
+from illegalmining.detect.memory import Archive, Scale
 from illegalmining.detect.monitor import MonitorParameters
 from illegalmining.detect.regions import RegionParameters, Telling, region_rows, smallest_site
 
@@ -29,6 +31,8 @@ class RadarParameters:
 
     change: baseline and evidence, in decibels. regions: outlines and nats. looks: side of the window averaged against
     speckle, odd, pixels. darkest: power below which the signal is the instrument's own noise (Sentinel-1: -30 dB).
+    mineral, built: VV of the brightest spot of a pit, dB (broken rock in C band: -12 to -5), and of buildings, whose
+    walls and ground send the signal straight back (-5 to 1). differing: how far either departs from that, dB.
     """
 
     change: ChangeParameters = field(
@@ -38,9 +42,14 @@ class RadarParameters:
             halo=1,
         )
     )
-    regions: RegionParameters = field(default_factory=lambda: RegionParameters(shared_m2=900.0, leak=5.0))
+    regions: RegionParameters = field(
+        default_factory=lambda: RegionParameters(shared_m2=900.0, leak=5.0, transient=8.0, early_days=0)
+    )
     looks: int = 3
     darkest: float = 1e-3
+    mineral: float = -8.0
+    built: float = -2.0
+    differing: float = 1.5
 
 
 @dataclass(frozen=True)
@@ -49,6 +58,11 @@ class Backscatter:
 
     looks: int
     darkest: float
+
+    @property
+    def scale(self) -> Scale:
+        """Fifths of a decibel from the instrument's noise up."""
+        return Scale(float(10 * np.log10(self.darkest)), 0.2)
 
     def __call__(self, *bands: npt.NDArray) -> Floats:
         decibels = [self.decibels(np.asarray(band, np.float32)) for band in bands]
@@ -67,12 +81,27 @@ class Backscatter:
         return np.where(there, 10 * np.log10(np.maximum(mean, np.float32(self.darkest))), np.nan).astype(np.float32)
 
 
+def built_up(level: Floats, names: tuple[str, ...], parameters: RadarParameters) -> float:
+    """Nats by which the brightest of the present levels (N, K) look more like buildings than like a pit; from 0 up."""
+    if "vv" not in names or not len(level):
+        return 0.0
+    brightest = float(level[:, names.index("vv")].max())
+    from_mine, from_wall = brightest - parameters.mineral, brightest - parameters.built
+    return max(0.0, (from_mine**2 - from_wall**2) / (2 * parameters.differing**2))
+
+
 def detect_radar(
-    cube: xr.Dataset, history_from: Any, monitor_from: Any, as_of: Any, parameters: RadarParameters | None = None
+    cube: xr.Dataset,
+    history_from: Any,
+    monitor_from: Any,
+    as_of: Any,
+    parameters: RadarParameters | None = None,
+    archive: Archive | None = None,
 ) -> Findings:
     """Regions whose backscatter has changed for good since `monitor_from`.
 
-    cube: dims (time, y, x), `vv` and/or `vh` in linear power (gamma0), lazy or not; dates as in `detect_surface`.
+    cube: dims (time, y, x), `vv` and/or `vh` in linear power (gamma0), lazy or not; dates and archive as in
+    `detect_surface`.
     """
     parameters = parameters or RadarParameters()
     names = tuple(name for name in POLARISATIONS if name in cube)
@@ -84,10 +113,11 @@ def detect_radar(
         return Findings(detections([], crs), None, (f"radar: {when.counted()} are too few",))
     features = Backscatter(parameters.looks, parameters.darkest)
     stack = [cube[name].isel(time=period) for name in names]
-    maps, histories = judge_stack(stack, features, when, parameters.change)
     transform = cube.rio.transform(recalc=True)
-    telling = Telling(names, "dB", np.asarray)
-    rows = region_rows("radar", maps, histories, when, transform, telling, parameters.regions)
+    telling = Telling(names, "dB", np.asarray, partial(built_up, names=names, parameters=parameters))
+    with remembering(archive, when, cube, len(names), parameters.change) as memory:
+        maps, histories = judge_stack(stack, features, when, parameters.change, features.scale, memory)
+        rows = region_rows("radar", maps, histories, when, transform, telling, parameters.regions)
     contrast = np.full(len(names), parameters.change.monitor.contrast)
     smallest = smallest_site(maps, contrast, abs(transform.a * transform.e), parameters.regions)
     return Findings(detections(rows, crs), seen(cube, smallest))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,8 @@ from scipy import ndimage
 from shapely import MultiPolygon, Polygon, union_all
 from shapely.geometry import shape as as_shape
 
-from illegalmining.detect.change import Days, Histories, Maps
+from illegalmining.detect.baseline import Floats, nan_median
+from illegalmining.detect.change import Days, Histories, Maps, Remembered
 from illegalmining.detect.findings import detection
 
 EIGHT = np.ones((3, 3), bool)
@@ -31,11 +33,16 @@ class RegionParameters:
     minimum mapping unit. shared_m2: area over which noise and the sensor's blur make one independent measurement of
     many pixels. false_per_100_km2: regions made by chance that are borne with, per 100 km2 (the correction for looking
     everywhere). leak: nats that a date is worth against a cloud that leaked through the mask, -ln of their share of
-    dates. leak_m2: size of such a cloud. core: quantile of the pixels' dates that speaks for a region.
-    transient: nats taken off where the ground has gone back. brief_days: a change gone within this time is weather or
-    water. brief: nats taken off for one gone at once, fewer the longer it stood. dug_m2: what may be dug in dig_days.
+    dates. leak_m2: size of such a cloud. core: quantile of the pixels' dates that
+    speaks for a region.
+    transient: nats taken off where the ground has gone back. brief_days: a change gone within this time is weather,
+    fire or water. brief: nats taken off for one gone at once, fewer the longer it stood. early_days: how far a season
+    may run ahead or behind, days (harvests move by weeks from year to year; 0: the sensor does not see seasons).
+    field_m2: size of a field whose season moves as one. course_sd: how far a field keeps to its own course when its
+    season moves, in the feature's unit. course_tail: degrees of freedom of that. dug_m2: what may be dug in dig_days.
     wide: nats taken off for each e-fold beyond it. artefact: probability that something no model knows of mimics a
-    change; bounds a region to ln(1/artefact). series_dates: most dates of the evidence series.
+    change; bounds a region to ln(1/artefact). recent_dates: clear dates from which the present level is taken.
+    series_dates: most dates of the evidence series.
     """
 
     seed: float = 4.0
@@ -50,12 +57,17 @@ class RegionParameters:
     leak_m2: float = 1e4
     core: float = 0.8
     transient: float = 3.0
-    brief_days: int = 30
+    brief_days: int = 180
     brief: float = 6.0
+    early_days: int = 40
+    field_m2: float = 2e4
+    course_sd: float = 0.1
+    course_tail: float = 10.0
     dig_days: int = 20
     dug_m2: float = 2e4
     wide: float = 2.0
-    artefact: float = 1e-3
+    artefact: float = 0.02
+    recent_dates: int = 5
     series_dates: int = 120
 
 
@@ -114,17 +126,19 @@ def iso(day: float) -> str:
 
 @dataclass(frozen=True)
 class Telling:
-    """What the attributes say of features: names, units, and how to bring a feature back to its unit."""
+    """What a detector says of its features: names, unit, how to bring a feature back to its unit, and `unlike`: nats
+    against a mine, from the levels (N, K) that a region's pixels have now."""
 
     names: tuple[str, ...]
     unit: str
-    natural: Any
+    natural: Callable[[Any], Any]
+    unlike: Callable[[Floats], float]
 
 
 def region_rows(
     detector: str,
     maps: Maps,
-    histories: Histories,
+    histories: Histories | Remembered,
     when: Days,
     transform: Affine,
     telling: Telling,
@@ -142,10 +156,15 @@ def region_rows(
         nats, lasting = region_nats(maps, inside, pixel_m2, parameters)
         if nats <= 0:
             continue
+        observed, expected = histories.of(inside & (np.nan_to_num(maps.evidence) >= parameters.grow))
+        nats = min(nats, novelty(observed, expected, maps, inside, when, parameters))
+        nats -= telling.unlike(level_now(observed, maps, inside, when, parameters))
+        if nats <= 0:
+            continue
         geometry = outline(inside, window, transform)
         onsets = maps.onset[inside & (np.nan_to_num(maps.evidence) >= parameters.grow)]
         attributes = described(maps, inside, onsets, lasting, pixel_m2, telling, parameters)
-        attributes["series"] = series(histories, inside, maps, when, telling, parameters)
+        attributes["series"] = series(observed, expected, inside, maps, when, telling, parameters)
         last = np.quantile(maps.last[inside & (maps.evidence > 0)], 0.9, method="higher")
         first = np.quantile(onsets, 0.1, method="lower")
         rows.append(
@@ -215,8 +234,47 @@ def described(
     }
 
 
+def novelty(
+    observed: Floats,
+    expected: Floats,
+    maps: Maps,
+    inside: npt.NDArray[np.bool_],
+    when: Days,
+    parameters: RegionParameters,
+) -> float:
+    """Most nats that a young region can have: how far it departs from its own course, run early or late.
+
+    An early harvest looks like the weeks that follow it, a late spring like those before: whatever the number of dates
+    and pixels that show it, it is no more than a season that moved. What has stood longer than seasons move is not.
+    """
+    if np.quantile(maps.stood[inside & (maps.evidence > 0)], parameters.core) > 1.5 * parameters.early_days:
+        return math.inf
+    seen, usual = nan_median(observed, axis=0), np.median(expected, axis=0)
+    first, last = maps.onset[inside].min(), maps.last[inside].max()
+    during = np.flatnonzero(np.isfinite(seen[:, 0]) & (when.days >= first) & (when.days <= last))
+    apart = (when.days[None] - when.days[during, None] + 182) % 365 - 182
+    noise = np.nanmedian(maps.noise[:, inside], axis=1) ** 2 + parameters.course_sd**2
+    away = ((seen[during, None] - usual[None]) ** 2 / noise).sum(axis=2)
+    nearest = np.where(np.abs(apart) <= parameters.early_days, away, np.inf).min(axis=1)
+    features, tail = len(noise), parameters.course_tail
+    nats = 0.5 * (tail + features) * math.log1p(float(nearest.max()) / tail)
+    return nats - math.log(KM2_100 / parameters.field_m2)
+
+
+def level_now(
+    observed: Floats, maps: Maps, inside: npt.NDArray[np.bool_], when: Days, parameters: RegionParameters
+) -> Floats:
+    """What stands there now (N, K): each pixel's median over the latest clear dates that support the change."""
+    first, last = maps.onset[inside].min(), maps.last[inside].max()
+    clear = np.isfinite(observed[:, :, 0]).any(axis=0) & (when.days >= first) & (when.days <= last)
+    latest = np.flatnonzero(clear)[-parameters.recent_dates :]
+    level = nan_median(observed[:, latest], axis=1)
+    return np.asarray(level[np.isfinite(level[:, 0])])
+
+
 def series(
-    histories: Histories,
+    observed: Floats,
+    expected: Floats,
     inside: npt.NDArray[np.bool_],
     maps: Maps,
     when: Days,
@@ -224,13 +282,11 @@ def series(
     parameters: RegionParameters,
 ) -> dict[str, Any]:
     """Observed against expected of the region's most telling feature, the latest clear dates."""
-    mine = inside[histories.where[:, 0], histories.where[:, 1]]
     ratio = np.abs(np.median(maps.shift[:, inside] / maps.noise[:, inside], axis=1))
     k = int(np.nanargmax(ratio))
-    observed = np.ma.masked_invalid(histories.observed[mine, :, k])
-    clear = np.flatnonzero(observed.count(axis=0) > 0)[-parameters.series_dates :]
-    seen = np.ma.median(observed[:, clear], axis=0).filled(np.nan)
-    expected = np.median(histories.expected[mine][:, clear, k], axis=0)
+    clear = np.flatnonzero(np.isfinite(observed[:, :, k]).any(axis=0))[-parameters.series_dates :]
+    seen = nan_median(observed[:, clear, k], axis=0)
+    usual = np.median(expected[:, clear, k], axis=0)
     band = 2.0 * float(np.nanmedian(maps.noise[k][inside]))
     bring = telling.natural
     return {
@@ -238,9 +294,9 @@ def series(
         "unit": telling.unit,
         "dates": [iso(day) for day in when.days[clear]],
         "observed": [rounded(v) for v in bring(seen)],
-        "expected": [rounded(v) for v in bring(expected)],
-        "low": [rounded(v) for v in bring(expected - band)],
-        "high": [rounded(v) for v in bring(expected + band)],
+        "expected": [rounded(v) for v in bring(usual)],
+        "low": [rounded(v) for v in bring(usual - band)],
+        "high": [rounded(v) for v in bring(usual + band)],
     }
 
 

@@ -8,6 +8,7 @@ by it.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,9 @@ import numpy.typing as npt
 import xarray as xr
 
 from illegalmining.detect.baseline import Floats
-from illegalmining.detect.change import ChangeParameters, days_of, judge_stack, seen
+from illegalmining.detect.change import ChangeParameters, days_of, judge_stack, remembering, seen
 from illegalmining.detect.findings import Findings, detections
+from illegalmining.detect.memory import Archive, Scale
 from illegalmining.detect.regions import RegionParameters, Telling, region_rows, smallest_site
 
 BANDS = ("green", "red", "nir", "swir16", "swir22")
@@ -30,7 +32,9 @@ class SurfaceParameters:
     (4 vegetation, 5 bare, 6 water, 7 unclassified). darkest: reflectance below which the logarithm is cut, where the
     atmospheric correction is as large as the signal (Sentinel-2: 0.005 to 0.02). contrast: change of a typical pit, log
     reflectance. index_contrast: the same for a cube of NDVI alone. greener: rise of ln(nir / red), or of NDVI
-    (index_greener), that no mine makes: a crop where another was expected.
+    (index_greener), that no mine makes: a crop where another was expected. mineral, roof: ln(swir16 / nir) of bare
+    rock, soil and coal, which reflect as much or more at 1.6 um as in the near infrared, and of paint, plastic and
+    sheet metal, which reflect less. differing: how far materials of either kind depart from that.
     """
 
     change: ChangeParameters = field(default_factory=ChangeParameters)
@@ -41,6 +45,9 @@ class SurfaceParameters:
     index_contrast: float = 0.3
     greener: float = 0.15
     index_greener: float = 0.05
+    mineral: float = 0.2
+    roof: float = -0.1
+    differing: float = 0.1
 
 
 @dataclass(frozen=True)
@@ -50,6 +57,11 @@ class OpticalFeatures:
     logarithmic: bool
     classified: bool
     parameters: SurfaceParameters
+
+    @property
+    def scale(self) -> Scale:
+        """2 % steps of reflectance up to 1.6, or 0.008 of NDVI: finer than a plot shows."""
+        return Scale(float(np.log(self.parameters.darkest)), 0.02) if self.logarithmic else Scale(-1.0, 0.008)
 
     def __call__(self, *bands: npt.NDArray) -> Floats:
         measured = bands[:-1] if self.classified else bands
@@ -66,13 +78,18 @@ class OpticalFeatures:
 
 
 def detect_surface(
-    cube: xr.Dataset, history_from: Any, monitor_from: Any, as_of: Any, parameters: SurfaceParameters | None = None
+    cube: xr.Dataset,
+    history_from: Any,
+    monitor_from: Any,
+    as_of: Any,
+    parameters: SurfaceParameters | None = None,
+    archive: Archive | None = None,
 ) -> Findings:
     """Regions where the ground has changed for good since `monitor_from`.
 
     cube: dims (time, y, x), reflectance 0-1 in any of green, red, nir, swir16, swir22 (or blue alone, or `ndvi`), and
     perhaps `scl`; lazy or not. Baselines are fitted from `history_from`; every date from `monitor_from` to `as_of`
-    inclusive is judged.
+    inclusive is judged. archive: where earlier runs left what they know; the result is the same without one.
     """
     parameters = parameters or SurfaceParameters()
     names = (
@@ -88,13 +105,15 @@ def detect_surface(
     classified = "scl" in cube
     stack = [cube[name].isel(time=period) for name in (*names, *(("scl",) if classified else ()))]
     contrast = parameters.contrast if logarithmic else parameters.index_contrast
-    maps, histories = judge_stack(
-        stack, OpticalFeatures(logarithmic, classified, parameters), when, with_contrast(parameters.change, contrast)
-    )
-    maps = replace(maps, evidence=np.where(greener(maps.shift, names, parameters), 0, maps.evidence))
+    features = OpticalFeatures(logarithmic, classified, parameters)
+    change = with_contrast(parameters.change, contrast)
+    unit, natural = ("reflectance", np.exp) if logarithmic else ("NDVI", np.asarray)
+    telling = Telling(names, unit, natural, partial(roofed, names=names, parameters=parameters))
     transform = cube.rio.transform(recalc=True)
-    telling = Telling(names, "reflectance", np.exp) if logarithmic else Telling(names, "NDVI", np.asarray)
-    rows = region_rows("surface", maps, histories, when, transform, telling, parameters.regions)
+    with remembering(archive, when, cube, len(names), change) as memory:
+        maps, histories = judge_stack(stack, features, when, change, features.scale, memory)
+        maps = replace(maps, evidence=np.where(greener(maps.shift, names, parameters), 0, maps.evidence))
+        rows = region_rows("surface", maps, histories, when, transform, telling, parameters.regions)
     pixel_m2 = abs(transform.a * transform.e)
     smallest = smallest_site(maps, np.full(len(names), contrast), pixel_m2, parameters.regions)
     return Findings(detections(rows, crs), seen(cube, smallest))
@@ -107,6 +126,15 @@ def greener(shift: Floats, names: tuple[str, ...], parameters: SurfaceParameters
     if "nir" in names and "red" in names:
         return shift[names.index("nir")] - shift[names.index("red")] > parameters.greener
     return np.zeros(shift.shape[1:], bool)
+
+
+def roofed(level: Floats, names: tuple[str, ...], parameters: SurfaceParameters) -> float:
+    """Nats by which the present levels (N, K) look more like a roof than like ground laid bare; never below 0."""
+    if "nir" not in names or "swir16" not in names or not len(level):
+        return 0.0
+    slope = float(np.median(level[:, names.index("swir16")] - level[:, names.index("nir")]))
+    from_mine, from_roof = slope - parameters.mineral, slope - parameters.roof
+    return max(0.0, (from_mine**2 - from_roof**2) / (2 * parameters.differing**2))
 
 
 def with_contrast(change: ChangeParameters, contrast: float) -> ChangeParameters:

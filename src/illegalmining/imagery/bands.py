@@ -26,6 +26,9 @@ ESSENTIAL: dict[str, tuple[str, ...]] = {
 STATIC = (*LOOK, "temporal_coherence")
 """Bands that may have no time."""
 
+SEQUENTIAL = ("optical", "radar")
+"""Sensors whose dates are judged one after another: each date of the monitored time can be read by itself."""
+
 ONLY_BAND = {"displacement": "displacement", "nightlight": "radiance"}
 """What the one unnamed band of a file is."""
 

@@ -17,8 +17,18 @@ from odc.geo.xr import xr_coords
 
 from illegalmining.district import District, ImagerySource
 from illegalmining.errors import InputError
-from illegalmining.imagery.bands import BANDS, CLASSES, STATIC
-from illegalmining.imagery.grids import Overlap, Roi, blocks, choose_grid, district_crs, meets, middle_of, overlap
+from illegalmining.imagery.bands import BANDS, CLASSES, SEQUENTIAL, STATIC
+from illegalmining.imagery.grids import (
+    Overlap,
+    Roi,
+    blocks,
+    choose_grid,
+    district_crs,
+    meets,
+    middle_of,
+    overlap,
+    pieces,
+)
 from illegalmining.imagery.layers import in_words_of, shared_geobox
 from illegalmining.imagery.mosaic import SAMPLED_LAYERS, SAMPLED_SIDE, check_bands
 from illegalmining.imagery.resample import resampled
@@ -121,7 +131,9 @@ def on_district_grid(raw: RawCube, source: ImagerySource, district: District, as
         conversion = recognise(band, sample(stored, mine, box, grid), aside)
         resampling = "nearest" if band in CLASSES else "bilinear"
         plan = CubePlan(stored, mine, shared_geobox(box), shared_geobox(grid), conversion, resampling)
-        array = lazily(plan, spatial, (source.href, band, raw.days))
+        together = pieces(days, district.configuration.district.monitor_from, stored_together(raw.bands[band]))
+        along_time = together if timed and source.sensor in SEQUENTIAL else (len(mine),)
+        array = lazily(plan, (along_time, *spatial), (source.href, band, raw.days))
         dims = ("time", "y", "x") if timed else ("y", "x")
         cube[band] = (dims, array if timed else array[0], {"grid_mapping": "spatial_ref"})
     return cube
@@ -149,30 +161,36 @@ def cropped(grid: GeoBox, box: GeoBox) -> GeoBox:
     return grid[way.target]
 
 
-def lazily(plan: CubePlan, spatial: tuple[tuple[int, ...], ...], what: object) -> da.Array:
-    """The band as a Dask array, all dates in one chunk; `what` tells it from every other."""
-    chunks = (len(plan.entries),), *spatial
-    name = f"cube-{tokenize(what, plan.entries, str(plan.grid), str(plan.source), plan.conversion, spatial)}"
+def stored_together(band: xr.DataArray) -> int:
+    """How many dates one chunk of the file holds; 1 where the file has none."""
+    chunks = band.encoding.get("chunks") or band.encoding.get("chunksizes") or (1,)
+    return max(1, int(chunks[0]))
+
+
+def lazily(plan: CubePlan, chunks: tuple[tuple[int, ...], ...], what: object) -> da.Array:
+    """The band as a Dask array; `what` tells it from every other."""
+    name = f"cube-{tokenize(what, plan.entries, str(plan.grid), str(plan.source), plan.conversion, chunks)}"
     meta = np.empty((0, 0, 0), np.float32)
     # A partial, because Dask would search keyword arguments through and through for arrays of its own.
     return da.map_blocks(partial(read_block, plan), chunks=chunks, dtype=np.float32, meta=meta, name=name)
 
 
 def read_block(plan: CubePlan, block_info: Any = None) -> np.ndarray:
-    """All dates of one block, shape (time, y, x), float32."""
-    (_, _), (top, bottom), (left, right) = block_info[None]["array-location"]
+    """Some dates of one block, shape (time, y, x), float32."""
+    (begin, end), (top, bottom), (left, right) = block_info[None]["array-location"]
+    entries = plan.entries[begin:end]
     window = plan.grid[top:bottom, left:right]
-    block = np.full((len(plan.entries), bottom - top, right - left), np.nan, np.float32)
+    block = np.full((len(entries), bottom - top, right - left), np.nan, np.float32)
     way = overlap(plan.source, window)
     if way is None:
         return block
-    for days in batches(plan.entries, way):
-        first = min(min(plan.entries[day]) for day in days)
-        last = max(max(plan.entries[day]) for day in days)
+    for days in batches(entries, way):
+        first = min(min(entries[day]) for day in days)
+        last = max(max(entries[day]) for day in days)
         values = plan.conversion(plan.stored.read(slice(first, last + 1), way.source))
         for day in days:
             part = block[day][way.target]
-            for entry in plan.entries[day]:
+            for entry in entries[day]:
                 missing = np.isnan(part)
                 if missing.any():
                     image = values[entry - first]

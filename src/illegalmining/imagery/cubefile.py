@@ -247,6 +247,26 @@ def factors_of(bands: dict[str, xr.DataArray]) -> dict[str, float]:
     return {band: METRES[unit] for band, unit in units.items() if band == "displacement" and unit in METRES}
 
 
+def cube_dated_files(address: str, days: list[date]) -> dict[date, list[str]]:
+    """The files that hold each of a cube's `days`: the chunks of a local Zarr store, else the one file there is."""
+    path = Path(address)
+    if not path.is_dir():
+        return {day: [address] for day in days}
+    dated: dict[date, list[str]] = {day: [] for day in days}
+    for meta in sorted([*path.rglob(".zarray"), *path.rglob("zarr.json")]):
+        told = json.loads(meta.read_text("utf-8"))
+        if len(told.get("shape", ())) != 3 or told["shape"][0] != len(days):
+            continue
+        chunks = told.get("chunks") or told["chunk_grid"]["configuration"]["chunk_shape"]
+        for file in sorted(meta.parent.rglob("*")):
+            number = re.match(r"(?:c[./])?(\d+)[./]\d", file.relative_to(meta.parent).as_posix())
+            if number and file.is_file():
+                first = int(number.group(1)) * int(chunks[0])
+                for day in days[first : first + int(chunks[0])]:
+                    dated[day].append(str(file))
+    return dated
+
+
 def files_behind(address: str) -> list[Path]:
     """The files a local address stands for: itself, what a glob matches, or all below a folder."""
     matched = sorted(Path(path) for path in glob.glob(address)) if glob.has_magic(address) else [Path(address)]

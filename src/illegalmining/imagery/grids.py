@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 from functools import lru_cache
 
 from affine import Affine
@@ -27,6 +28,8 @@ BLOCK_STEP, LARGEST_BLOCK = 128, 512
 """Sides of blocks are whole numbers of this many pixels, so that blocks read for one purpose fit another's."""
 
 
+HISTORY_PIECE = 16
+"""Dates of the history in one chunk."""
 Roi = tuple[slice, slice]
 
 
@@ -160,6 +163,17 @@ def blocks(shape: tuple[int, int], dates: int, bands: int) -> tuple[tuple[int, .
     while 2 * side <= min(most, LARGEST_BLOCK):
         side *= 2
     return split(shape[0], side), split(shape[1], side)
+
+
+def pieces(days: Sequence[date], since: date, together: int = 1) -> tuple[int, ...]:
+    """Chunk sizes along time: the history in a few, every later date by itself, or as many as are stored `together`.
+
+    So a night that needs one new date reads that date.
+    """
+    past = sum(day < since for day in days)
+    whole, rest = divmod(past, HISTORY_PIECE)
+    later, left = divmod(len(days) - past, together)
+    return (*(HISTORY_PIECE,) * whole, *((rest,) if rest else ()), *(together,) * later, *((left,) if left else ()))
 
 
 def split(length: int, side: int) -> tuple[int, ...]:

@@ -21,9 +21,19 @@ from rasterio.windows import Window
 
 from illegalmining.district import District, ImagerySource
 from illegalmining.errors import InputError
-from illegalmining.imagery.bands import BANDS, CLASSES, ESSENTIAL, REFLECTANCE, STATIC
+from illegalmining.imagery.bands import BANDS, CLASSES, ESSENTIAL, REFLECTANCE, SEQUENTIAL, STATIC
 from illegalmining.imagery.broken import Broken
-from illegalmining.imagery.grids import Overlap, Roi, blocks, choose_grid, district_crs, meets, middle_of, overlap
+from illegalmining.imagery.grids import (
+    Overlap,
+    Roi,
+    blocks,
+    choose_grid,
+    district_crs,
+    meets,
+    middle_of,
+    overlap,
+    pieces,
+)
 from illegalmining.imagery.layers import Layer, in_words_of
 from illegalmining.imagery.resample import resampled
 from illegalmining.imagery.units import AS_IS, Conversion, recognise
@@ -64,7 +74,9 @@ def mosaic(layers: Sequence[Layer], source: ImagerySource, district: District, a
     bands = [band for band in BANDS[source.sensor] if any(layer.band == band for layer in layers)]
     check_bands(bands, source)
     days = sorted({layer.day for layer in layers})
-    chunks = (len(days),), *blocks(grid.shape.yx, len(days), len(bands))
+    once = source.sensor in SEQUENTIAL
+    along_time = pieces(days, district.configuration.district.monitor_from) if once else (len(days),)
+    chunks = along_time, *blocks(grid.shape.yx, len(days), len(bands))
     cube = xr.Dataset(coords={"time": np.array(days, "datetime64[ns]"), **xr_coords(grid)})
     for band in bands:
         of_band, conversion = with_units([layer for layer in layers if layer.band == band], grid, aside)
@@ -138,12 +150,12 @@ def lazily(plan: BandPlan, chunks: tuple[tuple[int, ...], ...]) -> da.Array:
 
 
 def read_block(plan: BandPlan, block_info: Any = None) -> np.ndarray:
-    """All dates of one block, shape (time, y, x), float32; a file that cannot be read leaves NaN and is noted."""
-    (_, _), (top, bottom), (left, right) = block_info[None]["array-location"]
+    """Some dates of one block, shape (time, y, x), float32; a file that cannot be read leaves NaN and is noted."""
+    (first, end), (top, bottom), (left, right) = block_info[None]["array-location"]
     window = plan.grid[top:bottom, left:right]
-    block = np.full((len(plan.days), bottom - top, right - left), np.nan, np.float32)
+    block = np.full((end - first, bottom - top, right - left), np.nan, np.float32)
     with rasterio.Env():
-        for image, layers in zip(block, plan.days, strict=True):
+        for image, layers in zip(block, plan.days[first:end], strict=True):
             for layer in layers:
                 fill(image, layer, window, plan)
     return block

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +12,15 @@ import xarray as xr
 from illegalmining.district import District, ImagerySource
 from illegalmining.errors import InputError
 from illegalmining.imagery.cube import on_district_grid
-from illegalmining.imagery.cubefile import files_behind, open_file, raw_cube
+from illegalmining.imagery.cubefile import cube_dated_files, files_behind, open_file, raw_cube
 from illegalmining.imagery.egms import is_egms, open_egms
 from illegalmining.imagery.layers import read_header
 from illegalmining.imagery.look import look_of, with_look
 from illegalmining.imagery.mintpy import companions, is_mintpy, mintpy_raw
 from illegalmining.imagery.mosaic import mosaic
 from illegalmining.imagery.opera import open_opera, opera_products
-from illegalmining.imagery.stac import stac_files, stac_layers
-from illegalmining.imagery.stack import stack_files, stack_layers
+from illegalmining.imagery.stac import stac_dated_files, stac_files, stac_layers
+from illegalmining.imagery.stack import stack_dated_files, stack_files, stack_layers
 from illegalmining.registers.quarantine import SetAside, relative_name
 
 
@@ -32,7 +33,8 @@ def open_source(source: ImagerySource, district: District, quarantine: list[dict
     Returns
     -------
     Dims (time, y, x); time sorted, one slice a day, from `history_from` to `as_of`; y descending, x ascending, pixel
-    centres in the district's CRS, m; float32, NaN where nothing was seen; Dask-backed, time in one chunk.
+    centres in the district's CRS, m; float32, NaN where nothing was seen; Dask-backed, time in one chunk; of optical
+    and radar every date since `monitor_from` is a chunk.
     optical: reflectance 0..1 in any of blue green red nir swir16 swir22, and perhaps `scl`, `ndvi`. radar: `vv`, `vh`,
     linear power. displacement: `displacement`, m towards the satellite, and `incidence_angle`, `azimuth_angle`
     (degrees, ground to satellite, clockwise from north) as (y, x) variables or in `attrs`. nightlight: `radiance`.
@@ -106,6 +108,19 @@ def source_files(source: ImagerySource, district: District) -> list[Path]:
         series = [file for file in files if file.suffix == ".h5"] if source.sensor == "displacement" else []
         return sorted({*files, *(path for file in series for path in companions(file))})
     return sorted((stac_files if source.source == "stac" else stack_files)(source, district))
+
+
+def dated_files(source: ImagerySource, district: District) -> dict[date, list[str]]:
+    """What lies behind each day of a source: paths of local files, addresses of others.
+
+    A day whose list and files are as they were has not changed. A file that holds many days stands behind each.
+    """
+    if source.source == "stac":
+        return stac_dated_files(source, district)
+    if source.source == "stack":
+        return stack_dated_files(source, district)
+    address = district.resolve(source.href)
+    return cube_dated_files(address, raw_cube(open_file(address), source).days)
 
 
 def describe(cube: xr.Dataset) -> dict[str, Any]:

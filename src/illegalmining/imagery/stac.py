@@ -111,6 +111,21 @@ def stac_files(source: ImagerySource, district: District) -> list[Path]:
     return sorted({path for path in paths if path.is_file()})
 
 
+def stac_dated_files(source: ImagerySource, district: District) -> dict[date, list[str]]:
+    """The documents and assets behind each day of a catalogue: paths, and addresses of what lies on the network."""
+    silent = SetAside([], source.href)
+    dated: dict[date, set[str]] = {}
+    for item, base in find_items(source, district, silent).items:
+        day = day_of(item, silent)
+        if day is not None and in_period(day, district):
+            addresses = {one.address for one in measurements(item, base, source.sensor, silent)}
+            stamp = (item.get("properties") or {}).get("updated", "")
+            own = {base} if item.get("type") == "Feature" and base.endswith(".json") else {json.dumps(item)}
+            remote = {f"{address} {stamp}" for address in addresses if "://" in address}
+            dated.setdefault(day, set()).update(own, remote, {one for one in addresses if "://" not in one})
+    return {day: sorted(names) for day, names in dated.items()}
+
+
 def find_items(source: ImagerySource, district: District, aside: SetAside) -> Found:
     """The items behind an address, whatever kind of STAC it is."""
     address = district.resolve(source.href)

@@ -69,6 +69,16 @@ def stack_files(source: ImagerySource, district: District) -> list[Path]:
     return [path for day, path in dated if day is not None and in_period(day, district)]
 
 
+def stack_dated_files(source: ImagerySource, district: District) -> dict[date, list[str]]:
+    """The files of each day."""
+    dated: dict[date, list[str]] = {}
+    for path in stack_files(source, district):
+        day = day_in(path.name)
+        assert day is not None, "files without a day were left out"
+        dated.setdefault(day, []).append(str(path))
+    return dated
+
+
 def day_in(name: str, last: bool = False) -> date | None:
     """The first day in a name, YYYYMMDD or YYYY-MM-DD; the `last` where pairs are named, as interferograms are."""
     days = []

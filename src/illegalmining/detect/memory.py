@@ -1,0 +1,75 @@
+"""What is remembered of a stack from one night to the next, tile by tile; where it is kept is not known here.
+
+A tile's memory is its baseline, the state of its watch, and a record of what was seen, one byte a value, from which
+the series of a region are drawn. Arrays have the pixel last, as everywhere among the kernels.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from illegalmining.detect.baseline import Baseline, Floats
+from illegalmining.detect.candidates import Watch
+
+Place = tuple[tuple[int, int], tuple[int, int]]
+"""First and past-last row, first and past-last column of a tile."""
+
+Codes = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How a feature is written in one byte: 0 is missing, 1 is `lowest`, each further number `step` more."""
+
+    lowest: float
+    step: float
+
+    def write(self, values: Floats) -> Codes:
+        """Codes of values; what lies beyond the scale is written as its end."""
+        with np.errstate(invalid="ignore"):
+            codes = np.clip(np.rint((values - self.lowest) / self.step), 0, 254) + 1
+        return np.where(np.isfinite(values), codes, 0).astype(np.uint8)
+
+    def read(self, codes: Codes) -> Floats:
+        """Values of codes, NaN where missing."""
+        values = self.lowest + (codes.astype(np.float32) - 1) * np.float32(self.step)
+        return np.where(codes > 0, values, np.nan).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What a memory must hold: the stack's rows and columns, its features, terms of the season, side of a tile."""
+
+    shape: tuple[int, int]
+    features: int
+    terms: int
+    tile: int
+
+
+class Memory(Protocol):
+    """The memory of one stack."""
+
+    @property
+    def dates(self) -> int:
+        """How many of its dates, from the first, are in it; 0: not even a baseline."""
+
+    def recall(self, place: Place) -> tuple[Baseline, Watch]:
+        """Baseline and watch of a tile after the first `dates` dates."""
+
+    def keep(self, place: Place, baseline: Baseline, watch: Watch, codes: Codes, offset: Floats) -> None:
+        """Keep a tile after all dates; `codes` (T, K, P) and `offset` (T, K) are those of the dates fed now."""
+
+    def of(self, inside: npt.NDArray[np.bool_]) -> tuple[Codes, Floats]:
+        """Codes (N, T, K) of all dates, and expected values (N, T, K), of the pixels in a mask (Y, X), row by row."""
+
+
+class Archive(Protocol):
+    """Where memories are kept between runs."""
+
+    def open(self, days: npt.NDArray[np.int32], history: int, layout: Layout) -> AbstractContextManager[Memory | None]:
+        """The memory that goes furthest for these dates; what is kept in it lasts once the block ends without error."""

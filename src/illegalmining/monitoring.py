@@ -1,0 +1,312 @@
+"""Monitoring memory in Zarr: what each source's baseline and watch have come to, so that a night reads its new scenes.
+
+A source's series has one folder, named by everything that its baseline rests on: the scenes of the history, the grid,
+the parameters, the version. In it lie `baseline`, written once, and one folder a run that fed new scenes, named by all
+scenes up to then: the state of the watch, and a byte a value of what those scenes showed. Folders appear whole or not
+at all and are never changed.
+
+Scenes that come late, out of order, or that were processed again: the run goes on from the latest state whose scenes
+are exactly the first of today's, and feeds all that follow, in order of their day. States are kept `spacing_days`
+apart for the last `late_days`; what comes later still, but within the monitored time, is fed from its start; a scene
+within the history makes another baseline. In every case the result is that of a run that saw all scenes at once.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import zarr
+from numcodecs import Blosc
+
+from illegalmining.atomic import atomic_folder
+from illegalmining.checkpoint import key_of
+from illegalmining.detect.baseline import Baseline, Floats, season
+from illegalmining.detect.candidates import Watch, unwatched
+from illegalmining.detect.change import edges, expected_of
+from illegalmining.detect.memory import Codes, Layout, Memory, Place
+
+COMPRESSION = Blosc(cname="zstd", clevel=1, shuffle=Blosc.BITSHUFFLE)
+TRIANGULAR = ("information", "spread", "whitening")
+SYMMETRIC = ("information", "spread")
+WATCH_DAYS = ("onset", "last", "dates", "peak_day", "peak_dates", "day", "clear")
+Shapes = dict[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class KeepingParameters:
+    """Which states are kept. late_days: how late a scene may come without a replay from the start of monitoring, days
+    (Sentinel-2 reprocessing and slow mirrors: within a month). spacing_days: least distance of two states, days."""
+
+    late_days: int = 30
+    spacing_days: int = 15
+
+
+@dataclass(frozen=True)
+class Run:
+    """The folder of one run: its scenes up to then as (day, fingerprint), those of them it fed, and the one before."""
+
+    folder: Path
+    scenes: list[list[Any]]
+    fed: int
+    parent: str | None
+
+    @property
+    def usable(self) -> bool:
+        """Whether its state is still kept."""
+        return (self.folder / "watch").is_dir()
+
+
+@dataclass(frozen=True)
+class MonitoringArchive:
+    """Where one source's memories lie. folder: of the source. inputs: fingerprint of each day's scenes (days since
+    1970). rests_on: all else that a baseline depends on."""
+
+    folder: Path
+    inputs: dict[int, str]
+    rests_on: Any
+    parameters: KeepingParameters = field(default_factory=KeepingParameters)
+
+    @contextmanager
+    def open(self, days: npt.NDArray[np.int32], history: int, layout: Layout) -> Iterator[Memory]:
+        """The memory that goes furthest for these dates; what is kept in it lasts once the block ends without error."""
+        scenes = [[int(day), self.inputs[int(day)]] for day in days]
+        past, watched = scenes[:history], scenes[history:]
+        series = self.folder / key_of(self.rests_on, past, vars(layout))
+        begun = (series / "baseline").is_dir()
+        runs = read_runs(series) if begun else {}
+        fits = [run for run in runs.values() if run.usable and run.scenes == watched[: len(run.scenes)]]
+        best = max(fits, key=lambda run: len(run.scenes), default=None)
+        chain = chain_of(best, runs)
+        known = len(best.scenes) if best else 0
+        if begun and known == len(watched):
+            yield StoredMemory(len(days), history, days, layout, series / "baseline", chain)
+            return
+        name = key_of(watched)
+        with ExitStack() as stack:
+            new = stack.enter_context(atomic_folder(series / name))
+            baseline = series / "baseline" if begun else stack.enter_context(atomic_folder(series / "baseline"))
+            run = Run(new, watched, len(watched) - known, best.folder.name if best else None)
+            write_run(run)
+            memory = StoredMemory(history + known if begun else 0, history, days, layout, baseline, chain, run)
+            memory.prepare()
+            yield memory
+        forget(series, name, self.parameters)
+        for other in self.folder.iterdir():
+            if other != series:
+                shutil.rmtree(other)
+
+
+def read_runs(series: Path) -> dict[str, Run]:
+    """The runs of a series by name."""
+    found = {}
+    for path in sorted(series.glob("*/run.json")):
+        meta = json.loads(path.read_text("utf-8"))
+        found[path.parent.name] = Run(path.parent, meta["scenes"], meta["fed"], meta["parent"])
+    return found
+
+
+def write_run(run: Run) -> None:
+    """Note in a run's folder what it stands for."""
+    meta = {"scenes": run.scenes, "fed": run.fed, "parent": run.parent}
+    (run.folder / "run.json").write_text(json.dumps(meta), "utf-8")
+
+
+def chain_of(run: Run | None, runs: dict[str, Run]) -> list[Run]:
+    """A run and those before it, first to last."""
+    chain: list[Run] = []
+    while run is not None:
+        chain.insert(0, run)
+        run = runs[run.parent] if run.parent else None
+    return chain
+
+
+def forget(series: Path, latest: str, parameters: KeepingParameters) -> None:
+    """Drop runs that the latest does not rest on, and states closer together or older than late scenes need."""
+    runs = read_runs(series)
+    chain = chain_of(runs[latest], runs)
+    mine = {run.folder for run in chain}
+    for run in runs.values():
+        if run.folder not in mine:
+            shutil.rmtree(run.folder)
+    newest, last_kept, enough = chain[-1].scenes[-1][0], chain[-1].scenes[-1][0], False
+    for run in reversed(chain[:-1]):
+        day = run.scenes[-1][0] if run.scenes else newest
+        if not enough and last_kept - day >= parameters.spacing_days:
+            last_kept, enough = day, newest - day >= parameters.late_days
+        else:
+            shutil.rmtree(run.folder / "watch", ignore_errors=True)
+
+
+@dataclass(frozen=True)
+class StoredMemory:
+    """A memory in Zarr. dates: how many dates, from the first, it holds. history: how many of `days` the baseline rests
+    on. baseline: its folder. chain: the runs whose dates it holds, first to last. run: the run that feeds the rest."""
+
+    dates: int
+    history: int
+    days: npt.NDArray[np.int32]
+    layout: Layout
+    baseline: Path
+    chain: list[Run]
+    run: Run | None = None
+
+    def prepare(self) -> None:
+        """Make the arrays that `keep` fills."""
+        assert self.run is not None, "there is nothing new to keep"
+        features = self.layout.features
+        numbers, whole = watch_shapes(features)
+        self.make(self.run.folder / "watch" / "numbers", length(numbers), "f4")
+        self.make(self.run.folder / "watch" / "days", length(whole), "i4")
+        self.make(self.run.folder / "codes", self.run.fed * features, "u1")
+        if self.dates == 0:
+            self.make(self.baseline / "numbers", length(baseline_shapes(self.layout)), "f4")
+            self.make(self.baseline / "clear", 1, "i4")
+            self.make(self.baseline / "codes", self.history * features, "u1")
+
+    def make(self, path: Path, rows: int, dtype: str) -> None:
+        """An empty array (rows, Y, X), one chunk a tile."""
+        side = self.layout.tile
+        shape, chunks = (rows, *self.layout.shape), (rows, side, side)
+        zarr.create_array(
+            str(path), shape=shape, chunks=chunks, dtype=dtype, compressors=COMPRESSION, fill_value=0, zarr_format=2
+        )
+
+    def recall(self, place: Place) -> tuple[Baseline, Watch]:
+        """Baseline and watch of a tile after the first `dates` dates."""
+        found = unpacked(read(self.baseline / "numbers", place), baseline_shapes(self.layout))
+        for name in TRIANGULAR:
+            side = self.layout.terms if name == "information" else self.layout.features
+            found[name] = squared(found[name], side, name in SYMMETRIC)
+        baseline = Baseline(**found, clear=read(self.baseline / "clear", place)[0])
+        if not self.chain:
+            return baseline, unwatched(baseline.clear.size, self.layout.features)
+        folder, (numbers, days) = self.chain[-1].folder / "watch", watch_shapes(self.layout.features)
+        return baseline, Watch(
+            **unpacked(read(folder / "numbers", place), numbers), **unpacked(read(folder / "days", place), days)
+        )
+
+    def keep(self, place: Place, baseline: Baseline, watch: Watch, codes: Codes, offset: Floats) -> None:
+        """Keep a tile after all dates; `codes` (T, K, P) and `offset` (T, K) are those of the dates fed now."""
+        assert self.run is not None, "there is nothing new to keep"
+        past = max(0, self.history - self.dates)
+        if self.dates == 0:
+            parts = {name: getattr(baseline, name) for name in baseline_shapes(self.layout)}
+            parts |= {name: parts[name][np.tril_indices(len(parts[name]))] for name in TRIANGULAR}
+            write(self.baseline / "numbers", place, packed(list(parts.values())))
+            write(self.baseline / "clear", place, baseline.clear[None].astype(np.int32))
+            self.record(self.baseline, place, codes[:past], offset[:past])
+        numbers, days = watch_shapes(self.layout.features)
+        write(self.run.folder / "watch" / "numbers", place, packed([getattr(watch, name) for name in numbers]))
+        write(self.run.folder / "watch" / "days", place, packed([getattr(watch, name) for name in days]))
+        self.record(self.run.folder, place, codes[past:], offset[past:])
+
+    def record(self, folder: Path, place: Place, codes: Codes, offset: Floats) -> None:
+        """Keep what some dates showed."""
+        write(folder / "codes", place, codes.reshape(-1, codes.shape[2]))
+        np.save(folder / offset_name(place), offset)
+
+    def of(self, inside: npt.NDArray[np.bool_]) -> tuple[Codes, Floats]:
+        """Codes (N, T, K) of all dates, and expected values (N, T, K), of the pixels in a mask (Y, X), row by row."""
+        rows, columns = np.nonzero(inside)
+        folders = [self.baseline, *(run.folder for run in self.chain), *([self.run.folder] if self.run else [])]
+        features, terms = self.layout.features, self.layout.terms
+        window = (int(rows.min()), int(rows.max()) + 1), (int(columns.min()), int(columns.max()) + 1)
+        at = (rows - window[0][0]) * (window[1][1] - window[1][0]) + columns - window[1][0]
+        codes = np.concatenate([read(folder / "codes", window)[:, at] for folder in folders])
+        codes = codes.reshape(len(self.days), features, -1).transpose(2, 0, 1)
+        coefficients = read(self.baseline / "numbers", window)[: features * terms, at].reshape(features, terms, -1)
+        design = season(self.days.astype(np.float64), (terms - 1) // 2)
+        expected = np.empty(codes.shape, np.float32)
+        for tile in self.tiles():
+            (top, bottom), (left, right) = tile
+            here = (rows >= top) & (rows < bottom) & (columns >= left) & (columns < right)
+            if here.any():
+                offset = np.concatenate([np.load(folder / offset_name(tile)) for folder in folders])
+                expected[here] = expected_of(design, coefficients[:, :, here], offset)
+        return codes, expected
+
+    def tiles(self) -> Iterator[Place]:
+        """All tiles, row by row."""
+        for down in edges(self.layout.shape[0], self.layout.tile):
+            for across in edges(self.layout.shape[1], self.layout.tile):
+                yield down, across
+
+
+def baseline_shapes(layout: Layout) -> Shapes:
+    """Shape of each number of a pixel's baseline as it is stored; of symmetric and triangular ones the lower half."""
+    features, terms = layout.features, layout.terms
+    triangle = features * (features + 1) // 2
+    return {
+        "coefficients": (features, terms),
+        "information": (terms * (terms + 1) // 2,),
+        "whitening": (triangle,),
+        "memory": (),
+        "every_season": (features,),
+        "spread": (triangle,),
+        "scales": (features,),
+    }
+
+
+def watch_shapes(features: int) -> tuple[Shapes, Shapes]:
+    """Shape of each number, and of each day or count, of a pixel's watch."""
+    state = unwatched(1, features)._asdict()
+    shapes = {name: array.shape[:-1] for name, array in state.items()}
+    days = {name: shape for name, shape in shapes.items() if name in WATCH_DAYS}
+    return {name: shape for name, shape in shapes.items() if name not in WATCH_DAYS}, days
+
+
+def length(shapes: Shapes) -> int:
+    """How many values a pixel has in all."""
+    return sum(int(np.prod(shape)) for shape in shapes.values())
+
+
+def packed(arrays: list[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    """Arrays (..., P) below one another, (N, P)."""
+    return np.concatenate([array.reshape(-1, array.shape[-1]) for array in arrays])
+
+
+def unpacked(rows: npt.NDArray[Any], shapes: Shapes) -> dict[str, Any]:
+    """What `packed` put together, by name."""
+    found, at = {}, 0
+    for name, shape in shapes.items():
+        size = int(np.prod(shape))
+        found[name] = np.ascontiguousarray(rows[at : at + size]).reshape(*shape, rows.shape[1])
+        at += size
+    return found
+
+
+def squared(half: npt.NDArray[Any], side: int, symmetric: bool) -> npt.NDArray[Any]:
+    """A matrix (side, side, P) from its lower half; the upper mirrors it or is 0."""
+    whole = np.zeros((side, side, half.shape[1]), half.dtype)
+    below = np.tril_indices(side)
+    whole[below] = half
+    if symmetric:
+        whole[below[::-1]] = half
+    return whole
+
+
+def offset_name(place: Place) -> str:
+    """File of what each date shares with a tile."""
+    return f"offset.{place[0][0]}.{place[1][0]}.npy"
+
+
+def read(path: Path, place: Place) -> npt.NDArray[Any]:
+    """A window of an array (N, Y, X) as (N, P)."""
+    (top, bottom), (left, right) = place
+    values = np.asarray(zarr.open_array(str(path), mode="r")[:, top:bottom, left:right])
+    return values.reshape(len(values), -1)
+
+
+def write(path: Path, place: Place, values: npt.NDArray[Any]) -> None:
+    """Write (N, P) into a window of an array (N, Y, X)."""
+    (top, bottom), (left, right) = place
+    array = zarr.open_array(str(path), mode="r+")
+    array[:, top:bottom, left:right] = values.reshape(-1, bottom - top, right - left)

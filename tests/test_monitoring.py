@@ -1,0 +1,158 @@
+"""The memory between nights: what it spares, and that it changes nothing."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import dask.array as da
+import numpy as np
+import pandas as pd
+import pytest
+import rioxarray  # noqa: F401
+import xarray as xr
+
+from illegalmining.detect.findings import Findings
+from illegalmining.detect.radar import detect_radar
+from illegalmining.detect.surface import detect_surface
+from illegalmining.monitoring import MonitoringArchive
+
+HISTORY, MONITOR, AS_OF = "2023-01-01", "2026-01-01", "2026-06-30"
+DAY = np.timedelta64(1, "D")
+
+
+def ground(seed: int = 5, size: int = 70) -> xr.Dataset:
+    """Grass seen every 15 days through some cloud, and a pit of coal from March on."""
+    generator = np.random.default_rng(seed)
+    days = pd.date_range(HISTORY, AS_OF, freq="15D")
+    wave = 0.3 * np.cos(2 * np.pi * (days.dayofyear.to_numpy() - 200) / 365.25)[:, None, None]
+    rows, columns = np.mgrid[:size, :size]
+    pit = (rows - 40) ** 2 + (columns - 35) ** 2 <= 49
+    data = {}
+    cloud = generator.random((len(days), size, size)) < 0.2
+    for name, level, slope in (("green", -2.8, -0.5), ("red", -2.9, -1), ("nir", -1.2, 1), ("swir16", -1.6, 0.2)):
+        values = level + slope * wave + 0.05 * generator.standard_normal((len(days), size, size))
+        values[days >= "2026-03-01"] = np.where(
+            pit, -3.0 + 0.05 * values[days >= "2026-03-01"], values[days >= "2026-03-01"]
+        )
+        values[cloud] = np.nan
+        data[name] = (("time", "y", "x"), np.exp(values).astype(np.float32))
+    grid = {"y": 4_100_000.0 - 10 * np.arange(size) - 5, "x": 500_000.0 + 10 * np.arange(size) + 5}
+    return xr.Dataset(data, coords={"time": days, **grid}).rio.write_crs("EPSG:4546")
+
+
+def counted(cube: xr.Dataset, reads: Counter) -> xr.Dataset:
+    """The same cube, lazily, one chunk a date; every date that is read is counted."""
+
+    def slowly(band: xr.DataArray) -> xr.DataArray:
+        def read(block_info: dict) -> np.ndarray:
+            first = block_info[None]["array-location"][0][0]
+            reads[str(cube.time.values[first])[:10]] += 1
+            return band.values[first : first + 1]
+
+        chunks = ((1,) * band.sizes["time"], *band.shape[1:])
+        lazy = da.map_blocks(read, chunks=chunks, dtype=np.float32, meta=np.empty((0, 0, 0), np.float32))
+        return band.copy(data=lazy)
+
+    return cube.assign({name: slowly(band) for name, band in cube.data_vars.items()})
+
+
+def archive(folder: Path, cube: xr.Dataset, changed: dict[str, str] | None = None) -> MonitoringArchive:
+    """An archive that knows each date by its day, and some by another fingerprint."""
+    inputs = {int((stamp - np.datetime64(0, "D")) // DAY): str(stamp)[:10] for stamp in cube.time.values}
+    inputs = {day: (changed or {}).get(name, name) for day, name in inputs.items()}
+    return MonitoringArchive(folder, inputs, "these parameters")
+
+
+def same(one: Findings, other: Findings) -> None:
+    """Assert that two findings are alike to the bit."""
+    pd.testing.assert_frame_equal(pd.DataFrame(one.detections), pd.DataFrame(other.detections), check_exact=True)
+    xr.testing.assert_identical(one.smallest_site_m2, other.smallest_site_m2)
+
+
+def night(cube: xr.Dataset, folder: Path, as_of: str, **more: dict) -> tuple[Findings, Counter]:
+    """One run with a memory, and the dates it read."""
+    reads: Counter = Counter()
+    lazy = counted(cube, reads)
+    return detect_surface(lazy, HISTORY, MONITOR, as_of, archive=archive(folder, cube, **more)), reads
+
+
+def test_one_new_date_is_all_that_is_read_and_nothing_changes(tmp_path: Path) -> None:
+    cube = ground()
+    days = [str(stamp)[:10] for stamp in cube.time.values if str(stamp)[:10] >= "2026-04-20"]
+    night(cube, tmp_path, days[0])
+    for day in days[1:]:
+        found, reads = night(cube, tmp_path, day)
+        assert set(reads) == {day}
+        same(found, detect_surface(cube, HISTORY, MONITOR, day))
+    assert len(found.detections) == 1
+    again, reads = night(cube, tmp_path, days[-1])
+    assert not reads
+    same(again, found)
+
+
+def test_late_scenes_are_fed_in_their_place(tmp_path: Path) -> None:
+    cube = ground()
+    stamps = cube.time.values
+    late = int(np.flatnonzero(stamps >= np.datetime64("2026-05-25"))[0])
+    without = cube.isel(time=np.delete(np.arange(len(stamps)), late))
+    for day in stamps[late - 3 :]:
+        night(without, tmp_path, str(day)[:10])
+    found, reads = night(cube, tmp_path, AS_OF)
+    assert set(reads) == {str(day)[:10] for day in stamps[late:]}, "only what follows the late scene is fed again"
+    same(found, detect_surface(cube, HISTORY, MONITOR, AS_OF))
+
+
+def test_a_scene_later_than_every_state_is_fed_from_the_start_of_monitoring(tmp_path: Path) -> None:
+    cube = ground()
+    night(cube, tmp_path, AS_OF)
+    found, reads = night(cube, tmp_path, AS_OF, changed={"2026-02-14": "processed again"})
+    watched = {str(day)[:10] for day in cube.time.values if day >= np.datetime64(MONITOR)}
+    assert set(reads) == watched
+    same(found, detect_surface(cube, HISTORY, MONITOR, AS_OF))
+
+
+def test_a_changed_history_makes_another_baseline(tmp_path: Path) -> None:
+    cube = ground()
+    night(cube, tmp_path, AS_OF)
+    found, reads = night(cube, tmp_path, AS_OF, changed={str(cube.time.values[3])[:10]: "processed again"})
+    assert len(reads) == cube.sizes["time"]
+    same(found, detect_surface(cube, HISTORY, MONITOR, AS_OF))
+    assert len(list(tmp_path.iterdir())) == 1, "the series that nobody needs any more is gone"
+
+
+def test_a_night_that_breaks_leaves_what_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cube = ground()
+    night(cube, tmp_path, "2026-05-31")
+    before = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*"))
+    monkeypatch.setattr("illegalmining.detect.surface.region_rows", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        night(cube, tmp_path, AS_OF)
+    assert sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*")) == before
+    monkeypatch.undo()
+    found, _ = night(cube, tmp_path, AS_OF)
+    same(found, detect_surface(cube, HISTORY, MONITOR, AS_OF))
+
+
+def test_states_of_long_ago_are_dropped_and_their_records_kept(tmp_path: Path) -> None:
+    cube = ground()
+    days = [str(stamp)[:10] for stamp in cube.time.values if stamp >= np.datetime64(MONITOR)]
+    for day in days:
+        night(cube, tmp_path, day)
+    states = list(tmp_path.glob("*/*/watch"))
+    assert 2 <= len(states) <= 4
+    assert len(list(tmp_path.glob("*/*/codes"))) == len(days) + 1
+
+
+def test_radar_is_remembered_across_its_tiles(tmp_path: Path) -> None:
+    generator = np.random.default_rng(2)
+    days = pd.date_range(HISTORY, AS_OF, freq="24D")
+    level = np.full((len(days), 150, 200), -12.0)
+    level[np.ix_(days >= "2026-02-01", range(110, 117), range(125, 132))] += 5.0
+    power = (10 ** (level / 10) * generator.gamma(9, 1 / 9, level.shape)).astype(np.float32)
+    grid = {"y": 4_100_000.0 - 20 * np.arange(150), "x": 500_000.0 + 20 * np.arange(200)}
+    cube = xr.Dataset({"vv": (("time", "y", "x"), power)}, coords={"time": days, **grid}).rio.write_crs("EPSG:4546")
+    for as_of in ("2026-05-31", AS_OF):
+        found = detect_radar(cube, HISTORY, MONITOR, as_of, archive=archive(tmp_path, cube))
+        same(found, detect_radar(cube, HISTORY, MONITOR, as_of))
+    assert len(found.detections) == 1
