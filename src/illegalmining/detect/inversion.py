@@ -66,8 +66,10 @@ class Course:
 
 @dataclass(frozen=True)
 class Inverted:
-    """A face in the CRS and how sure it is. panel: what is dug by the last epoch. course: at the peak. expected: (T,)
-    settled share of the movement at the panel's middle.
+    """A face in the CRS and how sure it is.
+
+    face: as fitted, its length along the advance. panel: what is dug by the last epoch, its length the longer side.
+    course: at the peak. expected: (T,) settled share of the movement at the panel's middle.
     """
 
     face: FittedFace
@@ -81,7 +83,9 @@ class Inverted:
         return float(np.sqrt((self.face.covariance[0, 0] + self.face.covariance[1, 1]) / 2))
 
     def ln_sd(self, *fields: int) -> float:
-        """Standard deviation of the logarithm of a product: 3 length, 4 width, 5 radius, 6 W0."""
+        """Standard deviation of the logarithm of a product of the panel's: 3 length, 4 width, 5 radius, 6 W0."""
+        if self.panel.width_m != self.face.panel.width_m:
+            fields = tuple({3: 4, 4: 3}.get(name, name) for name in fields)
         chosen = np.isin(np.arange(len(self.face.covariance)), fields).astype(float)
         return float(np.sqrt(chosen @ self.face.covariance @ chosen))
 
@@ -208,17 +212,15 @@ def invert(
     settled = float(sight(face.panel, *middle, look))
     moved = advancing(face.panel, face.advance, face.per_year, days, *middle, look, parameters.face.strips)
     x0, y0 = float(movement.x[peak.row, peak.column]), float(movement.y[peak.row, peak.column])
-    face, dug = replace(face, panel=long_side_first(face.panel, x0, y0)), long_side_first(dug, x0, y0)
-    return Inverted(face, dug, course, moved / settled)
+    placed = replace(face, panel=replace(face.panel, x=face.panel.x + x0, y=face.panel.y + y0))
+    return Inverted(placed, long_side_first(replace(dug, x=dug.x + x0, y=dug.y + y0)), course, moved / settled)
 
 
-def long_side_first(panel: Panel, x0: float, y0: float) -> Panel:
-    """The panel about (x0, y0), its length the longer side and its azimuth below 180 degrees."""
+def long_side_first(panel: Panel) -> Panel:
+    """The panel, its length the longer side and its azimuth below 180 degrees."""
     turned = panel.azimuth_deg + (90.0 if panel.width_m > panel.length_m else 0.0)
     longer, shorter = max(panel.length_m, panel.width_m), min(panel.length_m, panel.width_m)
-    return replace(
-        panel, x=panel.x + x0, y=panel.y + y0, azimuth_deg=float(turned % 180), length_m=longer, width_m=shorter
-    )
+    return replace(panel, azimuth_deg=float(turned % 180), length_m=longer, width_m=shorter)
 
 
 def still_panel(
