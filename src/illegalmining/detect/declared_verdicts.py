@@ -15,10 +15,10 @@ from scipy.linalg import cho_factor, cho_solve
 
 from illegalmining.detect.bowls import Search, bowl_of, mean_look
 from illegalmining.detect.declared_faces import Declared
-from illegalmining.detect.deformation import Bools, Nuisance, Weighed
+from illegalmining.detect.deformation import Bools, Weighed
 from illegalmining.detect.findings import detection
 from illegalmining.detect.inversion import amplitudes, noise_covariance, noise_scale
-from illegalmining.detect.pim import Floats, Panel, settled_share, sight
+from illegalmining.detect.pim import DAYS_PER_YEAR, Floats, Panel, settled_share, sight
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,10 @@ class VerdictParameters:
     the declared bowl (4.9 to 23 %, science.md). floor: least standard deviation of an amount. least_share: settled
     share that must fall in monitored time to judge a face. least_nats: below, nothing is said. most_nats: cap.
     past_days: after the stop, that movement still belongs to it. past_amount: least amount of movement again. decays:
-    c of the decays after a stop that are innocent, 1/year. overrun_days: delays of a stop that are innocent, days.
-    past_rate, past_work_days: c and length of the work after a stop that is looked for. handicap: nats by which work
-    after a stop is less likely beforehand. fewest: pixels, and epochs after a start.
+    c of the decays after a stop that are innocent, 1/year. alike: share of the largest singular value below which
+    decays are alike. wrong_epoch: relative error of an epoch's amount. past_rate, past_work_days: c and length of the
+    work after a stop that is looked for. handicap: nats by which work after a stop is less likely beforehand. fewest:
+    pixels, and epochs after a stop.
     """
 
     radius_m: float = 100.0
@@ -54,9 +55,10 @@ class VerdictParameters:
     least_nats: float = 0.5
     most_nats: float = 6.0
     past_days: float = 60.0
-    past_amount: float = 0.08
+    past_amount: float = 0.15
     decays: tuple[float, ...] = (1.5, 2.5, 4.0, 6.0, 10.0)
-    overrun_days: tuple[float, ...] = (0.0, 30.0)
+    alike: float = 0.005
+    wrong_epoch: float = 0.01
     past_rate: float = 6.0
     past_work_days: float = 100.0
     handicap: float = 3.0
@@ -252,19 +254,20 @@ def past_stop(
     monitor_day: float,
     parameters: VerdictParameters,
 ) -> list[dict[str, Any]]:
-    """A face that moves again after its stop, beyond every innocent decay and a stop a little late."""
+    """A face that moves again after its stop, beyond every innocent decay."""
     days = search.movement.days
     earliest = max(face.stop + parameters.past_days, monitor_day - parameters.past_days / 2)
-    starts = days[(days >= earliest) & (days <= days[-3])][::2]
-    if face.open_end or not len(starts):
-        return []
     amounts, sd = amounts_by_epoch(about, parameters)
-    nuisance = Nuisance.of(days, np.where(np.isfinite(sd), 1 / sd, 0.0), search.deformation.season_years)
-    series = nuisance.removed(amounts)
-    kept = innocent_courses(nuisance, face, days, parameters)
+    after = np.isfinite(sd) & (days > face.stop)
+    starts = days[(days >= earliest) & (days <= days[-3])][::2]
+    if face.open_end or not len(starts) or after.sum() < parameters.fewest:
+        return []
+    days, sd = days[after], np.hypot(sd[after], parameters.wrong_epoch * np.abs(amounts[after]))
+    series = amounts[after] / sd
+    kept = innocent_courses(days - face.stop, sd, parameters)
     best, best_start, best_amount = 0.0, starts[0], 0.0
     for start in starts:
-        course = nuisance.removed(settled_share(days - start, parameters.past_work_days, parameters.past_rate))
+        course = settled_share(days - start, parameters.past_work_days, parameters.past_rate) / sd
         left = course - kept @ (kept.T @ course)
         size = float(np.sqrt((left**2).sum()))
         if size <= parameters.floor * float(np.sqrt((course**2).sum())):
@@ -272,7 +275,7 @@ def past_stop(
         unit = left / size
         found = float(unit @ series)
         rest = series - kept @ (kept.T @ series) - unit * found
-        wrong = max(1.0, float(np.sqrt((rest**2).sum() / max(len(days) - 7, 1))))
+        wrong = max(1.0, float(np.sqrt((rest**2).sum() / max(len(days) - kept.shape[1] - 1, 1))))
         if found / wrong > best:
             best, best_start, best_amount = found / wrong, start, found / size
     nats = best**2 / 2 - np.log(len(starts)) - parameters.handicap
@@ -283,12 +286,9 @@ def past_stop(
     return [row_of(face, "declared_face_past_stop", first, epochs[-1], min(parameters.most_nats, float(nats)), told)]
 
 
-def innocent_courses(nuisance: Nuisance, face: Declared, days: Floats, parameters: VerdictParameters) -> Floats:
-    """Orthonormal courses (T, K) that span the decays of a face that stops when it should, or a little late."""
-    decays = [
-        settled_share(days - face.start, max(face.stop - face.start, 1.0) + overrun, rate)
-        for overrun in parameters.overrun_days
-        for rate in parameters.decays
-    ]
-    left, size, _ = np.linalg.svd(nuisance.removed(np.array(decays).T), full_matrices=False)
-    return left[:, size > parameters.floor * max(float(size[0]), 1e-9)][:, :3]
+def innocent_courses(since_stop: Floats, sd: Floats, parameters: VerdictParameters) -> Floats:
+    """Orthonormal courses (T, K) that span every decay after a stop, divided by the noise `sd` (T,)."""
+    rates = np.array(parameters.decays)[:, None] / DAYS_PER_YEAR
+    decays = np.vstack([np.ones_like(since_stop), np.exp(-rates * since_stop)]) / sd
+    left, size, _ = np.linalg.svd(decays.T, full_matrices=False)
+    return left[:, size > parameters.alike * size[0]]
