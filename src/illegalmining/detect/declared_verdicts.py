@@ -13,19 +13,19 @@ import numpy as np
 import pandas as pd
 from scipy.linalg import cho_factor, cho_solve
 
-from illegalmining.detect.bowls import Search, bowl_of, mean_look
+from illegalmining.detect.bowls import Search, mean_look
 from illegalmining.detect.declared_faces import Declared
-from illegalmining.detect.deformation import Bools, Weighed
+from illegalmining.detect.deformation import Bools
 from illegalmining.detect.findings import detection
 from illegalmining.detect.inversion import amplitudes, noise_covariance, noise_scale
-from illegalmining.detect.pim import DAYS_PER_YEAR, Floats, Panel, settled_share, sight
+from illegalmining.detect.pim import DAYS_PER_YEAR, Floats, settled_share, sight
 
 
 @dataclass(frozen=True)
 class VerdictParameters:
     """How a declared face is judged.
 
-    radius_m: of the bowl with which the noise of an epoch is measured, m. per_year: Knothe's c, 1/year. reach_radii,
+    per_year: Knothe's c, 1/year. reach_radii,
     pixels_most: window and number of the pixels used. own_noise: share of a pixel's noise that its neighbours do not
     have. ground_share: share of the bowl that may be lost to the broad field. late_days: delays of the work against
     the register that are thought of. late_sd: their standard deviation, days. amounts: what m and q give (q 0.34 to
@@ -39,7 +39,6 @@ class VerdictParameters:
     pixels, and epochs after a stop.
     """
 
-    radius_m: float = 100.0
     per_year: float = 5.0
     reach_radii: float = 2.0
     pixels_most: int = 250
@@ -84,9 +83,7 @@ class Sighting:
     noise: float
 
 
-def sighting(
-    search: Search, weighed: Weighed, face: Declared, parameters: VerdictParameters
-) -> Sighting | None:
+def sighting(search: Search, face: Declared, parameters: VerdictParameters) -> Sighting | None:
     """The pixels that tell of a face; None where too few were seen. `search` holds what all known faces leave."""
     ground, panel, look = search.movement, face.panel, mean_look(search.movement.look)
     distance = np.hypot(ground.x - panel.x, ground.y - panel.y)
@@ -100,16 +97,14 @@ def sighting(
     moved = face.all_over(search.values.shape)[:, rows, columns]
     x, y = ground.x[rows, columns], ground.y[rows, columns]
     row, column = (int(i) for i in np.unravel_index(int(distance.argmin()), distance.shape))
-    root_weight = weighed.nuisance.root_weight / weighed.nuisance.root_weight.mean()
-    noise = float(np.sqrt(np.mean(noise_scale(search, root_weight) ** 2))) * float(weighed.local[row, column])
+    root_weight = search.typical.nuisance.root_weight / search.typical.nuisance.root_weight.mean()
+    noise = float(np.sqrt(np.mean(noise_scale(search, root_weight) ** 2))) * float(search.typical.local[row, column])
     left, correlation = search.values[:, rows, columns], noise_covariance(search, rows, columns)
     pattern = sight(panel, x, y, look)
     return Sighting(left, moved, seen, x - panel.x, y - panel.y, pattern, correlation, root_weight, noise)
 
 
-def amount_of(
-    about: Sighting, share: Floats, days: Floats, parameters: VerdictParameters
-) -> tuple[float, float]:
+def amount_of(about: Sighting, share: Floats, days: Floats, parameters: VerdictParameters) -> tuple[float, float]:
     """Amount of the declared movement that follows a course (T,) (1: as declared), and its standard deviation."""
     values = np.where(about.seen, about.left + about.moved, 0.0)
     level, variance = amplitudes(values, about.seen, share, days, about.root_weight)
@@ -137,7 +132,9 @@ def loose_ground(x: Floats, y: Floats, sd: float) -> Floats:
     return ground.T @ ground
 
 
-def work_nats(about: Sighting, face: Declared, days: Floats, parameters: VerdictParameters) -> tuple[float, float, float]:
+def work_nats(
+    about: Sighting, face: Declared, days: Floats, parameters: VerdictParameters
+) -> tuple[float, float, float]:
     """Nats for work as declared against none; the amount and its standard deviation where it began on its day.
 
     Work may begin late, and amounts to what seams and roofs allow: both are averaged over, so that a face of which
@@ -180,12 +177,9 @@ def judge_declared(
     """
     if not declared:
         return []
-    radius = max(parameters.radius_m, search.movement.pixel_m)
-    bowl = bowl_of(Panel(0.0, 0.0, 0.0, radius, radius, radius, 1.0), mean_look(search.movement.look), search.movement.pixel_m)
-    weighed = search.weighed(bowl)
     rows = []
     for face in declared:
-        about = sighting(search, weighed, face, parameters)
+        about = sighting(search, face, parameters)
         if about is not None:
             rows += at_work(search, about, face, epochs, monitor_day, parameters)
             rows += past_stop(search, about, face, epochs, monitor_day, parameters)
@@ -196,9 +190,16 @@ def row_of(
     face: Declared, question: str, first: pd.Timestamp, last: pd.Timestamp, nats: float, told: dict[str, float]
 ) -> dict[str, Any]:
     """A detection of a declared face."""
-    attributes = {"question": question, "face_id": face.face_id, **told}
-    common = {"area_m2": float(face.geometry.area), "mine_id": face.mine_id, "attributes": attributes}
-    return detection("subsidence", first, max(first, last), nats, face.geometry, **common)
+    return detection(
+        "subsidence",
+        first,
+        max(first, last),
+        nats,
+        face.geometry,
+        area_m2=float(face.geometry.area),
+        mine_id=face.mine_id,
+        attributes={"question": question, "face_id": face.face_id, **told},
+    )
 
 
 def at_work(

@@ -38,7 +38,6 @@ from illegalmining.detect.findings import Findings, detection, detections
 from illegalmining.detect.inversion import InversionParameters, Inverted, fit_course, invert
 from illegalmining.detect.pim import Floats, Panel, movement, outline, settled_share, sight
 
-
 SAME_PLACE_M = 60.0
 """A face found this near to a declared one is the declared one, m."""
 
