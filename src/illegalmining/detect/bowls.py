@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
+from scipy import fft
 from scipy.ndimage import gaussian_filter, maximum_filter
 
 from illegalmining.detect.deformation import (
+    MAD_TO_SD,
     Bools,
     Counts,
     Deformation,
@@ -16,6 +19,7 @@ from illegalmining.detect.deformation import (
     Whitening,
     filtered,
     strongest,
+    unit_courses,
     weigh,
 )
 from illegalmining.detect.pim import Floats, Look, Panel, settled_share, sight
@@ -35,7 +39,8 @@ class SearchParameters:
     stands. shadow_m, shadow_share: a peak this near to one so much stronger is its side lobe. step_handicap: nats a
     jump of one epoch (unwrapping) or a spike is less likely beforehand than a face that moved. independent_radii: side
     of an independent place, radii (measured on pure atmosphere). least_covered: share of the ground within about 100 m
-    that must be seen.
+    that must be seen. typical_m: radius of the bowl through which the noise is measured, m. alike: share of the largest
+    singular value below which courses are alike.
     """
 
     radii_m: tuple[float, ...] = (60.0, 100.0, 150.0, 220.0)
@@ -54,6 +59,8 @@ class SearchParameters:
     step_handicap: float = 3.0
     independent_radii: float = 1.0
     least_covered: float = 0.4
+    typical_m: float = 100.0
+    alike: float = 0.02
 
 
 @dataclass(frozen=True)
@@ -69,7 +76,7 @@ class Templates:
 class Peak:
     """A bowl found. row, column: pixel. shape: the best panel about (0, 0). template: index. z: standard deviations.
 
-    ratio: nats over the null after the search.
+    ratio: nats over the null after the search. noise: of the shape's filter there, in an epoch's weight.
     """
 
     row: int
@@ -78,6 +85,7 @@ class Peak:
     template: int
     z: float
     ratio: float
+    noise: float
 
 
 def time_templates(days: Floats, monitor_day: float, parameters: SearchParameters) -> Templates:
@@ -142,6 +150,15 @@ def search_nats(known: Bools, pixel_m: float, templates: Templates, parameters: 
     return float(np.log(max(places, 1.0)) + np.log(max(len(set(templates.starts)), 1)))
 
 
+def series_at(search: Search, peak: Peak) -> Floats:
+    """The course (T,) of the peak's bowl there, whitened, without the null model, in its noise."""
+    bowl = bowl_of(peak.shape, mean_look(search.movement.look), search.movement.pixel_m)
+    half = fft.irfft2(search.whitening.matched(bowl), search.whitening.shape)
+    rows, columns = (np.arange(n) for n in search.known.shape)
+    kernel = half[np.ix_(peak.row - rows, peak.column - columns)].astype(np.float32)
+    return search.typical.nuisance.removed(np.tensordot(search.values, kernel, axes=2).astype(float)) / peak.noise
+
+
 def nats_of(z: float, freedom: int) -> float:
     """Nats over the null of `z` standard deviations, where noise was itself estimated (Student's t)."""
     return 0.5 * freedom * float(np.log1p(z**2 / freedom))
@@ -163,9 +180,42 @@ class Search:
         stack = filtered(self.values, self.whitening.matched(bowl), self.whitening.shape)
         return weigh(stack, self.movement.days, self.known, self.movement.pixel_m, self.deformation)
 
-    def best(self, bowl: Floats, templates: Templates) -> tuple[Floats, Counts]:
-        """Largest z (Y, X) over the courses, and which."""
-        return strongest(self.weighed(bowl), templates.shares)
+    @cached_property
+    def typical(self) -> Weighed:
+        """The stack through a typical bowl: what is measured of its noise holds for the other bowls."""
+        radius = max(self.parameters.typical_m, self.movement.pixel_m)
+        shape = Panel(0.0, 0.0, 0.0, radius, radius, radius, 1.0)
+        return self.weighed(bowl_of(shape, mean_look(self.movement.look), self.movement.pixel_m))
+
+
+@dataclass(frozen=True)
+class Courses:
+    """What a scene holds of the courses in time, which lie in a space of few dimensions.
+
+    mix: (G, K) every course in that space. maps: (K, Y, X) the scene there, in noise of an epoch's weight.
+    """
+
+    mix: Floats
+    maps: Floats
+
+    @staticmethod
+    def of(search: Search, templates: Templates) -> Courses:
+        """The scene in the space of the templates."""
+        units = unit_courses(search.typical, templates.shares)[0]
+        _, size, basis = np.linalg.svd(units, full_matrices=False)
+        basis = basis[: int((size > search.parameters.alike * size[0]).sum())]
+        mix = units @ basis.T
+        mix = mix / np.maximum(np.linalg.norm(mix, axis=1, keepdims=True), 1e-9)
+        weighted = (basis * search.typical.nuisance.root_weight).astype(np.float32)
+        return Courses(mix.astype(np.float32), np.tensordot(weighted, search.values, axes=1))
+
+    def best(self, search: Search, bowl: Floats) -> tuple[Floats, Counts, float]:
+        """Largest z (Y, X) of a bowl over the courses, which, and the bowl's noise, measured over the scene."""
+        seen = filtered(self.maps, search.whitening.matched(bowl), search.whitening.shape)
+        level = np.abs(seen[:, search.known])
+        noise = MAD_TO_SD * float(np.sqrt(np.mean(np.median(level, axis=1) ** 2)))
+        z, which = strongest(seen, self.mix)
+        return z / (max(noise, 1e-12) * search.typical.local), which, noise
 
 
 def find_peaks(search: Search, templates: Templates, veto: Floats, least: float) -> list[Peak]:
@@ -174,19 +224,21 @@ def find_peaks(search: Search, templates: Templates, veto: Floats, least: float)
     `veto` (Y, X) is the error of the declared faces' movement in units of z: it widens the noise where they lie.
     """
     pixel_m, look = search.movement.pixel_m, mean_look(search.movement.look)
-    shapes = bowl_shapes(pixel_m, search.parameters)
+    shapes, courses = bowl_shapes(pixel_m, search.parameters), Courses.of(search, templates)
+    noises = []
     highest = np.full(search.known.shape, -np.inf, np.float32)
     shape_at = np.zeros(search.known.shape, np.int32)
     course_at = np.zeros(search.known.shape, np.int32)
     for index, shape in enumerate(shapes):
-        z, which = search.best(bowl_of(shape, look, pixel_m), templates)
+        z, which, noise = courses.best(search, bowl_of(shape, look, pixel_m))
+        noises.append(noise)
         better = z > highest
         highest[better], shape_at[better], course_at[better] = z[better], index, which[better]
     highest /= np.sqrt(1 + veto**2)
     looks = search_nats(search.known, pixel_m, templates, search.parameters)
     broad = np.zeros(search.known.shape, np.float32)
     for sigma in search.parameters.broad_m:
-        broad = np.maximum(broad, search.best(broad_bowl(sigma, pixel_m), templates)[0])
+        broad = np.maximum(broad, courses.best(search, broad_bowl(sigma, pixel_m))[0])
     reach = 2 * int(search.parameters.apart_m / pixel_m) + 1
     broad = maximum_filter(broad, reach)
     peaks = []
@@ -196,8 +248,9 @@ def find_peaks(search: Search, templates: Templates, veto: Floats, least: float)
     for row, column in local_peaks(highest, search, np.sqrt(2 * max(looks + least, 0.1))):
         height = float(highest[row, column])
         ratio = min(nats_of(height, freedom) - looks, height**2 / 2 - float(broad[row, column]) ** 2 / 2)
-        shape = shapes[shape_at[row, column]]
-        peaks.append(Peak(row, column, shape, int(course_at[row, column]), height, ratio))
+        index = shape_at[row, column]
+        noise = noises[index] * float(search.typical.local[row, column])
+        peaks.append(Peak(row, column, shapes[index], int(course_at[row, column]), height, ratio, noise))
     return [peak for peak in peaks if peak.ratio > least]
 
 

@@ -1,9 +1,8 @@
-"""Declared faces: the movement they account for, and whether they move when and where they should."""
+"""Declared faces: the movement they account for, fitted within what the register leaves open."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field
 
 import geopandas as gpd
 import numpy as np
@@ -12,10 +11,8 @@ from scipy.optimize import least_squares
 from shapely.geometry.base import BaseGeometry
 
 from illegalmining.detect.advance import Advance, advancing
-from illegalmining.detect.bowls import Search, bowl_of, mean_look
-from illegalmining.detect.deformation import Nuisance, filtered, unit_courses
-from illegalmining.detect.findings import detection
-from illegalmining.detect.pim import Floats, Panel, settled_share, sight
+from illegalmining.detect.bowls import Search, mean_look
+from illegalmining.detect.pim import Floats, Panel, settled_share
 
 
 @dataclass(frozen=True)
@@ -26,12 +23,8 @@ class DeclaredParameters:
     Knothe's c. per_year: its median, 1/year. lag_days, shift_m: standard deviations of the start and of the place.
     strips: parts of an advancing face. reach_radii: of its movement. pixels_most: fitted. correlated: pixels and epochs
     that share one independent measurement. error_share: of the movement left wrong (5 % to 23 %, science.md).
-    least_share: settled share that must fall in monitored time to judge a face. seen_z: standard deviations that are
-    movement. visible_z: expected ones a face must have before its absence counts. least_amount: amount below which a
-    worked face does not fall, of what m and q give (q 0.34 of 0.7, narrow panels less). past_days: after the stop, that
-    movement still belongs to it. past_amount: least amount of movement again. blur_m: reach of an error around it,
-    m. far_radii: beyond them it moves nothing. settled: share of its movement below which a face is at rest. rates: c
-    of the decays after a stop that are innocent. most_log_lr: nats.
+    blur_m: reach of an error around it, m. far_radii: beyond them it moves nothing. settled: share of its movement
+    below which a face is at rest.
     """
 
     q: float = 0.7
@@ -47,17 +40,9 @@ class DeclaredParameters:
     pixels_most: int = 200
     correlated: float = 20.0
     error_share: float = 0.06
-    least_share: float = 0.15
-    seen_z: float = 4.0
-    visible_z: float = 5.0
-    least_amount: float = 0.35
-    past_days: float = 60.0
-    past_amount: float = 0.08
     blur_m: float = 100.0
     far_radii: float = 3.0
     settled: float = 0.01
-    rates: tuple[float, ...] = (1.5, 2.5, 4.0, 6.0, 10.0)
-    most_log_lr: float = 6.0
 
 
 @dataclass(frozen=True)
@@ -196,127 +181,3 @@ def fitted_movement(
     moved = model(best.x, best_direction, ground.x[window], ground.y[window]).astype(np.float32)
     amplitude_sd = sd * np.sqrt(parameters.correlated / len(days))
     return window, moved, parameters.error_share * np.abs(moved[-1] - moved[0]) / amplitude_sd
-
-
-def judge_declared(
-    search: Search,
-    declared: list[Declared],
-    epochs: pd.DatetimeIndex,
-    monitor_day: float,
-    parameters: DeclaredParameters,
-) -> list[dict[str, Any]]:
-    """Detections of the declared faces that work, or stopped, in monitored time."""
-    left = search.values.copy()
-    for face in declared:
-        left[:, *face.window] -= face.moved
-    rows = []
-    for face in declared:
-        rows += judge_face(replace(search, values=left), face, epochs, monitor_day, parameters)
-    return rows
-
-
-def judge_face(
-    search: Search,
-    face: Declared,
-    epochs: pd.DatetimeIndex,
-    monitor_day: float,
-    parameters: DeclaredParameters,
-) -> list[dict[str, Any]]:
-    """Seen, absent, or moving again: the amplitude of the declared movement, filtered at the face's centre.
-
-    `search` holds what every declared face leaves; noise is measured there, and the face's own movement added again.
-    """
-    ground, days = search.movement, search.movement.days
-    distance = np.hypot(ground.x - face.panel.x, ground.y - face.panel.y)
-    row, column = (int(i) for i in np.unravel_index(int(distance.argmin()), distance.shape))
-    if not search.known[max(row - 3, 0) : row + 4, max(column - 3, 0) : column + 4].any():
-        return []
-    look = mean_look(ground.look)
-    bowl = bowl_of(Panel(0.0, 0.0, *list(vars(face.panel).values())[2:]), look, ground.pixel_m)
-    weighed, kernel = search.weighed(bowl), search.whitening.matched(bowl)
-    unit = sight(face.panel, ground.x, ground.y, look)[None].astype(np.float32)
-    gain = float(filtered(unit, kernel, search.whitening.shape)[0, row, column])
-    own = filtered(face.all_over(search.values.shape), kernel, search.whitening.shape)[:, row, column]
-    series = weighed.series[:, row, column] + weighed.nuisance.removed(own)
-    local = float(weighed.local[row, column])
-    share = settled_share(days - face.start, max(face.stop - face.start, 1.0), parameters.per_year)
-    rows = []
-    before = float(np.interp(monitor_day, days, share)) if monitor_day > 0 else float(share[0])
-    common = {
-        "geometry": face.geometry,
-        "area_m2": float(face.geometry.area),
-        "mine_id": face.mine_id,
-    }
-    if share[-1] - before > parameters.least_share:
-        units, size = unit_courses(weighed, share[None])
-        sd = local / max(float(size[0]) * gain, 1e-9)
-        amount = float(units[0] @ series) / local * sd
-        question, nats = declared_answer(amount, sd, parameters)
-        if question:
-            first = epochs[0] + pd.Timedelta(days=max(face.start, 0.0))
-            last = min(epochs[-1], epochs[0] + pd.Timedelta(days=face.stop))
-            told = {
-                "question": question,
-                "face_id": face.face_id,
-                "amount": round(amount, 3),
-                "amount_sd": round(sd, 3),
-            }
-            rows.append(detection("subsidence", first, max(first, last), nats, attributes=told, **common))
-    if not face.open_end:
-        rows += past_stop(series, weighed.nuisance, local, gain, face, epochs, (days, monitor_day), common, parameters)
-    return rows
-
-
-def declared_answer(amount: float, sd: float, parameters: DeclaredParameters) -> tuple[str | None, float]:
-    """What an amplitude (1: as declared) with standard deviation `sd` says: the question and its nats."""
-    z = amount / sd
-    if z > parameters.seen_z and amount > 0.3 * parameters.least_amount:
-        nats = min(parameters.most_log_lr, z**2 / 4) * min(1.0, amount / parameters.least_amount)
-        return "declared_face", -nats
-    short = (parameters.least_amount - amount) / sd
-    if 1 / sd > parameters.visible_z and short > 1.0 and z < parameters.seen_z / 2:
-        return "declared_face_never_moved", min(parameters.most_log_lr, short**2 / 4)
-    return None, 0.0
-
-
-def past_stop(
-    series: Floats,
-    nuisance: Nuisance,
-    local: float,
-    gain: float,
-    face: Declared,
-    epochs: pd.DatetimeIndex,
-    time: tuple[Floats, float],
-    common: dict[str, Any],
-    parameters: DeclaredParameters,
-) -> list[dict[str, Any]]:
-    """A face that moves again after its stop, beyond every innocent decay."""
-    days, monitor_day = time
-    starts = days[(days >= max(face.stop + parameters.past_days, monitor_day - 30)) & (days <= days[-3])][::2]
-    if not len(starts):
-        return []
-    duration = max(face.stop - face.start, 1.0)
-    decays = [settled_share(days - face.start, duration, rate) for rate in parameters.rates]
-    innocent = nuisance.removed(np.array([decay for decay in decays if np.ptp(decay) > 1e-3]).reshape(-1, len(days)).T)
-    basis = np.linalg.svd(innocent, full_matrices=False)
-    kept = (
-        basis[0][:, basis[1] > 0.05 * max(float(basis[1].max(initial=0.0)), 1e-9)][:, :2] if innocent.size else innocent
-    )
-    best, best_start, best_amount = 0.0, starts[0], 0.0
-    for start in starts:
-        course = nuisance.removed(settled_share(days - start, 100.0, 6.0)[:, None])[:, 0]
-        left = course - kept @ (kept.T @ course)
-        full = float(np.sqrt((course**2).sum()))
-        size = float(np.sqrt((left**2).sum()))
-        unit = left / max(size, 1e-9)
-        rest = series - kept @ (kept.T @ series) - unit * float(unit @ series)
-        wrong = max(1.0, float(np.sqrt((rest**2).sum() / max(len(days) - 6, 1))) / local)
-        z = float(unit @ series) / local / wrong
-        if size > 0.03 * full and z > best:
-            best, best_start, best_amount = z, start, z * local * wrong / (size * gain)
-    nats = best**2 / 2 - np.log(len(starts)) - 3.0
-    if nats < 0.5 or best_amount < parameters.past_amount:
-        return []
-    told = {"question": "declared_face_past_stop", "face_id": face.face_id, "amount": round(best_amount, 3)}
-    first = epochs[0] + pd.Timedelta(days=float(best_start))
-    return [detection("subsidence", first, epochs[-1], min(parameters.most_log_lr, nats), attributes=told, **common)]

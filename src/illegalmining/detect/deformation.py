@@ -23,6 +23,10 @@ MAD_TO_SD = 1.4826
 """Standard deviation over median absolute deviation of a normal distribution."""
 
 
+BLOCKS_A_SIGMA = 8
+"""Blocks to a standard deviation of a wide Gaussian: enough that it is smooth from one to the next."""
+
+
 @dataclass(frozen=True)
 class DeformationParameters:
     """How noise and broad movement are taken off.
@@ -94,20 +98,44 @@ def smooth(field: Floats, weight: Floats, sigma_px: float) -> tuple[Floats, Floa
     return total / np.maximum(share, 1e-6), share
 
 
-def plane(field: Floats, known: Bools, x: Floats, y: Floats, rounds: int = 3) -> Floats:
-    """The plane of a (Y, X) field, fitted to its known pixels with outliers cut at three standard deviations."""
-    design = np.stack([np.ones(x.size), (x - x.mean()).ravel() / 1000, (y - y.mean()).ravel() / 1000], axis=1)
-    used = known.ravel().copy()
-    level = field.ravel()
-    fitted = np.zeros_like(level)
+def plane(field: Floats, known: Bools, x: Floats, y: Floats, sample_px: int, rounds: int = 3) -> Floats:
+    """The plane of a (Y, X) field, fitted to `sample_px` of its known pixels, outliers beyond three deviations cut."""
+    chosen = np.flatnonzero(known)
+    chosen = chosen[:: max(1, len(chosen) // sample_px)]
+    east, north = (x - x.mean()) / 1000, (y - y.mean()) / 1000
+    design = np.stack([np.ones(len(chosen)), east.ravel()[chosen], north.ravel()[chosen]], axis=1)
+    level, used = field.ravel()[chosen].astype(float), np.ones(len(chosen), bool)
+    coefficients = np.zeros(3)
     for _ in range(rounds):
         if used.sum() < design.shape[1]:
             break
         coefficients = np.linalg.lstsq(design[used], level[used], rcond=None)[0]
-        fitted = design @ coefficients
-        off = np.abs(level - fitted)
-        used = known.ravel() & (off <= 3 * MAD_TO_SD * np.median(off[used]))
-    return fitted.reshape(field.shape)
+        off = np.abs(level - design @ coefficients)
+        used = off <= 3 * MAD_TO_SD * np.median(off[used])
+    return coefficients[0] + coefficients[1] * east + coefficients[2] * north
+
+
+def broad_mean(field: Floats, known: Bools, sigma_px: float) -> Floats:
+    """`smooth` (Y, X) for a wide Gaussian, reckoned on blocks of a few pixels and interpolated between them."""
+    block = max(1, int(sigma_px / BLOCKS_A_SIGMA))
+    rows, columns = known.shape
+    border = ((0, -rows % block), (0, -columns % block))
+
+    def blocks(values: Floats) -> Floats:
+        padded = np.pad(values, border)
+        return padded.reshape(padded.shape[0] // block, block, -1, block).sum(axis=(1, 3), dtype=np.float32)
+
+    total, share = (
+        gaussian_filter(blocks(part), sigma_px / block, mode="constant", truncate=3.0)
+        for part in (np.where(known, field, np.float32(0)), known.astype(np.float32))
+    )
+    coarse = total / np.maximum(share, 1e-6)
+    at = [np.clip((np.arange(n) + 0.5) / block - 0.5, 0, m - 1) for n, m in zip(known.shape, coarse.shape, strict=True)]
+    low = [np.minimum(place.astype(int), max(m - 2, 0)) for place, m in zip(at, coarse.shape, strict=True)]
+    part = [(place - first).astype(np.float32) for place, first in zip(at, low, strict=True)]
+    high = [np.minimum(first + 1, m - 1) for first, m in zip(low, coarse.shape, strict=True)]
+    along = coarse[low[0]] * (1 - part[0])[:, None] + coarse[high[0]] * part[0][:, None]
+    return along[:, low[1]] * (1 - part[1]) + along[:, high[1]] * part[1]
 
 
 def compact_part(movement: Deformation, parameters: DeformationParameters) -> Floats:
@@ -118,10 +146,9 @@ def compact_part(movement: Deformation, parameters: DeformationParameters) -> Fl
         known = np.isfinite(level)
         if not known.any():
             continue
-        filled = np.where(known, level, 0.0)
-        filled = np.where(known, filled - plane(filled, known, movement.x, movement.y), 0.0)
-        mean, _ = smooth(filled, known.astype(np.float32), broad)
-        rest = np.where(known, filled - mean, 0.0)
+        sloping = plane(level, known, movement.x, movement.y, parameters.sample_px).astype(np.float32)
+        flat = np.where(known, level - sloping, np.float32(0))
+        rest = np.where(known, flat - broad_mean(flat, known, broad), np.float32(0))
         near, share = smooth(rest, known.astype(np.float32), parameters.fill_px)
         out[t] = np.where(known, rest, near * np.minimum(1.0, 4 * share))
     return out
@@ -282,14 +309,13 @@ def unit_courses(weighed: Weighed, templates: Floats) -> tuple[Floats, Floats]:
     return (units / np.where(size > least, size, np.inf)).T, size
 
 
-def strongest(weighed: Weighed, templates: Floats, block: int = 4096) -> tuple[Floats, Counts]:
-    """Largest amplitude over its standard deviation among the courses (G, T), (Y, X), and which one it is."""
-    units = unit_courses(weighed, templates)[0].astype(np.float32)
-    flat = weighed.series.reshape(len(weighed.series), -1)
+def strongest(maps: Floats, units: Floats, block: int = 4096) -> tuple[Floats, Counts]:
+    """Largest amplitude among the courses (G, K) in maps (K, Y, X), and which one it is, (Y, X)."""
+    flat = maps.reshape(len(maps), -1)
     highest = np.empty(flat.shape[1], np.float32)
     which = np.empty(flat.shape[1], np.int32)
     for begin in range(0, flat.shape[1], block):
         z = units @ flat[:, begin : begin + block]
         which[begin : begin + block] = z.argmax(axis=0)
         highest[begin : begin + block] = z.max(axis=0)
-    return highest.reshape(weighed.local.shape) / weighed.local, which.reshape(weighed.local.shape)
+    return highest.reshape(maps.shape[1:]), which.reshape(maps.shape[1:])

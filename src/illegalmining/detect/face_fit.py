@@ -14,9 +14,9 @@ import numpy as np
 from scipy.linalg import cho_factor, solve_triangular
 from scipy.optimize import least_squares
 
-from illegalmining.detect.advance import Advance, strip_gradients, strip_share_gradient, strip_shares
+from illegalmining.detect.advance import Advance, strip_gradients, strip_share_gradient, strip_shares, strips
 from illegalmining.detect.deformation import Bools, Nuisance
-from illegalmining.detect.pim import Floats, Look, Panel, knothe
+from illegalmining.detect.pim import Floats, Look, Panel, knothe, sight
 
 
 @dataclass(frozen=True)
@@ -166,9 +166,8 @@ class Problem:
     def misfit(self, p: Floats) -> Floats:
         """Whitened residuals and priors."""
         panel, advance, rate = self.face(p)
-        seen, _ = strip_gradients(
-            panel, self.direction, self.window.x, self.window.y, self.look, self.parameters.strips
-        )
+        parts = strips(panel, self.direction, self.parameters.strips)
+        seen = np.stack([sight(part, self.window.x, self.window.y, self.look) for part in parts])
         course = self.courses(strip_shares(self.days, advance, rate, self.parameters.strips))
         model = np.einsum("pkl,sl,sp->kp", self.data.root, course, seen, optimize=True)
         return np.concatenate([self.whitened(self.data.level - model).ravel(), self.prior(p)])

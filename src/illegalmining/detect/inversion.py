@@ -16,7 +16,7 @@ from scipy.linalg import cho_factor, solve_triangular
 from scipy.optimize import least_squares
 
 from illegalmining.detect.advance import advancing, dug_by
-from illegalmining.detect.bowls import Peak, Search, Templates, bowl_of, mean_look
+from illegalmining.detect.bowls import Peak, Search, Templates, mean_look, series_at
 from illegalmining.detect.deformation import Bools, Nuisance, unit_courses
 from illegalmining.detect.face_fit import FaceFitParameters, FittedFace, Window, fit_face
 from illegalmining.detect.pim import Floats, Panel, settled_share, sight, sight_gradient
@@ -66,8 +66,10 @@ class Course:
 
 @dataclass(frozen=True)
 class Inverted:
-    """A face in the CRS and how sure it is. panel: what is dug by the last epoch. course: at the peak. expected: (T,)
-    settled share of the movement at the panel's middle.
+    """A face in the CRS and how sure it is.
+
+    face: as fitted, its length along the advance. panel: what is dug by the last epoch, its length the longer side.
+    course: at the peak. expected: (T,) settled share of the movement at the panel's middle.
     """
 
     face: FittedFace
@@ -81,17 +83,19 @@ class Inverted:
         return float(np.sqrt((self.face.covariance[0, 0] + self.face.covariance[1, 1]) / 2))
 
     def ln_sd(self, *fields: int) -> float:
-        """Standard deviation of the logarithm of a product: 3 length, 4 width, 5 radius, 6 W0."""
+        """Standard deviation of the logarithm of a product of the panel's: 3 length, 4 width, 5 radius, 6 W0."""
+        if self.panel.width_m != self.face.panel.width_m:
+            fields = tuple({3: 4, 4: 3}.get(name, name) for name in fields)
         chosen = np.isin(np.arange(len(self.face.covariance)), fields).astype(float)
         return float(np.sqrt(chosen @ self.face.covariance @ chosen))
 
 
-def rival_nats(series: Floats, nuisance: Nuisance, local: float, courses: Floats) -> float:
-    """Largest nats of any of the courses (G, T), of either sign, in one whitened series (T,)."""
+def rival_nats(series: Floats, nuisance: Nuisance, courses: Floats) -> float:
+    """Largest nats of any of the courses (G, T), of either sign, in one whitened series (T,) in its noise."""
     units = nuisance.removed(courses.T)
     size = np.sqrt((units**2).sum(axis=0))
     least = 1e-3 * np.sqrt(((courses * nuisance.root_weight) ** 2).sum(axis=1))
-    z = (series @ units) / np.where(size > least, size, np.inf) / local
+    z = (series @ units) / np.where(size > least, size, np.inf)
     return float((z**2).max() / 2)
 
 
@@ -106,9 +110,7 @@ def fit_course(
 ) -> tuple[Course, float, Floats]:
     """The course at a peak, the nats it leaves after rivals in time, and the epochs' weights (T,)."""
     days = search.movement.days
-    weighed = search.weighed(bowl_of(peak.shape, mean_look(search.movement.look), search.movement.pixel_m))
-    series = weighed.series[:, peak.row, peak.column]
-    local = float(weighed.local[peak.row, peak.column])
+    weighed, series = search.typical, series_at(search, peak)
     first = float(templates.starts[peak.template])
     found = []
     for start in np.arange(
@@ -118,23 +120,23 @@ def fit_course(
             dug = float(days[-1] - start) if np.isnan(length) else length
             found += [(start, settled_share(days - start, dug, rate)) for rate in parameters.per_year]
     shares = np.array([share for _, share in found])
-    z = unit_courses(weighed, shares)[0] @ series / local
+    z = unit_courses(weighed, shares)[0] @ series
     best = int(z.argmax())
     starts = np.array([start for start, _ in found])
     likely = np.exp((z.clip(0) ** 2 - z[best] ** 2) / 2)
     middle = float((likely * starts).sum() / likely.sum())
     spread = float(np.sqrt((likely * (starts - middle) ** 2).sum() / likely.sum()))
     course = Course(shares[best], middle, max(spread, parameters.step_days), float(z[best]))
-    jump = rival_nats(series, weighed.nuisance, local, rival_courses(days)) - search.parameters.step_handicap
+    jump = rival_nats(series, weighed.nuisance, rival_courses(days)) - search.parameters.step_handicap
     frozen = shares[:, :].copy()
     frozen[:, days > monitor_day] = np.array([[np.interp(monitor_day, days, share)] for share in shares])
-    ended = rival_nats(series, weighed.nuisance, local, frozen)
+    ended = rival_nats(series, weighed.nuisance, frozen)
     left = z[best] ** 2 / 2 - max(jump, ended)
     root_weight = weighed.nuisance.root_weight
     return course, min(peak.ratio, float(left)), root_weight / root_weight.mean()
 
 
-def amplitudes(values: Floats, seen: Floats, share: Floats, days: Floats, root_weight: Floats) -> tuple[Floats, Floats]:
+def amplitudes(values: Floats, seen: Bools, share: Floats, days: Floats, root_weight: Floats) -> tuple[Floats, Floats]:
     """Amplitude of a course and its unit variance per pixel: values, seen (T, P) -> (P,), (P,); nan where unknown."""
     nuisance = [np.ones_like(days), days / max(days[-1], 1.0)]
     design = np.stack([*nuisance, share], axis=1) * root_weight[:, None]
@@ -208,17 +210,15 @@ def invert(
     settled = float(sight(face.panel, *middle, look))
     moved = advancing(face.panel, face.advance, face.per_year, days, *middle, look, parameters.face.strips)
     x0, y0 = float(movement.x[peak.row, peak.column]), float(movement.y[peak.row, peak.column])
-    face, dug = replace(face, panel=long_side_first(face.panel, x0, y0)), long_side_first(dug, x0, y0)
-    return Inverted(face, dug, course, moved / settled)
+    placed = replace(face, panel=replace(face.panel, x=face.panel.x + x0, y=face.panel.y + y0))
+    return Inverted(placed, long_side_first(replace(dug, x=dug.x + x0, y=dug.y + y0)), course, moved / settled)
 
 
-def long_side_first(panel: Panel, x0: float, y0: float) -> Panel:
-    """The panel about (x0, y0), its length the longer side and its azimuth below 180 degrees."""
+def long_side_first(panel: Panel) -> Panel:
+    """The panel, its length the longer side and its azimuth below 180 degrees."""
     turned = panel.azimuth_deg + (90.0 if panel.width_m > panel.length_m else 0.0)
     longer, shorter = max(panel.length_m, panel.width_m), min(panel.length_m, panel.width_m)
-    return replace(
-        panel, x=panel.x + x0, y=panel.y + y0, azimuth_deg=float(turned % 180), length_m=longer, width_m=shorter
-    )
+    return replace(panel, azimuth_deg=float(turned % 180), length_m=longer, width_m=shorter)
 
 
 def still_panel(

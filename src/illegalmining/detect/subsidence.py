@@ -10,7 +10,9 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from scipy.ndimage import maximum_filter
+from shapely.geometry.base import BaseGeometry
 
+from illegalmining.detect.advance import advancing
 from illegalmining.detect.bowls import (
     Search,
     SearchParameters,
@@ -21,7 +23,8 @@ from illegalmining.detect.bowls import (
     search_nats,
     time_templates,
 )
-from illegalmining.detect.declared_faces import Declared, DeclaredParameters, explain, judge_declared
+from illegalmining.detect.declared_faces import Declared, DeclaredParameters, explain
+from illegalmining.detect.declared_verdicts import VerdictParameters, judge_declared
 from illegalmining.detect.deformation import (
     Deformation,
     DeformationParameters,
@@ -34,6 +37,9 @@ from illegalmining.detect.deformation import (
 from illegalmining.detect.findings import Findings, detection, detections
 from illegalmining.detect.inversion import InversionParameters, Inverted, fit_course, invert
 from illegalmining.detect.pim import Floats, Panel, movement, outline, settled_share, sight
+
+SAME_PLACE_M = 60.0
+"""A face found this near to a declared one is the declared one, m."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +58,7 @@ class SubsidenceParameters:
     search: SearchParameters = field(default_factory=SearchParameters)
     inversion: InversionParameters = field(default_factory=InversionParameters)
     declared: DeclaredParameters = field(default_factory=DeclaredParameters)
+    verdicts: VerdictParameters = field(default_factory=VerdictParameters)
     least_log_lr: float = 0.5
     most_log_lr: float = 12.0
     prior_thickness_m: float = 2.0
@@ -112,15 +119,20 @@ def judged(
     whole = scene_of(ground, parameters)
     templates = time_templates(ground.days, monitor_day, parameters.search)
     declared = explain(whole, faces, epochs, parameters.declared)
-    rows = judge_declared(whole, declared, epochs, monitor_day, parameters.declared)
     search = whole
     if declared:
         values = ground.values.copy()
         for face in declared:
             values[:, *face.window] -= face.moved
         search = scene_of(replace(ground, values=values), parameters)
-    if len(templates.starts):
-        rows += undeclared_rows(search, templates, declared, rows, epochs, monitor_day, parameters)
+    hidden = undeclared_faces(search, templates, declared, monitor_day, parameters) if len(templates.starts) else []
+    beside = [face for face, _ in hidden if not any(under(face, known.geometry) for known in declared)]
+    rows = judge_declared(less(search, beside, parameters), declared, epochs, monitor_day, parameters.verdicts)
+    past_stop = [row["geometry"] for row in rows if "past_stop" in row["attributes"]]
+    for found, nats in hidden:
+        row = undeclared_row(search, found, nats, epochs, parameters)
+        if row is not None and not any(under(found, face) for face in past_stop):
+            rows.append(row)
     smallest = smallest_panel(search, templates, parameters)
     out = xr.DataArray(smallest, dims=("y", "x"), coords={"y": cube["y"], "x": cube["x"]}, name="smallest_site_m2")
     out = out.assign_coords(spatial_ref=cube["spatial_ref"]) if "spatial_ref" in cube.coords else out
@@ -134,33 +146,46 @@ def scene_of(ground: Deformation, parameters: SubsidenceParameters) -> Search:
     return Search(ground, values, ground.known, whitening, parameters.deformation, parameters.search)
 
 
-def undeclared_rows(
+def under(found: Inverted, face: BaseGeometry) -> bool:
+    """Whether a face that was found is at a declared place."""
+    return bool(face.buffer(SAME_PLACE_M).contains(outline(found.panel).centroid))
+
+
+def less(search: Search, hidden: list[Inverted], parameters: SubsidenceParameters) -> Search:
+    """The scene without the movement of faces that were found."""
+    if not hidden:
+        return search
+    ground, values = search.movement, search.values.copy()
+    look, strips = mean_look(ground.look), parameters.inversion.face.strips
+    for found in hidden:
+        panel = found.face.panel
+        near = np.hypot(ground.x - panel.x, ground.y - panel.y) < panel.length_m / 2 + 3 * panel.radius_m
+        at, moving = (ground.x[near], ground.y[near]), (found.face.advance, found.face.per_year, ground.days)
+        values[:, near] -= advancing(panel, *moving, *at, look, strips).astype(np.float32)
+    return replace(search, values=values)
+
+
+def undeclared_faces(
     search: Search,
     templates: Templates,
     declared: list[Declared],
-    judged_rows: list[dict[str, Any]],
-    epochs: pd.DatetimeIndex,
     monitor_day: float,
     parameters: SubsidenceParameters,
-) -> list[dict[str, Any]]:
-    """One row per bowl that is a face's and no rival's."""
+) -> list[tuple[Inverted, float]]:
+    """Every bowl that is a face's and no rival's, inverted, with its nats."""
     error = np.zeros(search.known.shape)
     for face in declared:
         error[face.window] = np.maximum(error[face.window], face.error_z)
     error = maximum_filter(error, 2 * round(parameters.declared.blur_m / search.movement.pixel_m) + 1)
-    past_stop = [row["geometry"] for row in judged_rows if "past_stop" in row["attributes"]]
-    rows = []
+    faces = []
     for peak in find_peaks(search, templates, error, parameters.least_log_lr):
         course, nats, root_weight = fit_course(search, peak, templates, monitor_day, parameters.inversion)
         if nats < parameters.least_log_lr:
             continue
         found = invert(search, peak, course, root_weight, parameters.inversion)
-        if found is None or any(face.buffer(60.0).contains(outline(found.panel).centroid) for face in past_stop):
-            continue
-        row = undeclared_row(search, found, nats, epochs, parameters)
-        if row is not None:
-            rows.append(row)
-    return rows
+        if found is not None:
+            faces.append((found, nats))
+    return faces
 
 
 def undeclared_row(
