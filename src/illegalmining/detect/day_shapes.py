@@ -156,7 +156,8 @@ def alike(load: Floats, wanted: Flags, p: ShapeParameters) -> list[Alike]:
         bias = np.log1p((p.day_bias - 1) * light[some])
         own = rows[which.reshape(-1) == number]
         bias -= logsumexp(bias)
-        groups.append(Alike(own, known, shapes[some][:, known], bias, service[:, known], turns[:, known]))
+        turned = turns[turns[:, known].sum(axis=1) > 0][:, known]
+        groups.append(Alike(own, known, shapes[some][:, known], bias, service[:, known], turned))
     return groups
 
 
@@ -187,13 +188,10 @@ def emissions(
         sides = np.ix_(there, there)
         dry = Quadratic(away, dry_spread[sides], p.tail)
         wet = Quadratic(away - p.wet[0] * shape[there], wet_spread[sides], p.tail)
-        turned = (
-            dry.with_block(group.turns * shape[there], p.turn)[0] if len(group.turns) else dry.far[:, None] - np.inf
-        )
-        found["dry"][rows] = dry.plain()
-        found["wet"][rows] = np.logaddexp(
-            wet.plain() + np.log1p(-p.turning), log_mean(turned, None) + np.log(p.turning)
-        )
+        found["dry"][rows], found["wet"][rows] = dry.plain(), wet.plain()
+        if len(group.turns):
+            turned = log_mean(dry.with_block(group.turns * shape[there], p.turn)[0], None)
+            found["wet"][rows] = np.logaddexp(wet.plain() + np.log1p(-p.turning), turned + np.log(p.turning))
         found["service"][rows] = service_density(away, dry_spread[sides], group.service, p)
         work, amount = dry.with_block(group.work, amounts)
         soaked, _ = wet.with_block(group.work, amounts)
