@@ -29,8 +29,8 @@ class ShapeParameters:
     turn: least and largest step where rain sets in or has been pumped. turning: share of wet days on which it does.
     service: mean and spread of a block of maintenance, relative to rest. service_blocks: its begin and end, o'clock
     ("real maintenance load is mostly by day": regulators' practice). lengths: hours that a block of work may last.
-    step: hours between blocks tried. day_bias: how much likelier an oddity that is no work lies by day than by night.
-    daylight: hours called day. least_known: share of a day's hours that must be known. most: bound of a day, nats.
+    step: hours between blocks tried. habit: share of nights that keep a crew's hours. habit_reach: how closely (power of
+    the overlap). day_bias: how much likelier an oddity lies by day than by night. daylight: hours called day. least_known: share of a day's hours that must be known. most: bound of a day, nats.
     """
 
     tail: float = 6.0
@@ -42,6 +42,8 @@ class ShapeParameters:
     service_blocks: tuple[tuple[int, int], ...] = ((8, 12), (9, 13), (13, 17), (8, 17))
     lengths: tuple[int, ...] = (5, 7, 9, 12, 16, 24)
     step: int = 2
+    habit: float = 0.75
+    habit_reach: float = 4.0
     day_bias: float = 3.0
     daylight: tuple[int, int] = (8, 18)
     least_known: float = 0.4
@@ -64,13 +66,15 @@ class Rest:
 @dataclass(frozen=True)
 class Emissions:
     """Log densities of each day, (D,): dry and wet rest, a day of maintenance among the dry, an oddity, work.
-    amount: (D,) most likely share of work's block, relative to rest. known: (D,) days that say anything."""
+    blocks: (D, K) the same for work of each block of hours. amount: (D,) most likely lift of the day's mean, relative
+    to rest. known: (D,) days that say anything."""
 
     dry: Floats
     wet: Floats
     odd: Floats
     work: Floats
     service: Floats
+    blocks: Floats
     amount: Floats
     known: Flags
 
@@ -91,6 +95,16 @@ def blocks_of_work(width: int, parameters: ShapeParameters) -> tuple[Floats, Flo
     ]
     hourly = np.array(shapes, dtype=float)
     return coarse(hourly, width), by_day(hourly, parameters)
+
+
+def habits(width: int, parameters: ShapeParameters) -> Floats:
+    """(K, K) weights of the blocks of work that a crew with each habit takes: mostly its own hours, sometimes any."""
+    shapes = blocks_of_work(width, parameters)[0]
+    shared = np.minimum(shapes[:, None, :], shapes[None, :, :]).sum(axis=2)
+    either = np.maximum(shapes[:, None, :], shapes[None, :, :]).sum(axis=2)
+    near = (shared / either) ** parameters.habit_reach
+    near /= near.sum(axis=1, keepdims=True)
+    return np.asarray(parameters.habit * near + (1 - parameters.habit) / len(shapes))
 
 
 def by_day(hourly: Floats, parameters: ShapeParameters) -> Floats:
@@ -127,12 +141,16 @@ def covariance(rest: Rest, level_sd: float) -> Floats:
 
 @dataclass(frozen=True)
 class Alike:
-    """Days on which the same hours are known, and the shapes as those hours show them. rows: which days. known: (B,)
-    hours. work: (K, b). bias: (K,) log weight of each block of work under an oddity. service: (S, b). turns: (T, b)
-    hours after rain sets in, or before it has been pumped."""
+    """Days on which the same hours are known, and the shapes as those hours show them.
+
+    rows: which days. known: (B,) hours. some: (K,) blocks of work that touch those hours. work: those, (k, b). bias:
+    (k,) log weight of each under an oddity. service: (S, b). turns: (T, b) hours after rain sets in, or before it has
+    been pumped.
+    """
 
     rows: npt.NDArray[np.int64]
     known: Flags
+    some: Flags
     work: Floats
     bias: Floats
     service: Floats
@@ -157,7 +175,7 @@ def alike(load: Floats, wanted: Flags, p: ShapeParameters) -> list[Alike]:
         own = rows[which.reshape(-1) == number]
         bias -= logsumexp(bias)
         turned = turns[turns[:, known].sum(axis=1) > 0][:, known]
-        groups.append(Alike(own, known, shapes[some][:, known], bias, service[:, known], turned))
+        groups.append(Alike(own, known, some, shapes[some][:, known], bias, service[:, known], turned))
     return groups
 
 
@@ -179,6 +197,7 @@ def emissions(
     names = ("dry", "wet", "odd", "work", "service", "amount")
     found = {name: np.zeros(days) for name in names}
     known = np.zeros(days, dtype=bool)
+    blocks = np.full((days, len(groups[0].some) if groups else 1), -np.inf)
     shape = rest.profile / max(float(rest.profile.mean()), 1e-6)
     dry_spread, wet_spread = covariance(rest, p.dry_sd), covariance(rest, p.wet[1])
     for group in groups:
@@ -190,12 +209,15 @@ def emissions(
         wet = Quadratic(away - p.wet[0] * shape[there], wet_spread[sides], p.tail)
         found["dry"][rows], found["wet"][rows] = dry.plain(), wet.plain()
         if len(group.turns):
-            turned = log_mean(dry.with_block(group.turns * shape[there], p.turn)[0], None)
+            turns = group.turns * shape[there]
+            both = np.hstack([dry.with_block(turns, p.turn)[0], wet.with_block(turns, p.turn)[0]])
+            turned = log_mean(both, None)
             found["wet"][rows] = np.logaddexp(wet.plain() + np.log1p(-p.turning), turned + np.log(p.turning))
         found["service"][rows] = service_density(away, dry_spread[sides], group.service, p)
         work, amount = dry.with_block(group.work, amounts)
         soaked, _ = wet.with_block(group.work, amounts)
         both = np.logaddexp(work, soaked - np.log(4.0))
+        blocks[np.ix_(rows, group.some)] = both
         found["work"][rows] = log_mean(both, None)
         found["odd"][rows] = log_mean(both, group.bias)
         best = both.argmax(axis=1)
@@ -203,7 +225,7 @@ def emissions(
     floor = np.maximum.reduce([found[name] for name in names[:-1]]) - p.most
     for name in names[:-1]:
         found[name] = np.where(known, np.maximum(found[name], floor), 0.0)
-    return Emissions(known=known, **found)
+    return Emissions(known=known, blocks=np.maximum(blocks, floor[:, None]), **found)
 
 
 def log_mean(logs: Floats, weights: Floats | None) -> Floats:

@@ -7,13 +7,23 @@ Each chain may choose the profile of rest that suits it best; the register and t
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 
 import numpy as np
 import numpy.typing as npt
 
-from illegalmining.detect.day_shapes import Alike, Emissions, Flags, Floats, Rest, ShapeParameters, alike, emissions
+from illegalmining.detect.day_shapes import (
+    Alike,
+    Emissions,
+    Flags,
+    Floats,
+    Rest,
+    ShapeParameters,
+    alike,
+    emissions,
+    habits,
+)
 from illegalmining.detect.markov import log_likelihood, not_yet, state_probabilities
 from illegalmining.detect.rest_profile import (
     LevelBelief,
@@ -133,7 +143,7 @@ def hidden_work(days: RestingDays, parameters: WorkParameters) -> HiddenWork:
     """Weigh work against rest over the days a mine must rest; days before the first and after the last are skipped."""
     judge = Judge(days, parameters)
     null = judge.settle(judge.guesses, working=False)
-    work = judge.settle([*judge.guesses, null.rest.profile], working=True)
+    work = judge.accustomed(judge.settle([*judge.guesses, null.rest.profile], working=True))
     log_lr = float(np.clip(parameters.temper * (work.score - null.score), -parameters.most, parameters.most))
     return judge.told(work, log_lr)
 
@@ -168,6 +178,8 @@ class Judge:
         self.noise, self.together = scatter(np.where(days.counted[:, None], self.load, np.nan), full, parameters.rest)
         self.guesses = first_guesses(resting[days.counted | days.quiet], days.quiet[days.counted | days.quiet])
         self.span = np.flatnonzero(days.counted)
+        choices = product(parameters.begins, parameters.ends, parameters.duties)
+        self.chains = [work_chain(parameters, *choice) for choice in choices]
         self.groups: list[Alike] = alike(self.load, days.counted | days.quiet, parameters.shapes)
 
     def settle(self, profiles: list[Floats], working: bool) -> Explanation:
@@ -216,10 +228,36 @@ class Judge:
         if not working:
             chain = rest_chain(self.p)
             return Explanation(log_likelihood(matrix, *chain) + fixed, rest, chain, found, dry)
-        chains = [work_chain(self.p, *habit) for habit in product(self.p.begins, self.p.ends, self.p.duties)]
-        scores = np.array([log_likelihood(matrix, *chain) for chain in chains])
+        mean, chain = self.mean_score(matrix)
+        return Explanation(mean + fixed, rest, chain, found, dry)
+
+    def accustomed(self, work: Explanation) -> Explanation:
+        """The same explanation when a crew keeps its hours: what repeats night after night is no chance."""
+        blocks = work.found.blocks
+        top = blocks.max(axis=1, keepdims=True)
+        with np.errstate(divide="ignore"):
+            by_habit = np.log(np.exp(blocks - top) @ habits(self.load.shape[1], self.p.shapes).T) + top
+        by_habit[~work.found.known] = 0.0
+        matrix, _ = self.matrix(work.found, work.dry, working=True)
+        fixed = work.score - self.mean_score(matrix)[0]
+        span = slice(self.span[0], self.span[-1] + 1)
+        column = matrix[:, WORK].copy()
+        with np.errstate(divide="ignore"):
+            shift = np.where(self.days.counted[span], np.log(column) - work.found.work[span], 0.0)
+        best, scores = (-np.inf, 0, work.chain), []
+        for habit in range(by_habit.shape[1]):
+            matrix[:, WORK] = np.exp(np.where(self.days.counted[span], by_habit[span, habit] + shift, 0.0))
+            score, chain = self.mean_score(matrix)
+            scores.append(score)
+            best = max(best, (score, habit, chain), key=lambda found: found[0])
         mean = float(np.logaddexp.reduce(scores) - np.log(len(scores)))
-        return Explanation(mean + fixed, rest, chains[int(scores.argmax())], found, dry)
+        usual = replace(work.found, work=by_habit[:, best[1]])
+        return replace(work, score=fixed + mean, found=usual, chain=best[2])
+
+    def mean_score(self, matrix: Floats) -> tuple[float, tuple[Floats, Floats]]:
+        """Log likelihood of the days over all habits of campaigns, and the chain that suits them best."""
+        scores = np.array([log_likelihood(matrix, *chain) for chain in self.chains])
+        return float(np.logaddexp.reduce(scores) - np.log(len(scores))), self.chains[int(scores.argmax())]
 
     def rest_weight(self, told: Explanation) -> Floats:
         """How surely each day shows plain, dry rest, (D,)."""
