@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from shapely.geometry import Point
 
-from illegalmining.detect.load import HOUR_COLUMNS, LoadParameters, mine_load
+from illegalmining.detect.load import HOUR_COLUMNS, MeterTable, mine_load
 from illegalmining.detect.power import detect_power
 from illegalmining.errors import InputError
 from illegalmining.power.readings import read_profiles
@@ -125,7 +125,7 @@ def test_swapped_meters_follow_each_other() -> None:
     frame = profile("old", flat)
     old, new = frame[frame["day"] < "2025-07-01"], frame[frame["day"] >= "2025-07-01"]
     new = new[new["day"] != "2025-09-09"]
-    load = mine_load({"old": old, "new": new}, ["new", "old"], LoadParameters())
+    load = mine_load(MeterTable(pd.concat([new, old]), DAYS[-1]), ["new", "old"])
     assert load is not None
     known = pd.Series(load.mean_kw, load.days)
     assert known.isna().sum() == 1

@@ -52,12 +52,14 @@ class Specific:
 @dataclass(frozen=True)
 class Output:
     """What the energy says of the tonnes. log_lr: nats for output on paper. months: those on paper, or all where the
-    energy covers them. tonnes: declared in them. explained: of them, what the energy covers at most."""
+    energy covers them. tonnes: declared in them. explained: of them, what the energy covers at most.
+    rest_kw: mean of the rest levels held possible."""
 
     log_lr: float
     months: tuple[str, ...]
     tonnes: float
     explained: float
+    rest_kw: float
 
 
 def monthly(days: pd.DatetimeIndex, mean_kw: Floats, tonnes: pd.Series, parameters: OutputParameters) -> pd.DataFrame:
@@ -135,7 +137,9 @@ def declared_output(
             explained[begin] += min(spent[begin:].sum() / specific.centre, tonnes[begin:].sum()) / len(choices)
     log_lr = float(np.clip(logsumexp(paper) - logsumexp(honest), -p.most, p.most))
     begin = int(np.argmax(by_begin)) if log_lr > 0 else 0
-    return Output(log_lr, tuple(table["month"][begin:]), float(tonnes[begin:].sum()), float(explained[begin]))
+    rest_kw = float(np.mean(choices))
+    months = tuple(table["month"][begin:])
+    return Output(log_lr, months, float(tonnes[begin:].sum()), float(explained[begin]), rest_kw)
 
 
 def ratio_density(spent: Floats, tonnes: Floats, share: float, specific: Specific, p: OutputParameters) -> float:

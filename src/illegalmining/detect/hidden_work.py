@@ -1,207 +1,326 @@
-"""Did a mine that must rest work? Its daily loads under a chain of kinds of rest, and under one that also works.
+"""Did a mine that must rest work? Its days under a chain of kinds of rest, and under one with campaigns of work.
 
-Rest is a level with noise that rain raises for days and lets fall again, that maintenance raises for single days, and
-whose hours night tariffs shift without changing the day. Work adds a share of the step from rest to full load, comes
-and goes from one day to the next, and need not lift the quietest hours.
+Both chains know dry and wet rest and oddities that only look like work (tests, overhauls, pumping after a failure):
+rare, short, by day rather than by night. Work comes in campaigns, within which it takes some nights and spares others.
+Each chain may choose the profile of rest that suits it best; the register and the mine's quiet days hold it back.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from itertools import product
 
 import numpy as np
-from scipy.special import logsumexp
-from scipy.stats import t as student
+import numpy.typing as npt
 
-from illegalmining.detect.load import Flags, Floats, Levels
-from illegalmining.detect.markov import log_likelihood, state_probabilities, with_work
+from illegalmining.detect.day_shapes import (
+    Alike,
+    Emissions,
+    Flags,
+    Floats,
+    Rest,
+    ShapeParameters,
+    alike,
+    emissions,
+    habits,
+)
+from illegalmining.detect.markov import log_likelihood, not_yet, state_probabilities
+from illegalmining.detect.rest_profile import (
+    LevelBelief,
+    RestParameters,
+    expected,
+    first_guesses,
+    fit_effects,
+    fit_profile,
+    level_prior,
+    scatter,
+)
+
+DRY, WET, ODD, CALM_DRY, CALM_WET, WORK = range(6)
+REST_STATES = (DRY, WET, CALM_DRY, CALM_WET)
 
 
 @dataclass(frozen=True)
 class WorkParameters:
     """The two explanations.
 
-    tail: degrees of freedom of a day's deviation, 3-6. wet: levels of a wet drainage, relative to rest, up to +60 %.
-    wet_spread: spread of a day around its wet level. wet_start: probability a day that rain lifts the level. wet_stay,
-    wet_fall: that it holds, that it falls one level. service: mean and spread of the extra of a day with maintenance,
-    relative to rest. service_start, service_again: probability of such a day after another day, after one of its kind.
-    shifted: share of days whose quietest hours are emptied by a night tariff. low_spread: spread of the quietest hours
-    around their level, relative to rest. low_least: quietest hours a tariff can leave, relative to rest, below it.
-    fractions: shares of the step from rest to full load. fraction_spread: spread of a day around its share, relative.
-    least_step: a step smaller than this, relative to rest, is not called work. flat: share of work that lifts all
-    hours of the day alike. starts, stops: probabilities a day that work begins and ends. rest_grid: candidate rest
-    levels. rest_sd: how well quiet days, and a register's safety load, tell rest (log). loose_sd, loose: spread of rest
-    where they mislead, and how often they do. floor: density no day falls below (what no model knows).
-    temper: weight of a day's evidence, as days follow each other, 0.2-0.7. most: bound, nats.
+    shapes, rest: of a day, of the profile. wet_start, wet_stop: probability a day that drainage becomes wet, dry.
+    odd_start, odd_stay: probability a day that an oddity begins, and goes on another day. service: share of days with
+    maintenance before a mine's own weekdays are known. service_days: days of evidence that share is worth. begins,
+    ends: probabilities a day that a campaign begins and ends. duties: shares of a campaign's nights that are worked.
+    amounts: least and largest lift called work, as shares of the step to full load. least_amount: no smaller lift
+    is called work, relative to rest. refined, rounds, settled: how many
+    profiles are refined, how often, and until which gain, nats. temper: weight of a day's evidence, as days
+    resemble each other, 0.5-1. most: bound, nats. sure: probability within the interval of dates.
     """
 
-    tail: float = 4.0
-    wet: tuple[float, ...] = (0.12, 0.25, 0.40, 0.60)
-    wet_spread: float = 0.07
-    wet_start: float = 0.08
-    wet_stay: float = 0.55
-    wet_fall: float = 0.38
-    service: tuple[float, float] = (0.15, 0.10)
-    service_start: float = 0.10
-    service_again: float = 0.10
-    shifted: float = 0.15
-    low_spread: float = 0.12
-    low_least: float = 0.8
-    fractions: tuple[float, ...] = (0.1, 0.15, 0.22, 0.33, 0.5, 0.75, 1.0, 1.3)
-    fraction_spread: float = 0.25
-    least_step: float = 0.15
-    flat: float = 0.4
-    starts: tuple[float, ...] = (0.01, 0.05, 0.25)
-    stops: tuple[float, ...] = (0.02, 0.1, 0.5)
-    rest_grid: int = 11
-    rest_sd: tuple[float, float] = (0.08, 0.20)
-    loose_sd: float = 0.5
-    loose: float = 0.15
-    floor: float = 1e-3
-    temper: float = 0.55
+    shapes: ShapeParameters = field(default_factory=ShapeParameters)
+    rest: RestParameters = field(default_factory=RestParameters)
+    wet_start: float = 0.06
+    wet_stop: float = 0.25
+    odd_start: float = 0.004
+    odd_stay: float = 0.25
+    service: float = 0.12
+    service_days: float = 4.0
+    begins: tuple[float, ...] = (0.003, 0.02)
+    ends: tuple[float, ...] = (0.01, 0.06)
+    duties: tuple[float, ...] = (0.3, 0.6, 0.95)
+    amounts: tuple[float, float] = (0.07, 1.5)
+    least_amount: float = 0.10
+    refined: int = 2
+    rounds: int = 3
+    settled: float = 0.3
+    temper: float = 0.8
     most: float = 12.0
+    sure: float = 0.9
+
+
+@dataclass(frozen=True)
+class RestingDays:
+    """What is to be judged. load: (D, B) kW in blocks from noon to noon, NaN where unknown. counted: (D,) days on which
+    work is forbidden. quiet: (D,) earlier days on which the mine was seen at rest. covariates: (D, F) what lifts rest.
+    weekday: (D,) 0-6. full_kw: step of a block from rest to full work. reference_kw: a first idea of rest."""
+
+    load: Floats
+    counted: Flags
+    quiet: Flags
+    covariates: Floats
+    weekday: npt.NDArray[np.int64]
+    full_kw: float
+    reference_kw: float
+    belief: LevelBelief
 
 
 @dataclass(frozen=True)
 class HiddenWork:
-    """What was found. log_lr: nats for work. working: (D,) probability of work. rest_kw: rest level. fraction: share of
-    the step from rest to full load on days of work. rain: (D,) expected relative rise of drainage."""
+    """What was found. log_lr: nats for work. working: (D,) probability of work. expected_kw, spread_kw: (D,) daily mean
+    at rest and its standard deviation. amount_kw: (D,) block of work most likely on each day, as a daily mean.
+    first_day, last_day: (low, high) index of the first and last day of work. rest: under the better explanation."""
 
     log_lr: float
     working: Floats
-    rest_kw: float
-    fraction: float
-    rain: Floats
+    expected_kw: Floats
+    spread_kw: Floats
+    amount_kw: Floats
+    first_day: tuple[int, int]
+    last_day: tuple[int, int]
+    rest: Rest
 
 
-def rest_chain(parameters: WorkParameters) -> tuple[Floats, Floats]:
-    """Transitions between kinds of rest and how it begins: dry, a day of maintenance, then the wet levels."""
-    p, wet = parameters, len(parameters.wet)
-    moves = np.zeros((2 + wet, 2 + wet))
-    moves[0, 1], moves[0, 2:] = p.service_start, p.wet_start / wet
-    moves[1, 1], moves[1, 2:] = p.service_again, p.wet_start / wet
-    for k in range(wet):
-        moves[2 + k, 2 + k] = p.wet_stay
-        moves[2 + k, 1 + k if k > 0 else 0] += p.wet_fall
-        moves[2 + k, 3 + k :] = p.wet_start / wet
-    moves[:, 0] += 1 - moves.sum(axis=1)
-    first = np.full(2 + wet, 0.1 / wet)
-    first[:2] = 0.8, 0.1
+def rest_chain(p: WorkParameters) -> tuple[Floats, Floats]:
+    """Transitions and beginning of dry rest, wet rest and oddities."""
+    moves = np.array(
+        [
+            [(1 - p.odd_start) * (1 - p.wet_start), (1 - p.odd_start) * p.wet_start, p.odd_start],
+            [(1 - p.odd_start) * p.wet_stop, (1 - p.odd_start) * (1 - p.wet_stop), p.odd_start],
+            [0.0, 0.0, p.odd_stay],
+        ]
+    )
+    wet = p.wet_start / (p.wet_start + p.wet_stop)
+    moves[ODD, :2] = (1 - p.odd_stay) * np.array([1 - wet, wet])
+    first = np.array([(1 - p.odd_start) * (1 - wet), (1 - p.odd_start) * wet, p.odd_start])
     return moves, first
 
 
-def density(value: Floats, mean: float, spread: float | Floats, tail: float) -> Floats:
-    """Student's t density; `tail` degrees of freedom."""
-    return np.asarray(student.pdf((value - mean) / spread, tail) / spread)
+def work_chain(p: WorkParameters, begin: float, end: float, duty: float) -> tuple[Floats, Floats]:
+    """The same with campaigns: two more kinds of rest, within a campaign, and work."""
+    rest, first = rest_chain(p)
+    wet = np.array([1 - p.wet_start, p.wet_start]), np.array([p.wet_stop, 1 - p.wet_stop])
+    usual = first[:2] / first[:2].sum()
+    moves = np.zeros((6, 6))
+    moves[:3, :3] = (1 - begin) * rest
+    for state, onward in ((DRY, wet[0]), (WET, wet[1]), (ODD, usual)):
+        moves[state, CALM_DRY:WORK] = begin * (1 - duty) * onward
+        moves[state, WORK] = begin * duty
+    for state, onward in ((CALM_DRY, wet[0]), (CALM_WET, wet[1]), (WORK, usual)):
+        moves[state, :2] = end * onward
+        moves[state, CALM_DRY:WORK] = (1 - end) * (1 - duty) * onward
+        moves[state, WORK] = (1 - end) * duty
+    return moves, np.concatenate([(1 - begin) * first, begin * (1 - duty) * usual, [begin * duty]])
 
 
-def rest_emission(rise: Floats, low: Floats, noise: float, p: WorkParameters) -> Floats:
-    """Densities of each day under each kind of rest, (D, 2 + wet). rise, low: relative to rest, NaN where unknown."""
-    columns = []
-    kinds = [(0.0, noise, 0.0), (p.service[0], p.service[1], 0.0)]
-    kinds += [(level, float(np.hypot(noise, p.wet_spread * (1 + level))), level) for level in p.wet]
-    # Below rest is rest too: the level is a low one, and nothing below it speaks for anything.
-    above = np.maximum(rise, 0.0)
-    for mean, spread, lift in kinds:
-        even = density(low, lift, float(np.hypot(p.low_spread, p.wet_spread * lift)), p.tail)
-        emptied = ((low < lift) & (low > -p.low_least)) / (p.low_least + lift)
-        shape = (1 - p.shifted) * even + p.shifted * emptied
-        columns.append(day_density(density(above, mean, spread, p.tail), shape, p))
-    return np.column_stack(columns)
+def hidden_work(days: RestingDays, parameters: WorkParameters) -> HiddenWork:
+    """Weigh work against rest over the days a mine must rest; days before the first and after the last are skipped."""
+    judge = Judge(days, parameters)
+    null = judge.settle(judge.guesses, working=False)
+    work = judge.accustomed(judge.settle([*judge.guesses, null.rest.profile], working=True))
+    log_lr = float(np.clip(parameters.temper * (work.score - null.score), -parameters.most, parameters.most))
+    return judge.told(work, log_lr)
 
 
-def work_emission(rise: Floats, low: Floats, noise: float, step: float, p: WorkParameters) -> Floats:
-    """Densities of each day under work that lifts the day by `step` (relative to rest), (D,)."""
-    load = density(np.maximum(rise, 0.0), step, float(np.hypot(noise, p.fraction_spread * step)), p.tail)
-    within = ((low > -p.low_spread) & (low < 1.3 * step)) / (1.3 * step + p.low_spread)
-    shape = (1 - p.flat) * density(low, 0.0, p.low_spread, p.tail) + p.flat * within
-    return day_density(load, shape, p)
+@dataclass(frozen=True)
+class Explanation:
+    """A profile of rest with the score of the days under it, and the chain that suits them best."""
+
+    score: float
+    rest: Rest
+    chain: tuple[Floats, Floats]
+    found: Emissions
+    dry: Floats
 
 
-def day_density(load: Floats, shape: Floats, p: WorkParameters) -> Floats:
-    """Load and shape of a day together, where known, never below the floor."""
-    both = np.where(np.isfinite(load), load, 1.0) * np.where(np.isfinite(shape) & np.isfinite(load), shape, 1.0)
-    return np.maximum(both, p.floor)
+def score_of(explanation: Explanation) -> float:
+    """For choosing the best."""
+    return explanation.score
 
 
-def rest_levels(levels: Levels, safety_kw: float, p: WorkParameters) -> tuple[Floats, Floats]:
-    """Candidate rest levels, kW, and their log prior, from the mine's quiet days and the register's safety load."""
-    centres = [levels.quiet_kw] + ([safety_kw] if safety_kw > 0 else [])
-    lowest = min(centres) * (0.8 if levels.two or safety_kw > 0 else 0.6)
-    grid = np.exp(np.linspace(np.log(max(lowest, 0.3 * levels.quiet_kw)), np.log(1.15 * max(centres)), p.rest_grid))
-    grid = np.unique(np.append(grid, levels.quiet_kw))
-    prior = np.zeros(len(grid))
-    for centre, spread in zip(centres, p.rest_sd, strict=False):
-        away = np.log(grid / centre)
-        if centre == levels.quiet_kw and not levels.two:
-            prior += np.where(away > 0, -0.5 * (away / spread) ** 2, 0.0)
-            continue
-        prior += np.logaddexp(
-            np.log((1 - p.loose) / spread) - 0.5 * (away / spread) ** 2,
-            np.log(p.loose / p.loose_sd) - 0.5 * (away / p.loose_sd) ** 2,
+class Judge:
+    """The days of one mine, relative to its reference, ready to be explained."""
+
+    def __init__(self, days: RestingDays, parameters: WorkParameters) -> None:
+        self.days, self.p = days, parameters
+        self.load = days.load / days.reference_kw
+        full = days.full_kw / days.reference_kw
+        low, high = parameters.amounts
+        least = max(low * full, parameters.least_amount)
+        self.amounts = (least, max(high * full, 3 * least))
+        resting = np.where((days.counted | days.quiet)[:, None], self.load, np.nan)
+        self.noise, self.together = scatter(np.where(days.counted[:, None], self.load, np.nan), full, parameters.rest)
+        self.guesses = first_guesses(resting[days.counted | days.quiet], days.quiet[days.counted | days.quiet])
+        self.span = np.flatnonzero(days.counted)
+        choices = product(parameters.begins, parameters.ends, parameters.duties)
+        self.chains = [work_chain(parameters, *choice) for choice in choices]
+        self.groups: list[Alike] = alike(self.load, days.counted | days.quiet, parameters.shapes)
+
+    def settle(self, profiles: list[Floats], working: bool) -> Explanation:
+        """The best profile under one explanation: the most promising ones are refined until they settle."""
+        none = np.zeros(self.days.covariates.shape[1])
+        begun = sorted((self.explained(self.resting(start, none), working) for start in profiles), key=score_of)
+        return max((self.refined(start, working) for start in begun[-self.p.refined :]), key=score_of)
+
+    def refined(self, best: Explanation, working: bool) -> Explanation:
+        """A profile refined by the days that it calls rest, as long as that helps."""
+        for _ in range(self.p.rounds):
+            weight = self.rest_weight(best)
+            lift = self.days.covariates @ best.rest.effects
+            profile = fit_profile(self.load, lift, weight, self.p.rest)
+            effects = fit_effects(self.load, profile, self.days.covariates, weight, self.p.rest)
+            found = self.explained(self.resting(profile, effects), working)
+            if found.score <= best.score + self.p.settled:
+                return max(best, found, key=score_of)
+            best = found
+        return best
+
+    def resting(self, profile: Floats, effects: Floats) -> Rest:
+        """A candidate for what the mine draws at rest."""
+        return Rest(self.days.reference_kw, profile, effects, self.noise, self.together)
+
+    def densities(self, rest: Rest) -> tuple[Emissions, Floats]:
+        """Emissions of all days, and the log density of dry rest with its maintenance by weekday, (D,)."""
+        usual = expected(rest, self.days.covariates)
+        found = emissions(self.load, usual, rest, self.groups, self.amounts, self.p.shapes)
+        return found, with_service(found, self.days, self.p)
+
+    def matrix(self, found: Emissions, dry: Floats, working: bool) -> tuple[Floats, float]:
+        """Densities of the days to be judged, (D, S), scaled, and the log of the scale."""
+        columns = [dry, found.wet, found.odd] + ([dry, found.wet, found.work] if working else [])
+        logs = np.column_stack(columns)[self.span[0] : self.span[-1] + 1]
+        logs[~self.days.counted[self.span[0] : self.span[-1] + 1]] = 0.0
+        top = logs.max(axis=1, keepdims=True)
+        return np.exp(logs - top), float(top.sum())
+
+    def explained(self, rest: Rest, working: bool) -> Explanation:
+        """Score of the days under a profile: their likelihood, quiet days' and the register's word on the level."""
+        found, dry = self.densities(rest)
+        matrix, scale = self.matrix(found, dry, working)
+        quiet = float(np.logaddexp(dry, found.wet + np.log(self.p.wet_start))[self.days.quiet].sum())
+        fixed = scale + quiet + level_prior(rest, self.days.belief, self.p.rest)
+        if not working:
+            chain = rest_chain(self.p)
+            return Explanation(log_likelihood(matrix, *chain) + fixed, rest, chain, found, dry)
+        mean, chain = self.mean_score(matrix)
+        return Explanation(mean + fixed, rest, chain, found, dry)
+
+    def accustomed(self, work: Explanation) -> Explanation:
+        """The same explanation when a crew keeps its hours: what repeats night after night is no chance."""
+        blocks = work.found.blocks
+        top = blocks.max(axis=1, keepdims=True)
+        with np.errstate(divide="ignore"):
+            by_habit = np.log(np.exp(blocks - top) @ habits(self.load.shape[1], self.p.shapes).T) + top
+        by_habit[~work.found.known] = 0.0
+        matrix, _ = self.matrix(work.found, work.dry, working=True)
+        fixed = work.score - self.mean_score(matrix)[0]
+        span = slice(self.span[0], self.span[-1] + 1)
+        column = matrix[:, WORK].copy()
+        with np.errstate(divide="ignore"):
+            shift = np.where(self.days.counted[span], np.log(column) - work.found.work[span], 0.0)
+        best, scores = (-np.inf, 0, work.chain), []
+        for habit in range(by_habit.shape[1]):
+            matrix[:, WORK] = np.exp(np.where(self.days.counted[span], by_habit[span, habit] + shift, 0.0))
+            score, chain = self.mean_score(matrix)
+            scores.append(score)
+            best = max(best, (score, habit, chain), key=lambda found: found[0])
+        mean = float(np.logaddexp.reduce(scores) - np.log(len(scores)))
+        usual = replace(work.found, work=by_habit[:, best[1]])
+        return replace(work, score=fixed + mean, found=usual, chain=best[2])
+
+    def mean_score(self, matrix: Floats) -> tuple[float, tuple[Floats, Floats]]:
+        """Log likelihood of the days over all habits of campaigns, and the chain that suits them best."""
+        scores = np.array([log_likelihood(matrix, *chain) for chain in self.chains])
+        return float(np.logaddexp.reduce(scores) - np.log(len(scores))), self.chains[int(scores.argmax())]
+
+    def rest_weight(self, told: Explanation) -> Floats:
+        """How surely each day shows plain, dry rest, (D,)."""
+        found, dry, chain = told.found, told.dry, told.chain
+        matrix, _ = self.matrix(found, dry, working=len(chain[1]) > CALM_DRY)
+        states = state_probabilities(matrix, *chain)
+        plain = states[:, DRY] + (states[:, CALM_DRY] if states.shape[1] > CALM_DRY else 0.0)
+        weight = np.zeros(len(self.load))
+        weight[self.span[0] : self.span[-1] + 1] = plain
+        weight *= self.days.counted * np.exp(np.minimum(found.dry - dry, 0.0))
+        weight[self.days.quiet] = np.exp(np.minimum(found.dry - np.logaddexp(dry, found.wet), 0.0))[self.days.quiet]
+        return np.where(found.known, np.maximum(weight, 1e-6), 0.0)
+
+    def told(self, work: Explanation, log_lr: float) -> HiddenWork:
+        """The days of work under the better explanation with work."""
+        found = work.found
+        matrix, _ = self.matrix(found, work.dry, working=True)
+        states = state_probabilities(matrix, *work.chain)
+        begin, end = self.span[0], self.span[-1] + 1
+        judged = self.days.counted[begin:end] & found.known[begin:end]
+        working = np.zeros(len(self.load))
+        working[begin:end] = np.where(judged, states[:, WORK], 0.0)
+        wet = np.zeros(len(self.load))
+        wet[begin:end] = states[:, WET] + states[:, CALM_WET]
+        scale = self.days.reference_kw
+        spread = np.sqrt(self.p.shapes.dry_sd**2 + wet * self.p.shapes.wet[1] ** 2)
+        level = expected(work.rest, self.days.covariates).mean(axis=1) + wet * self.p.shapes.wet[0]
+        return HiddenWork(
+            log_lr,
+            working,
+            level * scale,
+            spread * scale,
+            found.amount * scale,
+            self.when(not_yet(matrix, *work.chain, WORK), begin),
+            self.until(matrix, work.chain, begin, end),
+            work.rest,
         )
-    return grid, prior - logsumexp(prior)
+
+    def when(self, none: Floats, begin: int) -> tuple[int, int]:
+        """Interval of the first day of work from the probability that there was none yet."""
+        outside = (1 - self.p.sure) / 2
+        begun = (1 - none) / max(1 - none[-1], 1e-9)
+        low, high = np.searchsorted(begun, [outside, 1 - outside])
+        return int(begin + min(low, len(none) - 1)), int(begin + min(high, len(none) - 1))
+
+    def until(self, matrix: Floats, chain: tuple[Floats, Floats], begin: int, end: int) -> tuple[int, int]:
+        """Interval of the last day of work: the first day of the chain that runs backward."""
+        moves = chain[0]
+        steady = np.linalg.matrix_power(moves, 4096)[0]
+        backward = moves.T * steady[None, :] / np.maximum(steady[:, None], 1e-12)
+        backward /= backward.sum(axis=1, keepdims=True)
+        low, high = self.when(not_yet(np.ascontiguousarray(matrix[::-1]), backward, steady, WORK), 0)
+        return end - 1 - high, end - 1 - low
 
 
-def hidden_work(
-    mean_kw: Floats, low_kw: Floats, counted: Flags, levels: Levels, safety_kw: float, parameters: WorkParameters
-) -> HiddenWork:
-    """Weigh work against rest over the days a mine must rest.
-
-    mean_kw, low_kw: (D,) consecutive days, NaN where unknown. counted: (D,) days on which work is forbidden; the
-    others are skipped. Unknown rest level, share of load and habits of work are marginalised.
-    """
-    p = parameters
-    moves, first = rest_chain(p)
-    grid, prior = rest_levels(levels, safety_kw, p)
-    mean_kw = np.where(counted, mean_kw, np.nan)
-    null: list[float] = []
-    found: list[tuple[float, float, float, float, float]] = []
-    for rest, weight in zip(grid, prior, strict=True):
-        rise, low = relative(mean_kw, low_kw, rest, levels)
-        resting = rest_emission(rise, low, levels.noise, p)
-        null.append(weight + p.temper * log_likelihood(resting, moves, first))
-        for fraction in p.fractions:
-            step = fraction * max(levels.work_kw / rest - 1, p.least_step / p.fractions[-1])
-            if step < p.least_step:
-                continue
-            emission = np.column_stack([resting, work_emission(rise, low, levels.noise, step, p)])
-            for start in p.starts:
-                for stop in p.stops:
-                    score = weight + p.temper * log_likelihood(emission, *with_work(moves, first, start, stop))
-                    found.append((score, rest, fraction, start, stop))
-    choices = len(p.fractions) * len(p.starts) * len(p.stops)
-    if not found:
-        return HiddenWork(0.0, np.zeros(len(mean_kw)), float(grid[0]), 0.0, np.zeros(len(mean_kw)))
-    log_lr = float(logsumexp([row[0] for row in found]) - np.log(choices) - logsumexp(null))
-    return most_likely(max(found), float(np.clip(log_lr, -p.most, p.most)), mean_kw, low_kw, levels, p)
-
-
-def relative(mean_kw: Floats, low_kw: Floats, rest: float, levels: Levels) -> tuple[Floats, Floats]:
-    """Rise of a day and of its quietest hours above rest, relative to rest."""
-    return mean_kw / rest - 1, low_kw / rest - levels.low_share
-
-
-def most_likely(
-    best: tuple[float, float, float, float, float],
-    log_lr: float,
-    mean_kw: Floats,
-    low_kw: Floats,
-    levels: Levels,
-    p: WorkParameters,
-) -> HiddenWork:
-    """The days of work under the most likely explanation (score, rest, fraction, start, stop)."""
-    _, rest, fraction, start, stop = best
-    moves, first = rest_chain(p)
-    rise, low = relative(mean_kw, low_kw, rest, levels)
-    step = fraction * (levels.work_kw / rest - 1)
-    emission = np.column_stack(
-        [rest_emission(rise, low, levels.noise, p), work_emission(rise, low, levels.noise, step, p)]
-    )
-    states = state_probabilities(emission, *with_work(moves, first, start, stop))
-    working = np.where(np.isfinite(mean_kw), states[:, -1], 0.0)
-    resting = states[:, :-1] / np.maximum(states[:, :-1].sum(axis=1, keepdims=True), 1e-12)
-    rain = resting[:, 2:] @ np.array(p.wet)
-    seen = working > 0.5
-    share = float(np.median(rise[seen])) / max(levels.work_kw / rest - 1, 1e-6) if seen.any() else fraction
-    return HiddenWork(log_lr, working, rest, share, rain)
+def with_service(found: Emissions, days: RestingDays, p: WorkParameters) -> Floats:
+    """Log density of dry rest when some weekdays bring maintenance: the share of each weekday is the mine's own."""
+    judged = (days.counted | days.quiet) & found.known
+    surely = np.exp(np.minimum(found.service - np.logaddexp(found.dry, found.service), 0.0)) * judged
+    share = np.zeros(len(found.dry))
+    for weekday in range(7):
+        there = days.weekday == weekday
+        share[there] = (surely[there].sum() + p.service * p.service_days) / (judged[there].sum() + p.service_days)
+    share = np.clip(share, 0.01, 0.95)
+    mixed = np.logaddexp(found.dry + np.log1p(-share), found.service + np.log(share))
+    return np.where(found.known, mixed, 0.0)

@@ -17,61 +17,65 @@ Flags = npt.NDArray[np.bool_]
 
 HOURS = 24
 HOUR_COLUMNS = [f"h{hour:02d}" for hour in range(HOURS)]
+POWER = "power"
+
+USUALLY_ZERO = 0.2
+"""Where more of the days than this are zero, zero is the meter's way of saying that nothing runs."""
 
 
 @dataclass(frozen=True)
 class LoadParameters:
     """How a mine's days are read.
 
-    attach_m: a mine's meter without `mine_id` is the nearest mine's within this distance, m. low_hours: the quietest
-    hours of a day that show what runs round the clock, 4-8. known_hours: hours that must be known for them.
-    quiet_quantile: quantile of daily loads that stands for the quietest days. top_quantile: quantile of permitted days
-    that stands for the busiest. work_quantile: quantile of permitted days above the midpoint that stands for full work.
-    apart: quietest days below this multiple of work are rest, not work. calm: days within this multiple of the quietest
-    show rest's noise and shape. noise: smallest and largest relative standard deviation of a day's load at rest.
-    noise_pairs: pairs of days needed to measure it. specific_kwh: electric energy of a tonne of coal, kWh, 15-40
-    (underground, Chinese design practice). work_days: days a year on which an approved capacity is raised.
-    work_over_rest: work over rest of a mine nothing is known of, 2-4 (ventilation is 40-50 % of a working mine's
-    energy, De Souza 2015). least_step: least step from rest to work relative to rest.
+    attach_m: a mine's meter without `mine_id` is the nearest mine's within this distance, m. quiet_quantile: quantile
+    of daily loads that stands for the quietest days. top_quantile: quantile of permitted days that stands for the
+    busiest. work_quantile: quantile of permitted days above the midpoint that stands for full work. work_hours: busiest
+    hours of such a day that stand for its full load, 6-12. apart: quietest days below this multiple of work are rest,
+    not work. calm: days within this multiple of the quietest are rest. calm_hour: no hour of a day of rest lies further
+    above it than this share of the step to full load. calm_days: latest days of rest before an order that are kept.
+    specific_kwh: electric energy of a tonne of coal, kWh, 15-40 (underground, Chinese design practice). work_days: days
+    a year on which an approved capacity is raised. shift_hours: hours a day on which it is raised. work_over_rest: work
+    over rest of a mine nothing is known of, 2-4 (ventilation is 40-50 % of a working mine's energy, De Souza 2015).
+    least_step: least step from rest to work relative to rest.
     """
 
     attach_m: float = 1000.0
-    low_hours: int = 6
-    known_hours: int = 20
     quiet_quantile: float = 0.04
     top_quantile: float = 0.9
     work_quantile: float = 0.5
+    work_hours: int = 8
     apart: float = 0.75
     calm: float = 1.2
-    noise: tuple[float, float] = (0.04, 0.10)
-    noise_pairs: int = 10
+    calm_hour: float = 0.5
+    calm_days: int = 40
     specific_kwh: float = 20.0
     work_days: float = 330.0
+    shift_hours: float = 16.0
     work_over_rest: float = 2.5
     least_step: float = 0.5
 
 
 @dataclass(frozen=True)
 class MineLoad:
-    """A mine's days. days: (D,) every day of the span. mean_kw: (D,) daily mean load, NaN where a meter has a gap or a
-    dead register. low_kw: (D,) mean of the quietest hours, NaN where unknown."""
+    """A mine's days. days: (D,) every day of the span. hours: (D, 24) kWh an hour, NaN where a meter has a gap or a
+    dead register. mean_kw: (D,) daily mean load, NaN where unknown. width: how many blocks of hours the meters tell
+    apart, 1 (daily readings) to 24."""
 
     days: pd.DatetimeIndex
+    hours: Floats
     mean_kw: Floats
-    low_kw: Floats
+    width: int
 
 
 @dataclass(frozen=True)
 class Levels:
-    """What a mine's days tell. quiet_kw: load of its quietest days. work_kw: load at full work. two: its quietest days
-    are set apart from its work, so they show rest. low_share: quietest hours over the mean on quiet days. noise:
-    relative standard deviation of a day's load at rest."""
+    """What a mine's days tell. quiet_kw: load of its quietest days. work_kw: daily mean at full work. full_kw: step of
+    an hour from rest to full work. two: its quietest days are set apart from its work, so they show rest."""
 
     quiet_kw: float
     work_kw: float
+    full_kw: float
     two: bool
-    low_share: float
-    noise: float
 
 
 def meters_of_mines(meters: pd.DataFrame, mines: gpd.GeoDataFrame, parameters: LoadParameters) -> dict[str, list[str]]:
@@ -92,38 +96,81 @@ def meters_of_mines(meters: pd.DataFrame, mines: gpd.GeoDataFrame, parameters: L
     return of_mines
 
 
-def mine_load(profiles: dict[str, pd.DataFrame], meter_ids: list[str], parameters: LoadParameters) -> MineLoad | None:
-    """The sum of a mine's meters, None where none has readings.
+class MeterTable:
+    """Profiles up to a day, ready to be asked for one meter's quantity at a time, without copying the table."""
+
+    def __init__(self, profiles: pd.DataFrame, last: pd.Timestamp) -> None:
+        quantity = profiles["quantity"].astype(str) if "quantity" in profiles else pd.Series(POWER, profiles.index)
+        there = profiles[profiles["day"] <= last]
+        keys = [there["meter_id"].astype(str), quantity.reindex(there.index)]
+        self.rows = {key: where for key, where in there.groupby(keys, sort=True).indices.items() if len(where)}
+        self.profiles = there
+        self.by_meter: dict[str, list[str]] = {}
+        for meter, word in self.rows:
+            self.by_meter.setdefault(str(meter), []).append(str(word))
+
+    def quantities(self, meter: str) -> list[str]:
+        """What is measured at a meter."""
+        return self.by_meter.get(meter, [])
+
+    def frame(self, meter: str, quantity: str) -> pd.DataFrame | None:
+        """Days of one meter's quantity, None where there are none."""
+        where = self.rows.get((meter, quantity))
+        return None if where is None else self.profiles.iloc[where].sort_values("day")
+
+    def span(self, meters: list[str]) -> pd.DatetimeIndex:
+        """Every day from the first to the last of these meters."""
+        frames = [
+            frame
+            for meter in meters
+            for word in self.quantities(meter)
+            if (frame := self.frame(meter, word)) is not None
+        ]
+        return pd.date_range(min(f["day"].min() for f in frames), max(f["day"].max() for f in frames), freq="D")
+
+
+def mine_load(table: MeterTable, meter_ids: list[str], quantity: str = POWER) -> MineLoad | None:
+    """The sum of a mine's meters of one quantity, None where none has readings.
 
     Between a meter's first and last day a missing day makes the mine's day unknown; outside it the meter did not exist
     (swapped meters follow each other).
     """
-    there = [profiles[meter] for meter in meter_ids if meter in profiles and len(profiles[meter])]
+    there = [frame for meter in meter_ids if (frame := table.frame(meter, quantity)) is not None]
     if not there:
         return None
-    first = min(frame["day"].min() for frame in there)
-    last = max(frame["day"].max() for frame in there)
-    days = pd.date_range(first, last, freq="D")
+    days = pd.date_range(min(f["day"].min() for f in there), max(f["day"].max() for f in there), freq="D")
     total = np.zeros(len(days))
     hours = np.zeros((len(days), HOURS))
     exists = np.zeros(len(days), dtype=bool)
     for frame in there:
-        own = frame.set_index("day").reindex(days)
-        alive = np.asarray((days >= frame["day"].min()) & (days <= frame["day"].max()))
+        where = (frame["day"] - days[0]).dt.days.to_numpy()
+        own_total, own_hours = np.full(len(days), np.nan), np.full((len(days), HOURS), np.nan)
+        own_total[where], own_hours[where] = frame["total"].to_numpy(float), frame[HOUR_COLUMNS].to_numpy(float)
+        alive = np.zeros(len(days), dtype=bool)
+        alive[where[0] : where[-1] + 1] = True
         exists |= alive
-        total += np.where(alive, own["total"].to_numpy(float), 0.0)
-        hours += np.where(alive[:, None], own[HOUR_COLUMNS].to_numpy(float), 0.0)
-    # A day of exact zeros is a dead register or a cut: it says nothing of the mine.
-    total[~exists | (total <= 0)] = np.nan
-    hours[~np.isfinite(total)] = np.nan
-    return MineLoad(days, total / HOURS, low_hours(hours, parameters))
+        total += np.where(alive, own_total, 0.0)
+        hours += np.where(alive[:, None], own_hours, 0.0)
+    dead = ~exists | dead_days(total)
+    total[dead] = np.nan
+    hours[dead] = np.nan
+    return MineLoad(days, hours, total / HOURS, blocks_told(there, hours, total))
 
 
-def low_hours(hours: Floats, parameters: LoadParameters) -> Floats:
-    """Mean of each day's quietest hours, (D,), from hourly energy (D, 24); NaN where too few hours are known."""
-    known = np.isfinite(hours).sum(axis=1) >= parameters.known_hours
-    quietest = np.sort(hours, axis=1)[:, : parameters.low_hours]
-    return np.where(known, quietest.mean(axis=1), np.nan)
+def dead_days(total: Floats) -> Flags:
+    """Days of exact zeros: a dead register or a cut, which says nothing of the mine, unless most days are zero."""
+    zero = total <= 0
+    return (
+        zero if zero.sum() <= USUALLY_ZERO * max(int(np.isfinite(total).sum()), 1) else np.zeros(len(zero), dtype=bool)
+    )
+
+
+def blocks_told(frames: list[pd.DataFrame], hours: Floats, total: Floats) -> int:
+    """Into how many blocks of hours readings of this interval divide a day; 1 where hours are mostly unknown."""
+    if np.isfinite(hours).mean() < 0.5 * np.isfinite(total).mean():
+        return 1
+    minutes = max((int(frame["interval_min"].max()) if "interval_min" in frame else 60) for frame in frames)
+    return HOURS // max(1, minutes // 60)
 
 
 def levels(load: MineLoad, permitted: Flags, capacity_t: float, safety_kw: float, parameters: LoadParameters) -> Levels:
@@ -137,15 +184,23 @@ def levels(load: MineLoad, permitted: Flags, capacity_t: float, safety_kw: float
     rest = min(quiet, safety_kw) if safety_kw > 0 else quiet
     able = load.mean_kw[known & permitted]
     top = float(np.quantile(able, parameters.top_quantile)) if len(able) else 0.0
-    busy = able[able > (rest + top) / 2]
-    work = float(np.quantile(busy, parameters.work_quantile)) if len(busy) else 0.0
+    busy = known & permitted & (load.mean_kw > (rest + top) / 2)
+    work = float(np.quantile(load.mean_kw[busy], parameters.work_quantile)) if busy.any() else 0.0
     two = work > 0 and quiet < parameters.apart * work
     if work < (1 + parameters.least_step) * rest:
         work = max(work, prior_work(rest, capacity_t, parameters))
-    calm = known & (load.mean_kw <= parameters.calm * quiet)
-    shares = (load.low_kw / load.mean_kw)[calm & np.isfinite(load.low_kw)]
-    low_share = float(np.median(shares)) if len(shares) else 1.0
-    return Levels(quiet, work, two, low_share, rest_noise(load.mean_kw, calm, parameters))
+        busy = np.zeros(len(known), dtype=bool)
+    return Levels(quiet, work, full_step(load, busy, rest, work, parameters), two)
+
+
+def full_step(load: MineLoad, busy: Flags, rest: float, work: float, parameters: LoadParameters) -> float:
+    """Step of an hour from rest to full work, kW: seen in the busiest hours, else reckoned from shifts."""
+    if load.width == 1:
+        return work - rest
+    hours = np.sort(load.hours[busy], axis=1)[:, -parameters.work_hours :]
+    seen = hours[np.isfinite(hours).all(axis=1)]
+    reckoned = (work - rest) * HOURS / parameters.shift_hours
+    return max(float(np.median(seen.mean(axis=1))) - rest, work - rest) if len(seen) else reckoned
 
 
 def prior_work(rest_kw: float, capacity_t: float, parameters: LoadParameters) -> float:
@@ -157,12 +212,15 @@ def prior_work(rest_kw: float, capacity_t: float, parameters: LoadParameters) ->
     return rest_kw + max(step, parameters.least_step * rest_kw)
 
 
-def rest_noise(mean_kw: Floats, calm: Flags, parameters: LoadParameters) -> float:
-    """Relative standard deviation of a day's load at rest, from differences of neighbouring calm days."""
-    pairs = calm[1:] & calm[:-1]
-    low, high = parameters.noise
-    if pairs.sum() < parameters.noise_pairs:
-        return (low + high) / 2
-    steps = np.abs(np.diff(np.log(np.where(mean_kw > 0, mean_kw, np.nan))))[pairs]
-    # Median absolute difference of two normal days to the standard deviation of one.
-    return float(np.clip(1.4826 * np.median(steps) / np.sqrt(2), low, high))
+def days_of_rest(load: MineLoad, permitted: Flags, level: Levels, parameters: LoadParameters) -> Flags:
+    """Latest permitted days on which the mine was plainly at rest, (D,): they show what rest looks like."""
+    if not level.two:
+        return np.zeros(len(load.days), dtype=bool)
+    with np.errstate(invalid="ignore"):
+        low = load.mean_kw <= parameters.calm * level.quiet_kw
+        peaks = np.where(np.isfinite(load.hours), load.hours, -np.inf).max(axis=1)
+        even = peaks <= level.quiet_kw + parameters.calm_hour * level.full_kw
+    calm = np.flatnonzero(low & permitted & (even | (load.width == 1)))
+    found = np.zeros(len(load.days), dtype=bool)
+    found[calm[-parameters.calm_days :]] = True
+    return found

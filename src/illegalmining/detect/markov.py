@@ -1,6 +1,7 @@
-"""A hidden Markov chain of a mine at rest, with or without hidden days of work: forward and backward passes.
+"""Hidden Markov chains of days: likelihood, states given all days, and when a state was first entered.
 
-Scaled recursions after Rabiner (1989), Proc. IEEE 77(2). The last state is work; the others are kinds of rest.
+Scaled recursions after Rabiner (1989), Proc. IEEE 77(2). Emissions are densities, (D, S); transitions are (S, S) with
+rows that sum to 1; `first` is how the chain begins, (S,).
 """
 
 from __future__ import annotations
@@ -12,25 +13,9 @@ from numba import njit
 Floats = npt.NDArray[np.float64]
 
 
-def with_work(rest: Floats, first: Floats, start: float, stop: float) -> tuple[Floats, Floats]:
-    """Transitions (K+1, K+1) and initial probabilities (K+1,) of a chain that may also work.
-
-    rest: (K, K) transitions between kinds of rest, rows sum to 1. first: (K,) how rest begins. start, stop:
-    probability a day that work begins and ends.
-    """
-    kinds = len(first)
-    full = np.zeros((kinds + 1, kinds + 1))
-    full[:kinds, :kinds] = (1 - start) * rest
-    full[:kinds, kinds] = start
-    full[kinds, :kinds] = stop * first
-    full[kinds, kinds] = 1 - stop
-    working = start / (start + stop)
-    return full, np.append((1 - working) * first, working)
-
-
 @njit(cache=True)
 def log_likelihood(emission: Floats, transitions: Floats, first: Floats) -> float:
-    """Log probability of the days. emission: (D, S) probability densities of each day under each state."""
+    """Log probability of the days."""
     days, states = emission.shape
     belief = first.copy()
     total = 0.0
@@ -70,3 +55,32 @@ def state_probabilities(emission: Floats, transitions: Floats, first: Floats) ->
         behind = transitions @ (emission[day] * behind)
         behind /= behind.sum()
     return both
+
+
+@njit(cache=True)
+def not_yet(emission: Floats, transitions: Floats, first: Floats, state: int) -> Floats:
+    """Probability, given all days, that `state` was not entered up to and with each day, (D,)."""
+    days, states = emission.shape
+    behind = np.ones((days, states))
+    scale_behind = np.zeros(days)
+    for day in range(days - 2, -1, -1):
+        step = transitions @ (emission[day + 1] * behind[day + 1])
+        size = step.sum()
+        behind[day] = step / size
+        scale_behind[day] = scale_behind[day + 1] + np.log(size)
+    total = np.log((first * emission[0] * behind[0]).sum()) + scale_behind[0]
+    none = np.zeros(days)
+    belief = first.copy()
+    scale = 0.0
+    for day in range(days):
+        if day > 0:
+            belief = belief @ transitions
+        belief = belief * emission[day]
+        belief[state] = 0.0
+        size = belief.sum()
+        if size <= 0.0:
+            break
+        belief = belief / size
+        scale += np.log(size)
+        none[day] = np.exp(min(scale + np.log((belief * behind[day]).sum()) + scale_behind[day] - total, 0.0))
+    return none

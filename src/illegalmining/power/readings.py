@@ -18,14 +18,26 @@ import numpy as np
 import pandas as pd
 
 from illegalmining.errors import InputError
+from illegalmining.power.clock import ClockParameters, clock_errors, put_right
 from illegalmining.power.daily import BAD, HOURS, MASKS, SLOT_MINUTES, aggregate
 from illegalmining.power.faults import FaultParameters, Floats, lone_peaks, over_capacity, zero_blocks
-from illegalmining.power.sources import ReadingsFile, aside, find_files, first_line, open_file, quoted
+from illegalmining.power.sources import (
+    APART,
+    POWER,
+    ReadingsFile,
+    aside,
+    find_files,
+    first_line,
+    named,
+    open_file,
+    quoted,
+)
 
 HOUR_COLUMNS = tuple(f"h{hour:02d}" for hour in HOURS)
 DAY_MINUTES = 1440
 SLOTS_AN_HOUR = 60 // SLOT_MINUTES
 HOUR_MASK = 2**SLOTS_AN_HOUR - 1
+UNITS = {"clock": "day(s)"}
 
 
 @dataclass(frozen=True)
@@ -34,7 +46,7 @@ class ReadingParameters:
 
     memory: what DuckDB may hold, beyond it works on disk. threads: cores it uses. meters_at_once: meters cleaned in one
     go. hour_share: share of an hour's readings that must be there. day_hours: hours that must be known for a day's
-    total. faults: what counts as a meter's fault.
+    total. faults, clock: what counts as a meter's fault, and as a wrong clock.
     """
 
     memory: str = "1500MB"
@@ -43,6 +55,7 @@ class ReadingParameters:
     hour_share: float = 0.5
     day_hours: int = 18
     faults: FaultParameters = field(default_factory=FaultParameters)
+    clock: ClockParameters = field(default_factory=ClockParameters)
 
 
 def read_profiles(
@@ -59,8 +72,10 @@ def read_profiles(
 
     Parameters
     ----------
-    pattern : glob of Parquet or CSV files with meter_id, time, kwh; `time` starts the interval (5 min to 1 day, one a
-        meter), with an offset or in `timezone`. Columns may be in any case, times text or typed.
+    pattern : glob of Parquet or CSV files with meter_id, time, kwh and, where more than the power of a meter is
+        measured, quantity (a circuit such as hoist, ventilation, drainage, haulage; air, gas, water, explosives; empty:
+        power), whose amounts an interval may stand in a column `value` instead; `time` starts the interval (5 min to
+        1 day, one a meter), with an offset or in `timezone`. Columns may be in any case, times text or typed.
     history_from, as_of : first and last day, inclusive.
     quarantine : rows of `tables.QUARANTINE` are added: one a meter, fault and file with its count.
     meters : the register; readings of other meters are left out and said. None: every meter is read.
@@ -68,10 +83,10 @@ def read_profiles(
 
     Returns
     -------
-    One row a meter and day, sorted: meter_id (categorical), day (datetime64[ns], local midnight), h00..h23 (float32,
-    kWh in that local hour, NaN where unknown), total (float32, kWh in the day, gaps filled with the day's mean),
-    interval_min (int16), faults (categorical text: any of gap, duplicate, zero_block, peak, joined by +). Meters read
-    once a day have a total only.
+    One row a meter, quantity and day, sorted: meter_id, quantity (categorical, `power` by default), day
+    (datetime64[ns], local midnight), h00..h23 (float32, kWh in that local hour, NaN where unknown), total (float32, kWh
+    in the day, gaps filled with the day's mean), interval_min (int16), faults (categorical text: any of gap,
+    zero_block, peak, duplicate, clock, joined by +). Meters read once a day have a total only.
 
     Raises
     ------
@@ -88,7 +103,7 @@ def read_profiles(
         quarantine.extend(bad_readings(connection, names))
         quarantine.extend(read_twice(connection, names))
         parts = [clean(part, wanted, names, quarantine, parameters) for part in chunks(connection, parameters)]
-    return joined(parts, wanted["meter_id"].tolist())
+    return joined(parts, wanted)
 
 
 def connected(spill: str, timezone: str, parameters: ReadingParameters) -> duckdb.DuckDBPyConnection:
@@ -145,19 +160,27 @@ def known_meters(
     union = " UNION ALL ".join(file.relation for file in files)
     found = connection.execute(f"SELECT meter, count(*) FROM ({union}) GROUP BY meter ORDER BY meter").fetchall()
     there = {str(meter): int(count) for meter, count in found if meter is not None}
-    if meters is None:
-        wanted = pd.DataFrame({"meter_id": sorted(there), "capacity_kva": np.nan})
-    else:
-        capacity = meters.get("capacity_kva", np.nan)
-        wanted = pd.DataFrame({"meter_id": meters["meter_id"].astype(str), "capacity_kva": capacity})
-        wanted = wanted[wanted["meter_id"].isin(there)].drop_duplicates("meter_id").sort_values("meter_id")
-        strange = [meter for meter in there if meter not in set(wanted["meter_id"])]
+    wanted = pd.DataFrame({"key": sorted(there)}, dtype=object)
+    split = [key.partition(APART) for key in wanted["key"]]
+    wanted["meter_id"] = pd.Series([meter for meter, _, _ in split], dtype=object)
+    wanted["quantity"] = pd.Series([quantity or POWER for _, _, quantity in split], dtype=object)
+    wanted["capacity_kva"] = np.nan
+    if meters is not None:
+        capacity = pd.Series(
+            np.asarray(meters.get("capacity_kva", np.nan), dtype=float), meters["meter_id"].astype(str)
+        )
+        capacity = capacity[~capacity.index.duplicated()]
+        registered = wanted["meter_id"].isin(capacity.index)
+        wanted["capacity_kva"] = wanted["meter_id"].map(capacity).where(wanted["quantity"] == POWER)
+        strange = sorted(set(wanted.loc[~registered, "meter_id"]))
         if strange:
+            left = int(sum(there[key] for key in wanted.loc[~registered, "key"]))
             shown = ", ".join(strange[:5]) + (", ..." if len(strange) > 5 else "")
-            why = f"{sum(there[m] for m in strange)} readings of {len(strange)} meter(s) are left out; register them"
+            why = f"{left} readings of {len(strange)} meter(s) are left out; register them"
             quarantine.append(aside(files[0].name, "meter_id", shown, "a meter of the register", why))
+        wanted = wanted[registered]
     wanted = wanted.reset_index(drop=True)
-    known = pd.DataFrame({"meter": wanted["meter_id"], "number": wanted.index.astype("int32")})
+    known = pd.DataFrame({"meter": wanted["key"], "number": wanted.index.astype("int32")})
     connection.register("known_frame", known)
     connection.execute(
         "CREATE OR REPLACE TEMP TABLE known AS SELECT CAST(meter AS VARCHAR) AS meter, number FROM known_frame"
@@ -181,7 +204,7 @@ def bad_readings(connection: duckdb.DuckDBPyConnection, names: list[str]) -> lis
     for file, meter, fault, count, least in rows:
         name, rule, why = rules[fault]
         value = f"{count} reading(s)" + (f", least {least:g}" if fault == "negative" else "")
-        found.append(aside(names[file], name, value, rule, f"meter {meter}: {why}"))
+        found.append(aside(names[file], name, value, rule, f"meter {named(meter)}: {why}"))
     return found
 
 
@@ -197,7 +220,7 @@ def read_twice(connection: duckdb.DuckDBPyConnection, names: list[str]) -> list[
             (differing, "read twice with differing values: nobody knows which holds, so none is kept, as a gap"),
         ):
             if count:
-                text = f"meter {meter}: {why} ({first} to {last})"
+                text = f"meter {named(meter)}: {why} ({first} to {last})"
                 found.append(aside(names[file], "time", f"{count} reading(s)", "one reading an interval", text))
     return found
 
@@ -241,14 +264,14 @@ def clean(
         interval = interval_minutes(counts[rows])
         twice = np.asarray(part["duplicate"][rows], dtype=bool)
         hours, total, faults, found = one_meter(means[rows], counts[rows], days[rows], interval, capacity, parameters)
-        meter = str(wanted["meter_id"].iloc[number])
+        meter = named(str(wanted["key"].iloc[number]))
         quarantine.extend(fault_rows(found, names[int(part["file"][begin])], meter))
         frame = pd.DataFrame(hours.astype(np.float32), columns=list(HOUR_COLUMNS))
         frame.insert(0, "number", np.int32(number))
         frame.insert(1, "day", days[rows].astype("datetime64[ns]"))
         frame["total"] = total.astype(np.float32)
         frame["interval_min"] = np.int16(interval)
-        frame["faults"] = pd.Categorical(faults + 8 * twice, categories=range(16))
+        frame["faults"] = pd.Categorical(faults + 8 * twice, categories=range(32))
         frames.append(frame)
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
@@ -268,7 +291,7 @@ def one_meter(
 ) -> tuple[Floats, Floats, Any, dict[str, tuple[int, Any]]]:
     """Hourly kWh (days, 24), daily totals, fault codes a day, and what was set aside: fault -> (hours, first day).
 
-    means: kWh a reading in each hour. Codes: 1 gap, 2 zero block, 4 peak.
+    means: kWh a reading in each hour. Codes: 1 gap, 2 zero block, 4 peak, 16 clock.
     """
     span = (days - days[0]).astype(int)
     grid = np.full((span[-1] + 1, 24), np.nan)
@@ -294,6 +317,12 @@ def one_meter(
             found[name] = (int(flags.sum()), days[0] + int(np.argmax(flags)) // 24)
             codes |= (flags.reshape(grid.shape) * code).astype(np.uint8)
             series[flags] = np.nan
+    late = clock_errors(grid, parameters.clock) if interval <= 60 else np.zeros(len(grid), dtype=int)
+    if late.any():
+        wrong = int(np.argmax(late != 0))
+        found["clock"] = (int((late != 0).sum()), days[0] + wrong)
+        codes[late != 0] |= 16
+        grid = put_right(grid, late)
     clean_days = grid[span]
     total = np.full(len(span), np.nan)
     enough = np.isfinite(clean_days).sum(axis=1) >= parameters.day_hours
@@ -321,29 +350,48 @@ def fault_rows(found: dict[str, tuple[int, Any]], file: str, meter: str) -> list
             "a load like its neighbours'",
             "one hour far above all others: a gap booked at once or a reset; left out",
         ),
+        "clock": (
+            "a clock in the district's time",
+            "days whose whole course is hours early or late at the same energy: a wrong clock; put right",
+        ),
         "zero": (
             "some load",
             "zeros at a meter that always draws something: a dead register or a cut; a gap, no evidence",
         ),
     }
     return [
-        aside(file, "kwh", f"{hours} hour(s), first {first}", rules[name][0], f"meter {meter}: {rules[name][1]}")
+        aside(
+            file,
+            "time" if name == "clock" else "kwh",
+            f"{hours} {UNITS.get(name, 'hour(s)')}, first {first}",
+            rules[name][0],
+            f"meter {meter}: {rules[name][1]}",
+        )
         for name, (hours, first) in found.items()
     ]
 
 
-def joined(parts: list[pd.DataFrame], meter_ids: list[str]) -> pd.DataFrame:
+def joined(parts: list[pd.DataFrame], wanted: pd.DataFrame) -> pd.DataFrame:
     """All chunks as one table with readable columns."""
     parts = [part for part in parts if len(part)]
-    columns = ["meter_id", "day", *HOUR_COLUMNS, "total", "interval_min", "faults"]
+    columns = ["meter_id", "quantity", "day", *HOUR_COLUMNS, "total", "interval_min", "faults"]
     if not parts:
         empty = pd.DataFrame({name: pd.Series(dtype="float32") for name in columns})
         return empty.astype(
-            {"meter_id": "category", "day": "datetime64[ns]", "interval_min": "int16", "faults": "category"}
+            {
+                "meter_id": "category",
+                "quantity": "category",
+                "day": "datetime64[ns]",
+                "interval_min": "int16",
+                "faults": "category",
+            }
         )
     frame = pd.concat(parts, ignore_index=True)
-    words = ("gap", "zero_block", "peak", "duplicate")
-    texts = ["+".join(word for bit, word in enumerate(words) if code >> bit & 1) for code in range(16)]
-    frame["faults"] = pd.Categorical(frame["faults"], categories=range(16)).rename_categories(texts)
-    frame["meter_id"] = pd.Categorical.from_codes(frame.pop("number").to_numpy(), categories=meter_ids)
+    words = ("gap", "zero_block", "peak", "duplicate", "clock")
+    texts = ["+".join(word for bit, word in enumerate(words) if code >> bit & 1) for code in range(32)]
+    frame["faults"] = pd.Categorical(frame["faults"], categories=range(32)).rename_categories(texts)
+    number = frame.pop("number").to_numpy()
+    for name in ("meter_id", "quantity"):
+        word, codes = np.unique(wanted[name].to_numpy(dtype=str), return_inverse=True)
+        frame[name] = pd.Categorical.from_codes(codes[number], categories=word)
     return frame[columns]

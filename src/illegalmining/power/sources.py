@@ -16,6 +16,13 @@ import duckdb
 from illegalmining.errors import InputError
 
 COLUMNS = ("meter_id", "time", "kwh")
+QUANTITY = "quantity"
+POWER = "power"
+APART = chr(31)
+"""Stands between a meter and its quantity in a series' key; no register writes it."""
+
+ENERGY_WORDS = ("", "power", "energy", "electricity", "total", "kwh")
+"""What offices write where the whole mine's power is meant."""
 PARQUET = (".parquet", ".pq", ".parq")
 CSV = (".csv", ".csv.gz", ".tsv", ".txt")
 CLOCK_OFFSET = r"(Z|z|:[0-9]{2}(\.[0-9]+)?\s*[+-][0-9]{2}(:?[0-9]{2})?)$"
@@ -79,6 +86,8 @@ def open_file(
             f"it is damaged or not what its name says ({first_line(error)}); ask for the file again",
         )
     types = {str(row[0]).strip("\ufeff").strip().lower(): (str(row[0]), str(row[1])) for row in described}
+    if QUANTITY in types and "kwh" not in types and "value" in types:
+        types["kwh"] = types["value"]
     missing = [column for column in COLUMNS if column not in types]
     if missing:
         return aside(
@@ -94,10 +103,26 @@ def open_file(
     except ValueError as error:
         return aside(name, "time", time[1], "a date with time, or text in ISO 8601", f"{error}; the file is left out")
     relation = (
-        f"SELECT {number} AS file, trim(CAST({identifier(meter[0])} AS VARCHAR)) AS meter, {clock}, "
+        f"SELECT {number} AS file, {series_key(meter[0], types.get(QUANTITY))} AS meter, {clock}, "
         f"try_cast({identifier(kwh[0])} AS DOUBLE) AS kwh FROM {scan}"
     )
     return ReadingsFile(path, name, relation)
+
+
+def series_key(meter: str, quantity: tuple[str, str] | None) -> str:
+    """SQL of what tells one series from another: the meter, and what it measures where that is not power."""
+    own = f"trim(CAST({identifier(meter)} AS VARCHAR))"
+    if quantity is None:
+        return own
+    word = f"lower(trim(coalesce(CAST({identifier(quantity[0])} AS VARCHAR), '')))"
+    known = ", ".join(quoted(name) for name in ENERGY_WORDS)
+    return f"CASE WHEN {word} IN ({known}) THEN {own} ELSE {own} || chr({ord(APART)}) || left({word}, 40) END"
+
+
+def named(key: str) -> str:
+    """A series' key for a reader."""
+    meter, _, quantity = key.partition(APART)
+    return f"{meter} ({quantity})" if quantity else meter
 
 
 def clock_columns(column: tuple[str, str], timezone: str) -> str:

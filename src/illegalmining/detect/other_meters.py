@@ -1,0 +1,282 @@
+"""Meters that are no mine's by the register: a shut mine's work on a neighbour's meter, and mines nobody registered.
+
+Two looks at each. Against its own past: blocks of load that its history does not know, weighed as in a shut mine, less
+what the same look makes of its past. Against its kind: a village draws in the evening and most at the Spring Festival,
+a mine round the clock and least then. A changed meter has many innocent causes (electric heating, a new workshop), so
+both are bounded: they are reasons to look.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+from scipy.stats import t as student
+from shapely.geometry import Point
+
+from illegalmining.detect.day_shapes import Flags, Floats, ShapeParameters
+from illegalmining.detect.findings import detection
+from illegalmining.detect.hidden_work import HiddenWork, RestingDays, WorkParameters, hidden_work
+from illegalmining.detect.holidays import spring_festival
+from illegalmining.detect.load import POWER, LoadParameters, MeterTable, MineLoad, levels, mine_load
+from illegalmining.detect.rest_profile import LevelBelief, RestParameters
+from illegalmining.detect.seasons import SeasonParameters, covariates
+from illegalmining.detect.shut_mines import Factor, OrderParameters, Orders, iso, lift, nights_of, rounded, series
+
+NIGHT, EVENING = slice(0, 6), slice(18, 22)
+
+
+@dataclass(frozen=True)
+class OtherMeterParameters:
+    """How meters of others are looked at.
+
+    near_m: a meter this near to a shut mine may carry its work, m. work: of the two explanations, with the wider
+    scatter of villages and works. history_days: days of its own past that a meter is held against, and least known of
+    them. full_kw: full load of a small mine that nobody registered, kW. share: of neighbours' meters that carry a shut
+    mine's work, where one is near. hidden_share: of other meters that supply a mine nobody registered. most_moved,
+    most_alone: bound of the evidence, nats, for a shut mine near by and for a place. least: nats from which a meter is
+    reported. level_sd: log spread of a meter's level from year to year. likeness: (mine mean, village mean, spread) of
+    the log ratio of night to evening, of the Spring Festival to the weeks around it, and of mean kW; priors that the
+    district's own meters move, which count as `likeness_meters` meters. likeness_most: bound of one feature, nats.
+    """
+
+    near_m: float = 2500.0
+    work: WorkParameters = field(
+        default_factory=lambda: WorkParameters(
+            shapes=ShapeParameters(dry_sd=0.12, wet=(0.25, 0.25)),
+            rest=RestParameters(noise=(0.06, 0.5), effect_sd=0.25),
+            amounts=(0.15, 2.0),
+            least_amount=0.5,
+        )
+    )
+    history_days: tuple[int, int] = (365, 60)
+    full_kw: float = 200.0
+    share: float = 0.1
+    hidden_share: float = 0.02
+    most_moved: float = 4.0
+    most_alone: float = 0.4
+    least: float = 0.0
+    level_sd: float = 0.15
+    likeness: tuple[tuple[float, float, float], ...] = ((0.0, -0.8, 0.3), (-0.7, 0.1, 0.3), (6.0, 4.1, 0.9))
+    likeness_meters: float = 8.0
+    likeness_most: float = 2.5
+    seasons: SeasonParameters = field(default_factory=SeasonParameters)
+
+
+@dataclass(frozen=True)
+class ShutPlace:
+    """A mine whose work may hide on another's meter. full_kw: its step from rest to full work."""
+
+    mine_id: str
+    geometry: Any
+    orders: Orders
+    full_kw: float
+
+
+@dataclass(frozen=True)
+class Host:
+    """A meter of nobody's mine. place: in the working CRS."""
+
+    meter_id: str
+    category: str
+    place: Point
+    load: MineLoad
+
+
+def other_meters(
+    table: MeterTable,
+    meters: pd.DataFrame,
+    mines: gpd.GeoDataFrame,
+    metered: list[ShutPlace],
+    first: pd.Timestamp,
+    last: pd.Timestamp,
+    weather: pd.DataFrame | None,
+    p: OtherMeterParameters,
+) -> list[dict[str, Any]]:
+    """Rows of meters that carry a shut neighbour's work, or a mine's of which no register knows."""
+    hosts = hosts_of(table, meters, mines)
+    kinds = likeness_kinds(table, meters, mines, hosts, p)
+    rows = []
+    for host in hosts:
+        near = [
+            mine for mine in metered if mine.geometry.distance(host.place) <= p.near_m and mine.orders.forbidden.any()
+        ]
+        near.sort(key=lambda mine: (mine.geometry.distance(host.place), mine.mine_id))
+        moved = [row for mine in near for row in moved_row(host, mine, first, last, weather, p, len(near))]
+        rows += moved
+        if not moved and host.category == "other":
+            rows += mine_like_row(host, kinds, first, last, weather, p)
+    return rows
+
+
+def hosts_of(table: MeterTable, meters: pd.DataFrame, mines: gpd.GeoDataFrame) -> list[Host]:
+    """Meters that supply no mine of the register, with readings of power."""
+    free = meters[~meters["mine_id"].isin(set(mines["mine_id"])) & (meters["category"] != "mine")]
+    points = gpd.GeoSeries.from_xy(free["lon"], free["lat"], crs="EPSG:4326").to_crs(mines.crs)
+    hosts = []
+    for meter, category, place in zip(free["meter_id"].astype(str), free["category"], points, strict=True):
+        load = mine_load(table, [meter], POWER)
+        if load is not None and np.isfinite(load.mean_kw).any():
+            hosts.append(Host(meter, str(category), place, load))
+    return sorted(hosts, key=lambda host: host.meter_id)
+
+
+def moved_row(
+    host: Host,
+    mine: ShutPlace,
+    first: pd.Timestamp,
+    last: pd.Timestamp,
+    weather: pd.DataFrame | None,
+    p: OtherMeterParameters,
+    rivals: int,
+) -> list[dict[str, Any]]:
+    """The row of a shut mine whose work a neighbour's meter may carry."""
+    days = host.load.days
+    shut = pd.Series(mine.orders.forbidden, mine.orders.statuses.index).reindex(days, fill_value=False).to_numpy()
+    look = against_past(host, shut & np.asarray((days >= first) & (days <= last)), mine.full_kw, weather, p)
+    if look is None:
+        return []
+    found, factor = look
+    log_lr = min(found.log_lr + np.log(p.share / rivals), p.most_moved)
+    if log_lr <= p.least or not found.working.max() > 0:
+        return []
+    attributes = {"question": "moved_to_neighbour", "orders": mine.orders.listed, **told(host, found, factor)}
+    attributes["distance_m"] = rounded(float(mine.geometry.distance(host.place)))
+    nights = worked(found)
+    return [
+        detection(
+            "power",
+            days[nights][0],
+            days[nights][-1],
+            log_lr,
+            mine.geometry,
+            mine_id=mine.mine_id,
+            attributes=attributes,
+        )
+    ]
+
+
+def mine_like_row(
+    host: Host,
+    kinds: Floats,
+    first: pd.Timestamp,
+    last: pd.Timestamp,
+    weather: pd.DataFrame | None,
+    p: OtherMeterParameters,
+) -> list[dict[str, Any]]:
+    """The row of a meter of nobody's mine that looks like a mine's, by its past or by its kind."""
+    days = host.load.days
+    since = np.asarray((days >= first) & (days <= last))
+    look = against_past(host, since, p.full_kw, weather, p)
+    changed = look[0].log_lr if look is not None else -np.inf
+    alike = likeness(features(host.load), kinds, p)
+    log_lr = min(max(changed, alike) + np.log(p.hidden_share / (1 - p.hidden_share)), p.most_alone)
+    if log_lr <= p.least:
+        return []
+    attributes: dict[str, Any] = {"question": "mine_like_meter", "meter_id": host.meter_id, "alike": rounded(alike)}
+    begins, ends = days[since][0], days[since][-1]
+    if look is not None and changed >= alike:
+        attributes |= told(host, *look)
+        nights = worked(look[0])
+        begins, ends = days[nights][0], days[nights][-1]
+    return [detection("power", begins, ends, log_lr, host.place, attributes=attributes)]
+
+
+def against_past(
+    host: Host, judged: Flags, full_kw: float, weather: pd.DataFrame | None, p: OtherMeterParameters
+) -> tuple[HiddenWork, Factor] | None:
+    """Blocks of load on the judged days that the meter's past does not know, less what its past itself would show."""
+    days, load = host.load.days, nights_of(host.load)
+    known = np.isfinite(load).any(axis=1)
+    if (judged & known).sum() < OrderParameters().least_days:
+        return None
+    begin = int(np.flatnonzero(judged)[0])
+    before = np.flatnonzero(known & (np.arange(len(days)) < begin))[-p.history_days[0] :]
+    if len(before) < p.history_days[1]:
+        return None
+    past = np.zeros(len(days), dtype=bool)
+    past[before] = True
+    level = levels(host.load, past, np.nan, np.nan, LoadParameters())
+    usual = max(float(np.nanmedian(host.load.mean_kw[past])), 1e-3)
+    lifts = covariates(days, None, weather, p.seasons)
+    lifts = np.column_stack([lifts, days.dayofweek >= 5, spring_festival(days)]).astype(float)
+    given = RestingDays(
+        load=load,
+        counted=judged & known,
+        quiet=past,
+        covariates=lifts,
+        weekday=days.dayofweek.to_numpy(),
+        full_kw=full_kw,
+        reference_kw=usual,
+        belief=LevelBelief(((usual, p.level_sd),), (False,)),
+    )
+    found = hidden_work(given, p.work)
+    if found.log_lr > 0:
+        early = past & (np.arange(len(days)) < before[len(before) // 2])
+        placebo = replace(given, counted=past & ~early, quiet=early)
+        found = replace(found, log_lr=found.log_lr - max(hidden_work(placebo, p.work).log_lr, 0.0))
+    return found, Factor(POWER, host.load, replace(level, quiet_kw=usual), past, lifts, np.nan)
+
+
+def worked(found: HiddenWork) -> Flags:
+    """Days of work."""
+    return found.working > min(0.5, 0.9 * float(found.working.max()))
+
+
+def told(host: Host, found: HiddenWork, factor: Factor) -> dict[str, Any]:
+    """What a row says of a meter against its past."""
+    nights = worked(found)
+    days = host.load.days
+    return {
+        "meter_id": host.meter_id,
+        "nights": int(nights.sum()),
+        "excess_kwh": rounded(lift(found, nights) * 24 * float(nights.sum())),
+        "first_seen_interval": [iso(days[day]) for day in found.first_day],
+        "last_seen_interval": [iso(days[day]) for day in found.last_day],
+        "series": series(factor, found, nights, OrderParameters()),
+    }
+
+
+def features(load: MineLoad) -> Floats:
+    """Log ratios of night to evening and of the Spring Festival to weeks around it, log mean kW; NaN: unknown."""
+    hours = load.hours
+    with np.errstate(all="ignore"):
+        known = np.isfinite(hours).all(axis=1)
+        night, evening = hours[known, NIGHT].mean(), hours[known, EVENING].mean()
+        feast = spring_festival(load.days)
+        around = spring_festival(load.days + pd.Timedelta(days=30)) | spring_festival(load.days - pd.Timedelta(days=30))
+        at_feast, beside = np.nanmean(load.mean_kw[feast]), np.nanmean(load.mean_kw[around & ~feast])
+        return np.array([np.log(night / evening), np.log(at_feast / beside), np.log(np.nanmean(load.mean_kw))])
+
+
+def likeness_kinds(
+    table: MeterTable, meters: pd.DataFrame, mines: gpd.GeoDataFrame, hosts: list[Host], p: OtherMeterParameters
+) -> Floats:
+    """(2, features) what mines' and villages' meters are like, the district's own drawn to the prior."""
+    owned = meters[meters["mine_id"].isin(set(mines["mine_id"]))]["meter_id"].astype(str)
+    loads = [load for meter in sorted(owned) if (load := mine_load(table, [meter], POWER)) is not None]
+    known = [np.array([features(load) for load in loads])]
+    known += [np.array([features(host.load) for host in hosts if host.category == "other"])]
+    kinds = np.array(p.likeness).T[:2]
+    for kind, seen in enumerate(known):
+        for feature in range(kinds.shape[1]):
+            values = seen[np.isfinite(seen[:, feature]), feature] if len(seen) else np.array([])
+            if len(values):
+                own = float(np.median(values)) * len(values)
+                kinds[kind, feature] = (own + p.likeness_meters * kinds[kind, feature]) / (
+                    len(values) + p.likeness_meters
+                )
+    return kinds
+
+
+def likeness(seen: Floats, kinds: Floats, p: OtherMeterParameters) -> float:
+    """Nats for a mine against a village, feature by feature, each bounded."""
+    total = 0.0
+    for feature, (_, _, spread) in enumerate(p.likeness):
+        if np.isfinite(seen[feature]):
+            away = (seen[feature] - kinds[:, feature]) / spread
+            total += float(np.clip(np.subtract(*student.logpdf(away, 4)), -p.likeness_most, p.likeness_most))
+    return total
