@@ -17,8 +17,9 @@ from shapely.geometry import Point, Polygon, box
 from illegalmining.cases.boundary import Position, area_outside
 from illegalmining.cases.evaluate import score
 from illegalmining.cases.fuse import FusionParameters, bounded, fuse
-from illegalmining.cases.judge import Judgement, judge
+from illegalmining.cases.judge import judge
 from illegalmining.cases.ledger import identify, open_ledger
+from illegalmining.cases.verdict import Judgement, JudgingParameters
 from illegalmining.detect.findings import detection, detections
 from illegalmining.errors import InputError
 from illegalmining.registers.read import Registers
@@ -200,7 +201,9 @@ def test_one_term_gives_bayes_theorem(registers) -> None:
     pit = fuse(judged(registers, seen("surface", box(3500, 500, 3600, 600), log_lr=2.0)), CRS)
     idle = seen("power", Point(6000, 1900), 2.0, mine_id="deep", question="declared_but_idle")
     mine = fuse(judged(registers, idle), CRS)
-    assert pit["probability"][0] == pytest.approx(expit(logit(prior.place_base_rate) + bounded(2.0, 0.02)), abs=1e-6)
+    mining = 1 - JudgingParameters().construction - JudgingParameters().nature
+    laid_bare = expit(logit(prior.place_base_rate) + bounded(2.0, 0.02))
+    assert pit["probability"][0] == pytest.approx(laid_bare * mining, abs=1e-6)
     assert mine["probability"][0] == pytest.approx(expit(logit(prior.mine_base_rate) + bounded(2.0, 0.02)), abs=1e-6)
 
 

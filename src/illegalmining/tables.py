@@ -148,7 +148,7 @@ CONCESSIONS = Table(
     "concessions",
     pa.DataFrameSchema(
         {
-            "licence_no": text("licence number, unique"),
+            "licence_no": text("licence number; each of its terms (renewed, or with another boundary) is a row"),
             "holder": text("who holds the licence"),
             "holder_id": optional_text("the holder's registration number"),
             "mineral": text("what may be mined"),
@@ -158,9 +158,13 @@ CONCESSIONS = Table(
             "renewal_applied": optional_day("day of an accepted renewal application: keeps an expired licence lawful"),
             "depth_top_m": optional_number("upper limit, elevation above sea level, m", -5000, 9000),
             "depth_bottom_m": optional_number("lower limit, elevation above sea level, m", -5000, 9000),
+            "ground_m": optional_number(
+                "elevation of the ground above it, m: turns depths into elevations", -500, 9000
+            ),
+            "accuracy_m": optional_number("how well its corners are known, standard deviation, m", 0, 1000),
         }
     ),
-    key=("licence_no",),
+    key=("licence_no", "valid_from"),
     shapes=POLYGONS,
     period=("valid_from", "valid_to"),
 )
@@ -171,6 +175,7 @@ MINES = Table(
         {
             "mine_id": text("mine, unique"),
             "name": text("the mine's name"),
+            "former_names": optional_text("names it had before, separated by ;"),
             "operator": text("who runs it"),
             "operator_id": optional_text("the operator's registration number"),
             "licence_no": optional_text("the licence it works under"),
@@ -368,9 +373,20 @@ CASES = Table(
             "first_reported": day("as-of day of the run that opened it"),
             "area_m2": number("extent, m2", 0),
             "area_outside_m2": number("extent outside the licence, m2", 0, empty=True),
+            "area_outside_low_m2": optional_number("the same, 5 % bound, m2", 0),
+            "area_outside_high_m2": optional_number("the same, 95 % bound, m2", 0),
+            "p_outside": optional_number("probability that it leaves the licence", 0, 1),
             "depth_m": number("depth below ground, m", 0, empty=True),
             "status": text("where it stands", one_of(CASE_STATUSES)),
-            "evidence": text("JSON list of {detector, detection_id, log_lr, says}"),
+            "evidence": text("JSON list of {detector, detection_id, log_lr, says, weight, counted}; nats"),
+            "rivals": optional_text("JSON: probability of each other reading (no activity, lawful work, ...)"),
+            "attribution": optional_text("how the mine is known: named, licence (on its ground) or near"),
+            "operator_id": optional_text("the operator's registration number when the case was opened"),
+            "operator": optional_text("the operator when the case was opened"),
+            "merged_from": optional_text("ids of cases that have grown into this one, separated by ;"),
+            "split_from": optional_text("id of the case this one parted from"),
+            "answer_due": optional_day("last day for the jurisdiction's answer"),
+            "calibration": optional_text("what the probability rests on"),
         }
     ),
     key=("case_id",),

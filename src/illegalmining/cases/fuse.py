@@ -18,7 +18,7 @@ from scipy.special import expit, logit
 from shapely import STRtree, distance, union_all
 from shapely.geometry.base import BaseGeometry
 
-from illegalmining.cases.judge import Judgement
+from illegalmining.cases.verdict import Judgement
 from illegalmining.tables import CASES, KINDS
 
 MINE_KINDS = ("active_while_shut", "paper_output")
