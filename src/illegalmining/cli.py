@@ -113,6 +113,30 @@ def check(path: DistrictFile, quiet: Quiet = False, as_json: Json = False) -> No
 
 
 @app.command()
+def verify(
+    path: DistrictFile,
+    outcomes: Annotated[
+        Path, typer.Argument(metavar="OUTCOMES", help="field outcomes: CSV, XLSX, or a tablet's GeoPackage")
+    ],
+    as_json: Json = False,
+) -> None:
+    """Record field outcomes in the ledger and recalibrate."""
+    from illegalmining.pipelines.verify import verify as record_outcomes
+
+    district = read_district(path)
+    done = record_outcomes(district, outcomes)
+    for row in done.set_aside if not as_json else []:
+        typer.echo(f"{row['file']}: row {row['row'] or '-'}: {row['field'] or '-'}: {row['rule']}: {row['why']}")
+    told = f"{done.recorded} outcome(s) recorded, {done.known} known already, {len(done.set_aside)} set aside"
+    tell(
+        as_json,
+        {"recorded": done.recorded, "known": done.known, "set_aside": done.set_aside, "calibration": done.calibration},
+        f"{told}\n{done.calibration}\nreliability: {district.out / 'reliability.svg'}",
+    )
+    raise typer.Exit(SET_ASIDE if done.set_aside else DONE)
+
+
+@app.command()
 def simulate(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="where the district is written")],
     preset: Preset = "plateau",

@@ -184,14 +184,35 @@ def backward(table: Table, frame: pd.DataFrame) -> list[Fault]:
 
 
 def repeated(table: Table, frame: pd.DataFrame) -> list[Fault]:
-    """Rows whose key an earlier row has."""
+    """Rows whose key an earlier row has; of a table of terms, only where the periods meet."""
     if not table.key:
         return []
     keys = list(table.key)
     again = frame[frame.duplicated(keys)]
     named = ", ".join(keys)
     why = f"an earlier row has the same {named} and is kept: give each row its own, or merge them into one multi-part"
+    if table.terms and table.period:
+        again = again[meeting(frame, keys, table.period)[again.index]]
+        why += f"; rows of one {named} that follow each other in time must not overlap"
     return [
         Fault(int(row), named, ", ".join(str(value) for value in values), "unique", why)
         for row, values in zip(again.index, again[keys].itertuples(index=False, name=None), strict=True)
     ]
+
+
+def meeting(frame: pd.DataFrame, keys: list[str], period: tuple[str, str]) -> pd.Series:
+    """Whether each row's period meets that of an earlier row with the same key that is kept."""
+    start, end = (frame[name].tolist() for name in period)
+    meets = pd.Series(False, index=frame.index)
+    places = {label: place for place, label in enumerate(frame.index)}
+    for labels in frame[frame.duplicated(keys, keep=False)].groupby(keys).groups.values():
+        kept: list[int] = []
+        for label in labels:
+            one = places[label]
+            ends = [pd.Timestamp.max if pd.isna(end[k]) else end[k] for k in kept]
+            mine = pd.Timestamp.max if pd.isna(end[one]) else end[one]
+            if any(start[one] < until and start[k] < mine for k, until in zip(kept, ends, strict=True)):
+                meets[label] = True
+            else:
+                kept.append(one)
+    return meets
