@@ -41,7 +41,7 @@ def nightly(district: District, journal: Journal, only: frozenset[str] = WATCHES
     with only_run(district.state), computing(district.configuration.compute):
         with journal.stage("registers"):
             registers = read_registers(district, journal.quarantine)
-            journal.inputs.update(register_digests(district, registers, tuple(REGISTERS)))
+            journal.inputs.update(register_digests(district, registers, (*REGISTERS, "link_decisions")))
         watched = [
             *surface_watch(district, journal, only),
             *subsidence_watch(district, registers, journal, only),

@@ -15,6 +15,7 @@ from illegalmining.district import District
 from illegalmining.errors import InputError
 from illegalmining.registers.corners import completed, is_bare, is_corner_table, licences
 from illegalmining.registers.crs import WGS84
+from illegalmining.registers.links import decisions_of, with_closures
 from illegalmining.registers.plain import read_csv, read_xlsx
 from illegalmining.registers.quarantine import Fault, SetAside, relative_name
 from illegalmining.registers.raw import Raw, contract_cells
@@ -38,7 +39,8 @@ class Registers:
     """The registers of a district, as `tables.REGISTERS` types them; None where one is absent.
 
     Tables with a place are GeoDataFrames in the district's CRS. Every column of the contract is there; the index
-    counts from 0. `files`: where each configured register lies.
+    counts from 0. `mine_status` includes the closures that a person has linked to a mine. `files`: where each
+    configured register lies, and the decisions on links.
     """
 
     jurisdictions: gpd.GeoDataFrame
@@ -82,6 +84,11 @@ def read_registers(district: District, quarantine: list[dict[str, Any]]) -> Regi
                 raise InputError(f"{aside.file} (registers.jurisdictions): {error}") from error
             aside.whole_file(f"a register of {name}", f"{error}; the register is treated as absent")
             log.warning("%s set aside: %s", aside.file, error)
+    decisions = Path(district.resolve(district.configuration.registers.link_decisions))
+    aside = SetAside(quarantine, relative_name(district, district.configuration.registers.link_decisions))
+    tables["mine_status"] = with_closures(tables, decisions_of(decisions, opened), aside)
+    if decisions.is_file():
+        files["link_decisions"] = decisions
     return Registers(**tables, files=files)
 
 
