@@ -8,23 +8,20 @@ from pathlib import Path
 import geopandas as gpd
 import pandas as pd
 
-from illegalmining.cases.fuse import fuse
-from illegalmining.cases.judge import judge
-from illegalmining.cases.ledger import identify, open_ledger
 from illegalmining.checkpoint import Watched, only_run
 from illegalmining.compute import computing
 from illegalmining.detect.findings import detections
 from illegalmining.district import District
 from illegalmining.hotspots import hotspots
 from illegalmining.journal import Journal
+from illegalmining.pipelines.casework import decide, publish_casework
 from illegalmining.pipelines.power_watch import power_watch
 from illegalmining.pipelines.publish import Results, publish, write_record
 from illegalmining.pipelines.subsidence_watch import subsidence_watch
 from illegalmining.pipelines.surface_watch import surface_watch
 from illegalmining.pipelines.watching import register_digests
-from illegalmining.registers.jurisdiction import jurisdiction_of
-from illegalmining.registers.read import Registers, read_registers
-from illegalmining.remarks import unjudged
+from illegalmining.registers.read import read_registers
+from illegalmining.remarks import turned, unjudged
 from illegalmining.tables import REGISTERS
 
 WATCHES = frozenset({"surface", "radar", "subsidence", "power"})
@@ -44,7 +41,7 @@ def nightly(district: District, journal: Journal, only: frozenset[str] = WATCHES
     with only_run(district.state), computing(district.configuration.compute):
         with journal.stage("registers"):
             registers = read_registers(district, journal.quarantine)
-            journal.inputs.update(register_digests(district, registers, tuple(REGISTERS)))
+            journal.inputs.update(register_digests(district, registers, (*REGISTERS, "link_decisions")))
         watched = [
             *surface_watch(district, journal, only),
             *subsidence_watch(district, registers, journal, only),
@@ -54,12 +51,15 @@ def nightly(district: District, journal: Journal, only: frozenset[str] = WATCHES
         journal.remarks.extend(unjudged(district, registers, watched, only))
         with journal.stage("judge, fuse, rank"):
             found = gathered(watched, district)
-            cases = decide(found, registers, district)
+            work = decide(found, registers, district)
+            cases = work.cases
+            journal.remarks.extend(turned(work.tables["rejudged"], district.configuration.district.language))
             section = district.configuration.district
             spots = hotspots(cases, registers.jurisdictions, section.bounds, district.crs, section.as_of)
             results = Results(found, cases, spots)
         with journal.stage("publish"):
             page = publish(district, registers, watched, results, journal)
+            publish_casework(work, district)
         write_record(district, watched, results, journal)
     return Night(page, cases, len(journal.quarantine))
 
@@ -71,12 +71,3 @@ def gathered(watched: list[Watched], district: District) -> gpd.GeoDataFrame:
         return detections([], district.crs)
     together = gpd.GeoDataFrame(pd.concat(tables, ignore_index=True), crs=district.crs)
     return detections(together.to_dict("records"), district.crs)
-
-
-def decide(found: gpd.GeoDataFrame, registers: Registers, district: District) -> gpd.GeoDataFrame:
-    """Detections to cases with a place and an identity."""
-    section = district.configuration.district
-    cases = fuse(judge(found, registers, section.language), district.crs)
-    cases["jurisdiction"] = jurisdiction_of(registers.jurisdictions, cases.geometry)
-    with open_ledger(district.state / "ledger.sqlite") as ledger:
-        return identify(ledger, cases, section.as_of)

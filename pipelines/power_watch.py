@@ -15,7 +15,7 @@ from illegalmining.pipelines.watching import parameters_of, register_digests, re
 from illegalmining.power.readings import read_profiles
 from illegalmining.registers.read import Registers
 
-REGISTERS_USED = ("meters", "mines", "mine_status", "production")
+REGISTERS_USED = ("meters", "mines", "mine_status", "closure_list", "link_decisions", "production")
 
 
 def power_watch(district: District, registers: Registers, journal: Journal, only: frozenset[str]) -> list[Watched]:

@@ -17,8 +17,11 @@ from shapely.geometry import Point, Polygon, box
 from illegalmining.cases.boundary import Position, area_outside
 from illegalmining.cases.evaluate import score
 from illegalmining.cases.fuse import FusionParameters, bounded, fuse
-from illegalmining.cases.judge import Judgement, judge
-from illegalmining.cases.ledger import identify, open_ledger
+from illegalmining.cases.identity import identify
+from illegalmining.cases.judge import judge
+from illegalmining.cases.ledger import CASES as KNOWN
+from illegalmining.cases.ledger import open_ledger
+from illegalmining.cases.verdict import Judgement, JudgingParameters
 from illegalmining.detect.findings import detection, detections
 from illegalmining.errors import InputError
 from illegalmining.registers.read import Registers
@@ -200,7 +203,9 @@ def test_one_term_gives_bayes_theorem(registers) -> None:
     pit = fuse(judged(registers, seen("surface", box(3500, 500, 3600, 600), log_lr=2.0)), CRS)
     idle = seen("power", Point(6000, 1900), 2.0, mine_id="deep", question="declared_but_idle")
     mine = fuse(judged(registers, idle), CRS)
-    assert pit["probability"][0] == pytest.approx(expit(logit(prior.place_base_rate) + bounded(2.0, 0.02)), abs=1e-6)
+    mining = 1 - JudgingParameters().construction - JudgingParameters().nature
+    laid_bare = expit(logit(prior.place_base_rate) + bounded(2.0, 0.02))
+    assert pit["probability"][0] == pytest.approx(laid_bare * mining, abs=1e-6)
     assert mine["probability"][0] == pytest.approx(expit(logit(prior.mine_base_rate) + bounded(2.0, 0.02)), abs=1e-6)
 
 
@@ -234,7 +239,7 @@ def test_ground_that_moves_in_a_shut_mine_joins_the_case_of_its_meter(registers)
 def test_a_site_keeps_its_id_while_it_grows_and_others_get_their_own(registers, tmp_path: Path) -> None:
     def run(as_of: str, *outlines: Polygon) -> gpd.GeoDataFrame:
         cases = fuse(judged(registers, *(seen("surface", outline) for outline in outlines)), CRS)
-        with open_ledger(tmp_path / "ledger.sqlite") as ledger:
+        with open_ledger(tmp_path / "ledger.sqlite", "d") as ledger:
             return identify(ledger, cases, pd.Timestamp(as_of).date())
 
     before = run("2026-07-01", box(3500, 500, 3600, 600))
@@ -250,17 +255,17 @@ def test_a_site_keeps_its_id_while_it_grows_and_others_get_their_own(registers, 
 
 def test_a_file_that_is_no_ledger_is_refused(tmp_path: Path) -> None:
     (tmp_path / "ledger.sqlite").write_bytes(b"not a database at all" * 100)
-    with pytest.raises(InputError, match="not a ledger"), open_ledger(tmp_path / "ledger.sqlite"):
+    with pytest.raises(InputError, match="not a ledger"), open_ledger(tmp_path / "ledger.sqlite", "d"):
         pass
 
 
 def test_a_failed_run_leaves_the_ledger_as_it_was(registers, tmp_path: Path) -> None:
     cases = fuse(judged(registers, seen("surface", box(3500, 500, 3600, 600))), CRS)
-    with pytest.raises(RuntimeError), open_ledger(tmp_path / "l.sqlite") as ledger:
+    with pytest.raises(RuntimeError), open_ledger(tmp_path / "l.sqlite", "d") as ledger:
         identify(ledger, cases, pd.Timestamp("2026-07-01").date())
         raise RuntimeError
-    with open_ledger(tmp_path / "l.sqlite") as ledger:
-        assert ledger.execute("SELECT count(*) FROM cases").fetchone() == (0,)
+    with open_ledger(tmp_path / "l.sqlite", "d") as ledger:
+        assert ledger.rows(KNOWN) == []
 
 
 def test_scores_count_by_hand(registers) -> None:
@@ -291,7 +296,7 @@ def test_scores_count_by_hand(registers) -> None:
 
 
 def test_no_case_is_a_table_too(tmp_path: Path) -> None:
-    with open_ledger(tmp_path / "l.sqlite") as ledger:
+    with open_ledger(tmp_path / "l.sqlite", "d") as ledger:
         none = identify(ledger, fuse([], CRS), pd.Timestamp("2026-07-01").date())
     assert len(none) == 0
     assert none.crs == CRS

@@ -498,6 +498,22 @@ def test_a_bad_value_costs_its_row(column: str, value: Any, rule: str, tmp_path:
     assert quarantine[0]["value"] == (None if value is None else value)
 
 
+def test_one_licence_may_have_terms_that_follow_each_other(tmp_path: Path, read: Read) -> None:
+    def terms(*periods: tuple[str, str | None]) -> tuple[Any, list[dict]]:
+        rows = gpd.GeoDataFrame(pd.concat([concessions().iloc[:1]] * len(periods), ignore_index=True), crs=CRS)
+        rows["valid_from"] = pd.to_datetime([first for first, _ in periods])
+        rows["valid_to"] = pd.to_datetime([end for _, end in periods])
+        registers, faults = read(concessions=write_as("gpkg", rows, tmp_path))
+        return registers.concessions, faults
+
+    found, faults = terms(("2015-01-01", "2020-01-01"), ("2020-01-01", None))
+    assert (len(found), faults) == (2, [])
+    found, faults = terms(("2015-01-01", "2020-01-02"), ("2020-01-01", None), ("2020-01-02", None))
+    assert found["valid_from"].dt.year.tolist() == [2015, 2020]
+    assert [(fault["row"], fault["rule"]) for fault in faults] == [("2", "unique")]
+    assert "must not overlap" in faults[0]["why"]
+
+
 def test_a_bad_optional_number_costs_the_value_only(tmp_path: Path, read: Read) -> None:
     concessions(depth_top_m=["about 900", "9500"]).to_file(tmp_path / "c.gpkg")
     found, quarantine = read(concessions="c.gpkg")

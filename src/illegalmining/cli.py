@@ -113,6 +113,68 @@ def check(path: DistrictFile, quiet: Quiet = False, as_json: Json = False) -> No
 
 
 @app.command()
+def link(path: DistrictFile, as_json: Json = False) -> None:
+    """Propose mines for closures known by name only; a person decides in the file this writes."""
+    from illegalmining.pipelines.link import link as propose
+
+    done = propose(read_district(path))
+    for row in done.candidates.itertuples() if not as_json else []:
+        typer.echo(
+            f"{row.score:5.1f}  {row.name} ({row.county or '-'})  ->  {row.mine_id} {row.mine_name}: {row.because}"
+        )
+    for name in done.alone if not as_json else []:
+        typer.echo(f"    -  {name}: no candidate")
+    told = f"{done.linked} linked, {done.waiting} to decide, {len(done.alone)} without candidate"
+    tell(
+        as_json,
+        {"decisions": str(done.path), "linked": done.linked, "waiting": done.waiting, "alone": done.alone},
+        f"{told}\nwrite yes or no into the column decision of {done.path}; it is obeyed from the next run on",
+    )
+
+
+@app.command()
+def verify(
+    path: DistrictFile,
+    outcomes: Annotated[
+        Path, typer.Argument(metavar="OUTCOMES", help="field outcomes: CSV, XLSX, or a tablet's GeoPackage")
+    ],
+    as_json: Json = False,
+) -> None:
+    """Record field outcomes in the ledger and recalibrate."""
+    from illegalmining.pipelines.verify import verify as record_outcomes
+
+    district = read_district(path)
+    done = record_outcomes(district, outcomes)
+    for row in done.set_aside if not as_json else []:
+        typer.echo(f"{row['file']}: row {row['row'] or '-'}: {row['field'] or '-'}: {row['rule']}: {row['why']}")
+    told = f"{done.recorded} outcome(s) recorded, {done.known} known already, {len(done.set_aside)} set aside"
+    tell(
+        as_json,
+        {"recorded": done.recorded, "known": done.known, "set_aside": done.set_aside, "calibration": done.calibration},
+        f"{told}\n{done.calibration}\nreliability: {district.out / 'reliability.svg'}",
+    )
+    raise typer.Exit(SET_ASIDE if done.set_aside else DONE)
+
+
+@app.command()
+def explain(
+    path: DistrictFile,
+    case_id: Annotated[str, typer.Argument(metavar="CASE_ID", help="the case, as in cases.csv")],
+    as_of: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="the run of this day")] = None,
+    as_json: Json = False,
+) -> None:
+    """Show everything behind one case, and how to reproduce it."""
+    from illegalmining.pipelines.explain import as_text
+    from illegalmining.pipelines.explain import explain as laid_open
+
+    district = read_district(path)
+    if as_of is not None:
+        district = district.at(as_of.date())
+    told = laid_open(district, case_id)
+    typer.echo(json.dumps(told, ensure_ascii=False, default=str) if as_json else as_text(told))
+
+
+@app.command()
 def simulate(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="where the district is written")],
     preset: Preset = "plateau",

@@ -7,7 +7,9 @@ from illegalmining.tables import (
     DATE,
     DETECTIONS,
     HOTSPOTS,
+    LINK_DECISIONS,
     NUMBER,
+    OUTCOMES,
     QUARANTINE,
     REGISTERS,
     SITES,
@@ -23,7 +25,7 @@ Written from `src/illegalmining/tables.py` by `illegalmining.dictionary`; do not
 Dates are days without a time; every end (`to`, `stop`, `valid_to`) is exclusive, empty means open. Places are in the
 district's working CRS, metres, x east and y north.
 """
-INPUTS = tuple(REGISTERS.values())
+INPUTS = (*REGISTERS.values(), OUTCOMES, LINK_DECISIONS)
 OUTPUTS = (CASES, DETECTIONS, HOTSPOTS, QUARANTINE, SITES)
 TYPES = {TEXT: "text", NUMBER: "number", DATE: "date", "bool": "yes or no"}
 
@@ -39,6 +41,8 @@ def section(table: Table) -> str:
     facts = []
     if table.key:
         facts.append(f"Key: {', '.join(f'`{name}`' for name in table.key)}.")
+    if table.terms:
+        facts.append("Several rows may share a key when they follow each other in time.")
     if table.period:
         facts.append(f"In force from `{table.period[0]}` to before `{table.period[1]}`.")
     lines = [f"### {table.name}\n"]

@@ -76,6 +76,7 @@ class RegistersSection(Section):
     meters: str | None = None
     production: str | None = None
     closure_list: str | None = None
+    link_decisions: str = "link_decisions.csv"
     recipients: str | None = None
     roads: str | None = None
 
@@ -109,6 +110,27 @@ class PowerSection(Section):
         return value
 
 
+class LedgerSection(Section):
+    """Where cases are remembered, and how long a jurisdiction has to answer."""
+
+    url: str | None = Field(default=None, description="PostgreSQL database shared by offices; absent: a file")
+    answer_days: int = Field(default=30, ge=1, le=3650, description="days a jurisdiction has to answer for a case")
+
+    @field_validator("url")
+    @classmethod
+    def url_holds_no_password(cls, value: str | None) -> str | None:
+        from urllib.parse import urlsplit
+
+        if value is None:
+            return value
+        parts = urlsplit(value)
+        if not parts.scheme.startswith("postgresql"):
+            raise ValueError("must be a PostgreSQL database: postgresql+psycopg://user@host:5432/name")
+        if parts.password or "password=" in parts.query:
+            raise ValueError("must hold no password: put it into ~/.pgpass or the variable PGPASSWORD")
+        return value
+
+
 class ComputeSection(Section):
     """How much of the machine to use."""
 
@@ -124,6 +146,7 @@ class Configuration(Section):
     registers: RegistersSection
     imagery: tuple[ImagerySource, ...] = ()
     power: PowerSection | None = None
+    ledger: LedgerSection = LedgerSection()
     compute: ComputeSection = ComputeSection()
 
     @model_validator(mode="after")
@@ -159,6 +182,11 @@ class District:
     def state(self) -> Path:
         """What is remembered between runs: detections already made, the ledger."""
         return self.root / "state"
+
+    @property
+    def ledger(self) -> Path | str:
+        """Where cases are remembered: a file beside the district, or the URL of a shared database."""
+        return self.configuration.ledger.url or self.state / "ledger.sqlite"
 
     @cached_property
     def crs(self) -> pyproj.CRS:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pandas as pd
+
 from illegalmining.checkpoint import Watched
 from illegalmining.district import District
 from illegalmining.registers.read import Registers
@@ -61,6 +63,19 @@ NOTHING_SEEN = {
     "en": "{name}: {remark}",
     "zh": "{name}：{remark}",
 }
+
+REJUDGED = {
+    "en": "Case {case_id} was re-judged: {verdict} ({changed}).",
+    "zh": "案件{case_id}已重新判定：{verdict}（{changed}）。",
+}
+
+
+def turned(rejudged: pd.DataFrame, language: str) -> list[str]:
+    """One sentence for each case whose verdict changed because the registers are known differently."""
+    return [
+        REJUDGED[language].format(case_id=row.case_id, verdict=row.verdict_now, changed=row.changed)
+        for row in rejudged.itertuples()
+    ]
 
 
 def unjudged(district: District, registers: Registers, watched: list[Watched], only: frozenset[str]) -> list[str]:

@@ -23,6 +23,8 @@ FORBIDDING_STATUSES = ("suspended", "long_term_shut", "closed", "rectifying")
 DETECTORS = ("surface", "radar", "subsidence", "power", "nightlight")
 KINDS = ("hidden_working_face", "active_while_shut", "beyond_boundary", "unlicensed", "paper_output")
 CASE_STATUSES = ("open", "confirmed", "refuted", "closed")
+OUTCOMES_OF_VISITS = ("confirmed", "refuted", "inconclusive", "closed")
+FOUND_INSTEAD = ("construction", "nature", "lawful_work", "nothing", "other")
 TRENDS = ("new", "intensifying", "persistent", "diminishing", "sporadic", "none")
 
 TEXT = "object"
@@ -35,7 +37,8 @@ class Table:
     """A table's contract.
 
     `key`: columns that identify a row, empty where rows have no identity. `shapes`: geometry types allowed,
-    empty for a plain table. `period`: the (start, exclusive end) date columns, where the table has them.
+    empty for a plain table. `period`: the (start, exclusive end) date columns, where the table has them. `terms`: rows
+    may share a key as long as their periods do not meet: one licence, renewed or redrawn.
     """
 
     name: str
@@ -43,6 +46,7 @@ class Table:
     key: tuple[str, ...] = ()
     shapes: tuple[str, ...] = ()
     period: tuple[str, str] | None = None
+    terms: bool = False
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -148,7 +152,7 @@ CONCESSIONS = Table(
     "concessions",
     pa.DataFrameSchema(
         {
-            "licence_no": text("licence number, unique"),
+            "licence_no": text("licence number; each of its terms (renewed, or with another boundary) is a row"),
             "holder": text("who holds the licence"),
             "holder_id": optional_text("the holder's registration number"),
             "mineral": text("what may be mined"),
@@ -158,11 +162,16 @@ CONCESSIONS = Table(
             "renewal_applied": optional_day("day of an accepted renewal application: keeps an expired licence lawful"),
             "depth_top_m": optional_number("upper limit, elevation above sea level, m", -5000, 9000),
             "depth_bottom_m": optional_number("lower limit, elevation above sea level, m", -5000, 9000),
+            "ground_m": optional_number(
+                "elevation of the ground above it, m: turns depths into elevations", -500, 9000
+            ),
+            "accuracy_m": optional_number("how well its corners are known, standard deviation, m", 0, 1000),
         }
     ),
     key=("licence_no",),
     shapes=POLYGONS,
     period=("valid_from", "valid_to"),
+    terms=True,
 )
 
 MINES = Table(
@@ -171,6 +180,7 @@ MINES = Table(
         {
             "mine_id": text("mine, unique"),
             "name": text("the mine's name"),
+            "former_names": optional_text("names it had before, separated by ;"),
             "operator": text("who runs it"),
             "operator_id": optional_text("the operator's registration number"),
             "licence_no": optional_text("the licence it works under"),
@@ -306,6 +316,46 @@ REGISTERS = {
     )
 }
 
+OUTCOMES = Table(
+    "outcomes",
+    pa.DataFrameSchema(
+        {
+            "case_id": optional_text("the case visited; empty: the case at the place given"),
+            "outcome": text("what was found", one_of(OUTCOMES_OF_VISITS)),
+            "visited": day("day of the visit"),
+            "reason": optional_text("why, in writing: needed for all but confirmed"),
+            "found": text("what it was instead", one_of(FOUND_INSTEAD), empty=True, required=False),
+            "inspector": optional_text("who was there"),
+            "mineral": optional_text("what was dug"),
+            "volume_m3": optional_number("how much was dug, m3", 0),
+            "penalty_basis": optional_text("the rule the penalty rests on"),
+            "operator_id": optional_text("who dug, where the visit found out: registration number"),
+            "operator": optional_text("who dug, where the visit found out: name"),
+            "lon": optional_number("longitude of the visit, degrees, WGS 84", -180, 180),
+            "lat": optional_number("latitude of the visit, degrees, WGS 84", -90, 90),
+        }
+    ),
+)
+
+LINK_DECISIONS = Table(
+    "link_decisions",
+    pa.DataFrameSchema(
+        {
+            "name": text("the mine's name as the closure list has it"),
+            "county": optional_text("county, as the list has it"),
+            "decided": day("day of the closure, as the list has it"),
+            "mine_id": text("the mine proposed"),
+            "mine_name": optional_text("its name in the register"),
+            "score": optional_number("how alike the two are", 0, 100),
+            "because": optional_text("what the score rests on"),
+            "decision": text("yes: the same mine; no: another; empty: not decided", one_of(("yes", "no")), empty=True),
+            "decided_by": optional_text("who decided"),
+            "remark": optional_text("why"),
+        }
+    ),
+    key=("name", "county", "decided", "mine_id"),
+)
+
 SITES = Table(
     "sites",
     pa.DataFrameSchema(
@@ -368,9 +418,20 @@ CASES = Table(
             "first_reported": day("as-of day of the run that opened it"),
             "area_m2": number("extent, m2", 0),
             "area_outside_m2": number("extent outside the licence, m2", 0, empty=True),
+            "area_outside_low_m2": optional_number("the same, 5 % bound, m2", 0),
+            "area_outside_high_m2": optional_number("the same, 95 % bound, m2", 0),
+            "p_outside": optional_number("probability that it leaves the licence", 0, 1),
             "depth_m": number("depth below ground, m", 0, empty=True),
             "status": text("where it stands", one_of(CASE_STATUSES)),
-            "evidence": text("JSON list of {detector, detection_id, log_lr, says}"),
+            "evidence": text("JSON list of {detector, detection_id, log_lr, says, weight, counted}; nats"),
+            "rivals": optional_text("JSON: probability of each other reading (no activity, lawful work, ...)"),
+            "attribution": optional_text("how the mine is known: named, licence (on its ground) or near"),
+            "operator_id": optional_text("the operator's registration number when the case was opened"),
+            "operator": optional_text("the operator when the case was opened"),
+            "merged_from": optional_text("ids of cases that have grown into this one, separated by ;"),
+            "split_from": optional_text("id of the case this one parted from"),
+            "answer_due": optional_day("last day for the jurisdiction's answer"),
+            "calibration": optional_text("what the probability rests on"),
         }
     ),
     key=("case_id",),

@@ -18,10 +18,11 @@ from scipy.special import expit, logit
 from shapely import STRtree, distance, union_all
 from shapely.geometry.base import BaseGeometry
 
-from illegalmining.cases.judge import Judgement
+from illegalmining.cases.verdict import Judgement
 from illegalmining.tables import CASES, KINDS
 
 MINE_KINDS = ("active_while_shut", "paper_output")
+UNCALIBRATED = "uncalibrated: prior only"
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,8 @@ class FusionParameters:
     odds, because a detector that looked everywhere has already paid for it in nats. artefact: probability that
     something no model knows of mimics an offence; bounds what one detector can say to ln(1/artefact) nats.
     further_weight: weight of every detector after the strongest, whose evidence is partly shared (w_k <= 1,
-    science.md). scale: correction of a detector's nats learned from outcomes, 1 where there are none. join_m:
+    science.md). scale: correction of a detector's nats learned from outcomes, 1 where there are none. shift: correction
+    of a kind's prior log-odds learned from outcomes, nats. learned_from: how many outcomes taught these two. join_m:
     outlines of different detectors nearer than this are one site, m. touch_m: outlines of one detector, which has
     already drawn sites apart, are one site only when they are this near, m. least: candidates below this probability
     are not cases.
@@ -44,9 +46,42 @@ class FusionParameters:
     artefact: float = 0.02
     further_weight: float = 0.8
     scale: dict[str, float] = field(default_factory=dict)
+    shift: dict[str, float] = field(default_factory=dict)
+    learned_from: int = 0
     join_m: float = 40.0
     touch_m: float = 5.0
     least: float = 0.20
+
+    def prior(self, kind: str) -> float:
+        """Log-odds of an offence of a kind before any evidence."""
+        base_rate = self.mine_base_rate if kind in MINE_KINDS else self.place_base_rate
+        return float(logit(base_rate)) + self.shift.get(kind, 0.0)
+
+    @property
+    def calibration(self) -> str:
+        """What probabilities rest on, for a reader."""
+        if not self.learned_from:
+            return UNCALIBRATED
+        return f"calibrated on {self.learned_from} outcome(s)"
+
+
+@dataclass(frozen=True)
+class Term:
+    """One detector's share in a case: its nats, how much of them counts, and what they come to."""
+
+    detector: str
+    log_lr: float
+    weight: float
+
+    def counted(self, parameters: FusionParameters) -> float:
+        """Nats after what outcomes taught, the artefact bound and the weight for shared evidence."""
+        scale = parameters.scale.get(self.detector, 1.0)
+        return self.weight * bounded(self.log_lr * scale, parameters.artefact)
+
+
+def activity(kind: str, terms: list[Term], parameters: FusionParameters) -> float:
+    """Probability that what the evidence shows took place: logit P = logit P0 + sum of the counted nats."""
+    return float(expit(parameters.prior(kind) + sum(term.counted(parameters) for term in terms)))
 
 
 def bounded(log_lr: float, artefact: float) -> float:
@@ -63,7 +98,7 @@ def fuse(judgements: list[Judgement], crs: Any, parameters: FusionParameters | N
 
     Returns
     -------
-    `tables.CASES` without identity: `case_id`, `jurisdiction`, `first_reported` and `status` are filled later.
+    `tables.CASES` without identity: `case_id`, `jurisdiction`, `operator`, `first_reported` and `status` come later.
     """
     parameters = parameters or FusionParameters()
     rows = [case_row(group, parameters) for group in sites(judgements, parameters)]
@@ -111,17 +146,16 @@ def case_row(group: list[Judgement], parameters: FusionParameters) -> dict[str, 
     heard = strongest_each([j for j in group if agrees(j, kind)], parameters)
     heard_for = [j for j in heard if j.log_lr > 0] or heard
     lead = heard_for[0]
-    terms = [weight * nats(j, parameters) for weight, j in zip(weights(heard, parameters), heard, strict=True)]
-    base_rate = parameters.mine_base_rate if kind in MINE_KINDS else parameters.place_base_rate
-    activity = expit(logit(base_rate) + sum(terms))
-    against = max(j.p_against for j in heard_for)
-    outside = [j.area_outside_m2 for j in heard_for if j.area_outside_m2 is not None]
+    terms = [Term(j.detector, j.log_lr, weight) for weight, j in zip(weights(heard, parameters), heard, strict=True)]
+    took_place = activity(kind, terms, parameters)
+    surest = max(heard_for, key=lambda j: j.p_against)
+    beyond = max((j.outside for j in heard_for if j.outside is not None), key=lambda o: o.area_m2, default=None)
     depths = [j.depth_m for j in heard_for if j.depth_m is not None]
     supporting = [j for j in group if j.log_lr > 0 and agrees(j, kind)] or heard_for
     return {
         "case_id": "",
         "kind": kind,
-        "probability": round(float(activity * against), 6),
+        "probability": round(took_place * surest.p_against, 6),
         "mine_id": lead.mine_id,
         "licence_no": next((j.licence_no for j in heard_for if j.licence_no), None),
         "jurisdiction": None,
@@ -129,10 +163,20 @@ def case_row(group: list[Judgement], parameters: FusionParameters) -> dict[str, 
         "last_seen": max(j.last_seen for j in supporting),
         "first_reported": pd.NaT,
         "area_m2": max(j.area_m2 for j in supporting if j.detector == lead.detector),
-        "area_outside_m2": max(outside, default=np.nan),
+        "area_outside_m2": np.nan if beyond is None else beyond.area_m2,
+        "area_outside_low_m2": np.nan if beyond is None else beyond.low_m2,
+        "area_outside_high_m2": np.nan if beyond is None else beyond.high_m2,
+        "p_outside": np.nan if beyond is None else beyond.probability,
         "depth_m": depths[0] if depths else np.nan,
         "status": "open",
-        "evidence": json.dumps([term(j) for j in heard], ensure_ascii=False, sort_keys=True),
+        "evidence": json.dumps(
+            [line(j, term, parameters) for j, term in zip(heard, terms, strict=True)],
+            ensure_ascii=False,
+            sort_keys=True,
+        ),
+        "rivals": json.dumps(rivals(took_place, surest), sort_keys=True),
+        "attribution": lead.attribution,
+        "calibration": parameters.calibration,
         "geometry": site_outline(supporting, lead),
     }
 
@@ -171,14 +215,23 @@ def weights(heard: list[Judgement], parameters: FusionParameters) -> list[float]
     return [1.0 if rank == 0 else parameters.further_weight for rank in range(len(heard))]
 
 
-def term(judgement: Judgement) -> dict[str, Any]:
-    """A line of a case's evidence."""
+def line(judgement: Judgement, term: Term, parameters: FusionParameters) -> dict[str, Any]:
+    """A line of a case's evidence; `counted` are the nats that entered the sum."""
     return {
         "detector": judgement.detector,
         "detection_id": judgement.detection_id,
         "log_lr": round(judgement.log_lr, 3),
         "says": judgement.says,
+        "weight": term.weight,
+        "counted": round(term.counted(parameters), 3),
     }
+
+
+def rivals(took_place: float, judgement: Judgement) -> dict[str, float]:
+    """The probability of every other reading; with the case's own they sum to 1."""
+    others = {"no_activity": 1 - took_place}
+    others |= {name: took_place * share for name, share in judgement.rivals}
+    return {name: round(share, 6) for name, share in others.items()}
 
 
 def site_outline(supporting: list[Judgement], lead: Judgement) -> BaseGeometry:

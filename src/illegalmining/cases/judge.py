@@ -1,214 +1,271 @@
 """Detections against the registers, as of the evidence's own dates: what each says for or against an offence.
 
 A judgement names the kind of offence a detection speaks to, the probability that the registers forbid what was seen
-(`p_against`), whose it is, and one sentence for a reader. What the registers explain yields no judgement.
+(`p_against`), the other readings there are (`rivals`), whose it is, and one sentence for a reader. What the registers
+explain yields no judgement. All detections of a kind are judged together: a million take a minute.
 """
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass, field
+from bisect import bisect_left
+from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import geopandas as gpd
 import numpy as np
 import pandas as pd
-from shapely.geometry.base import BaseGeometry
+from numpy.typing import NDArray
 
-from illegalmining.cases.boundary import Outside, Position, area_outside
+from illegalmining.cases.boundary import Outside, areas_outside, outside_elevations
+from illegalmining.cases.evidence import Evidence, growth, unpacked
+from illegalmining.cases.ground import NONE, Grounds, Neighbourhood
+from illegalmining.cases.verdict import Judgement, JudgingParameters
 from illegalmining.cases.wording import SENSORS, says
-from illegalmining.registers.allowed import forbidden_days, in_force, status_by_day, status_history
+from illegalmining.registers.allowed import ShutDays
 from illegalmining.registers.read import Registers
-from illegalmining.tables import FORBIDDING_STATUSES
 
 HECTARE = 10_000.0
-
-
-@dataclass(frozen=True)
-class JudgingParameters:
-    """How detections are held against registers.
-
-    position: how well outlines and corners are known. attach_m: an excavation this near a licence in force is that
-    licence's, m. yard_m: ground works this near a mine's yard may be the yard's own, m. yard_works: the probability
-    that they are. operator_m: the neighbourhood in which an excavation has a likely operator, m (the Indian MSS looks
-    500 m around leases).
-    onset_margin_days: how late a sensor may notice what was dug before an order, days; work counts as done while shut
-    only after that.
-    face_outside_share: the share of a face that must lie outside before it leaves its licence.
-    """
-
-    position: Position = field(default_factory=Position)
-    attach_m: float = 60.0
-    yard_m: float = 100.0
-    yard_works: float = 0.6
-    operator_m: float = 500.0
-    onset_margin_days: int = 20
-    face_outside_share: float = 0.15
-
-
-@dataclass(frozen=True)
-class Judgement:
-    """What one detection says. log_lr: nats for the offence (negative: against it). p_against: 0-1."""
-
-    detection_id: str
-    detector: str
-    kind: str
-    log_lr: float
-    p_against: float
-    first_seen: pd.Timestamp
-    last_seen: pd.Timestamp
-    area_m2: float
-    says: str
-    geometry: BaseGeometry
-    mine_id: str | None = None
-    licence_no: str | None = None
-    area_outside_m2: float | None = None
-    depth_m: float | None = None
-    mine_is_shut: bool = False
+FROM_90_PERCENT = 2 * 1.645
+"""Width of a 90 % interval in standard deviations."""
 
 
 def judge(
     detections: gpd.GeoDataFrame, registers: Registers, language: str, parameters: JudgingParameters | None = None
 ) -> list[Judgement]:
     """Judge every detection; order follows `detections`."""
+    evidence = unpacked(detections)
     court = Court(registers, language, parameters or JudgingParameters())
-    found: list[Judgement] = []
-    for row in detections.to_dict("records"):
-        row["attributes"] = json.loads(row["attributes"])
-        found.extend(court.hear(row))
-    return found
+    ground = np.array([row["detector"] in SENSORS for row in evidence.rows], dtype=bool)
+    question = [
+        None if dug else row["attributes"].get("question") for dug, row in zip(ground, evidence.rows, strict=True)
+    ]
+    face = np.array([asked == "undeclared_face" for asked in question], dtype=bool)
+    of_mine = np.array([asked in MINE_QUESTIONS for asked in question], dtype=bool)
+    verdicts: list[list[Judgement]] = [[] for _ in evidence.rows]
+    for chosen, hear in ((ground, court.excavations), (face, court.undeclared_faces), (of_mine, court.mine_questions)):
+        positions = np.flatnonzero(chosen)
+        for position, found in zip(positions, hear(evidence.taken(positions)), strict=True):
+            verdicts[position] = found
+    return [verdict for found in verdicts for verdict in found]
 
 
 class Court:
-    """The registers, ready to be asked about one detection after another."""
+    """The registers, ready to be asked about many detections at once."""
 
     def __init__(self, registers: Registers, language: str, parameters: JudgingParameters) -> None:
         self.registers = registers
         self.language = language
         self.parameters = parameters
+        self.places = Neighbourhood(registers.concessions, registers.mines, parameters.position.register_sd_m)
+        self.shut = ShutDays(registers.mine_status)
 
-    def hear(self, row: dict[str, Any]) -> list[Judgement]:
-        """All that one detection says."""
-        if row["detector"] in ("surface", "radar"):
-            return self.excavation(row)
-        question = row["attributes"].get("question")
-        if question == "undeclared_face":
-            return [self.undeclared_face(row)]
-        if question in MINE_QUESTIONS:
-            return self.mine_question(row, question)
-        return []
-
-    def excavation(self, row: dict[str, Any]) -> list[Judgement]:
+    def excavations(self, evidence: Evidence) -> list[list[Judgement]]:
         """Ground laid bare: outside every licence, over a boundary, in a shut mine, or lawful."""
-        lawful = self.licences(row, "opencast")
-        near = lawful[lawful.distance(row["geometry"]) <= self.parameters.attach_m] if len(lawful) else lawful
-        if near.empty:
-            return [self.unlicensed_excavation(row)]
-        licence = self.nearest(near, row["geometry"])
-        mine_id = self.mine_of_licence(licence["licence_no"]) or self.mine_near(row["geometry"])
-        outside = area_outside(
-            row["geometry"], near.union_all(), self.parameters.position, self.parameters.position.image_sd_m
+        found: list[list[Judgement]] = [[] for _ in evidence.rows]
+        grounds = self.places.licensed(
+            evidence.outlines, evidence.first, evidence.worked, "opencast", self.parameters.attach_m
         )
-        common = {"mine_id": mine_id, "licence_no": licence["licence_no"]}
+        outside_all = np.flatnonzero(grounds.row == NONE)
+        for position, verdict in zip(outside_all, self.unlicensed(evidence.taken(outside_all)), strict=True):
+            found[position] = [verdict]
+        attached = np.flatnonzero(grounds.row != NONE)
+        for position, verdicts in zip(
+            attached, self.licensed(evidence.taken(attached), grounds, attached), strict=True
+        ):
+            found[position] = verdicts
+        return found
+
+    def licensed(self, evidence: Evidence, grounds: Grounds, attached: NDArray[np.int64]) -> list[list[Judgement]]:
+        """Excavations on or beside a licence in force: how much lies outside, and was the mine allowed to work."""
+        if not len(attached):
+            return []
+        position = self.parameters.position
+        beyond = areas_outside(
+            evidence.outlines,
+            grounds.ground[attached],
+            grounds.shapes,
+            np.hypot(position.image_sd_m, grounds.register_sd_m[grounds.ground[attached]]),
+            np.full(len(attached), position.outside_m2),
+            position,
+        )
+        mines, attribution = self.whose(evidence.outlines, grounds.row[attached])
+        shut, dug = self.is_shut(evidence, mines), self.dug_while_shut(evidence, mines)
         verdicts = []
-        if outside.probability > 0:
-            text = self.excavation_text(row, "excavation_beyond", licence["licence_no"], outside)
-            verdicts.append(
-                self.judgement(row, "beyond_boundary", text, outside.probability, outside=outside, **common)
-            )
-        if outside.probability < 1:
-            verdicts.extend(self.excavation_inside(row, 1 - outside.probability, common))
+        for i, outside in enumerate(beyond):
+            number = str(self.places.licence_numbers[grounds.row[attached[i]]])
+            common = {"mine_id": mines[i], "licence_no": number, "attribution": attribution[i], "mine_is_shut": shut[i]}
+            said = []
+            if outside.probability > 0:
+                named = number + self.further(grounds, attached[i])
+                text = self.excavation_text(evidence, i, "excavation_beyond", named, outside)
+                rivals = (("inside_licence", 1 - outside.probability),) if outside.probability < 1 else ()
+                p = outside.probability
+                said.append(self.judgement(evidence, i, "beyond_boundary", text, p, rivals, outside=outside, **common))
+            if outside.probability < 1 and mines[i] is not None:
+                said.append(self.inside(evidence, i, 1 - outside.probability, dug[i], common))
+            verdicts.append(said)
         return verdicts
 
-    def excavation_inside(self, row: dict[str, Any], p_inside: float, common: dict[str, Any]) -> list[Judgement]:
-        """An excavation within its licence: an offence where the mine was shut when it began, else proof of work."""
-        mine_id = common["mine_id"]
-        if mine_id and self.dug_while_shut(row, mine_id) >= self.parameters.position.outside_m2:
-            status = self.status(mine_id, row["first_seen"], row["last_seen"])
-            text = self.excavation_text(row, "excavation_shut", status=status)
-            return [self.judgement(row, "active_while_shut", text, p_inside, **common)]
-        if not mine_id:
-            return []
-        text = self.excavation_text(row, "excavation_lawful")
-        return [self.judgement(row, "paper_output", text, p_inside, log_lr=-abs(row["log_lr"]), **common)]
+    def inside(
+        self, evidence: Evidence, i: int, p_inside: float, dug_shut_m2: float, common: dict[str, Any]
+    ) -> Judgement:
+        """An excavation within its licence: an offence where it was dug while the mine was shut, else proof of work."""
+        row = evidence.rows[i]
+        rivals = (("outside_licence", 1 - p_inside),) if p_inside < 1 else ()
+        if dug_shut_m2 >= self.parameters.position.outside_m2:
+            status = self.shut.words(common["mine_id"], int(evidence.first[i]), int(evidence.last[i]))
+            text = self.excavation_text(evidence, i, "excavation_shut", status=status)
+            return self.judgement(evidence, i, "active_while_shut", text, p_inside, rivals, **common)
+        text = self.excavation_text(evidence, i, "excavation_lawful")
+        against = -abs(row["log_lr"])
+        return self.judgement(evidence, i, "paper_output", text, p_inside, rivals, log_lr=against, **common)
 
-    def unlicensed_excavation(self, row: dict[str, Any]) -> Judgement:
-        """An excavation attached to no licence in force; near a yard it may be the yard's own works."""
-        lapsed = self.registers.concessions
-        if lapsed is not None:
-            lapsed = lapsed[~in_force(lapsed, row["first_seen"], worked_until(row))]
-            lapsed = lapsed[lapsed.intersects(row["geometry"])]
-        expired = lapsed is not None and len(lapsed) > 0
-        licence_no = self.nearest(lapsed, row["geometry"])["licence_no"] if expired else None
-        mine_id = (self.mine_of_licence(licence_no) if licence_no else None) or self.mine_near(row["geometry"])
-        text = self.excavation_text(row, "excavation_expired" if expired else "excavation_unlicensed", licence_no)
-        p_against = 1.0 if expired or not self.is_yard(row["geometry"]) else 1 - self.parameters.yard_works
-        return self.judgement(row, "unlicensed", text, p_against, mine_id=mine_id, licence_no=licence_no)
+    def unlicensed(self, evidence: Evidence) -> list[Judgement]:
+        """Excavations attached to no licence in force; near a yard they may be the yard's own works."""
+        lapsed = self.places.lapsed(evidence.outlines, evidence.first, evidence.worked)
+        mines, attribution = self.whose(evidence.outlines, lapsed)
+        yard, shut = self.places.near_yard(evidence.outlines, self.parameters.yard_m), self.is_shut(evidence, mines)
+        verdicts = []
+        for i in range(len(evidence.rows)):
+            expired = lapsed[i] != NONE
+            number = str(self.places.licence_numbers[lapsed[i]]) if expired else None
+            text = self.excavation_text(
+                evidence, i, "excavation_expired" if expired else "excavation_unlicensed", number
+            )
+            rivals = self.rivals_of_bare_ground(bool(yard[i]) and not expired)
+            p_against = 1.0 - sum(share for _, share in rivals)
+            common = {"mine_id": mines[i], "licence_no": number, "attribution": attribution[i], "mine_is_shut": shut[i]}
+            verdicts.append(self.judgement(evidence, i, "unlicensed", text, p_against, rivals, **common))
+        return verdicts
 
-    def undeclared_face(self, row: dict[str, Any]) -> Judgement:
+    def rivals_of_bare_ground(self, beside_yard: bool) -> tuple[tuple[str, float], ...]:
+        """What else ground laid bare outside every licence may be; whatever is left is mining."""
+        natural = (("construction", self.parameters.construction), ("nature", self.parameters.nature))
+        if not beside_yard:
+            return natural
+        left = 1 - self.parameters.yard_works
+        return (("yard_works", self.parameters.yard_works), *((name, share * left) for name, share in natural))
+
+    def undeclared_faces(self, evidence: Evidence) -> list[list[Judgement]]:
         """Movement that no declared face accounts for: within a licence, leaving it, or where there is none."""
-        attributes = row["attributes"]
-        first = f"{row['first_seen']:%Y-%m-%d}"
-        area = row["area_m2"] / HECTARE
-        lawful = self.licences(row, "underground")
-        near = lawful[lawful.distance(row["geometry"]) <= self.parameters.attach_m] if len(lawful) else lawful
-        if near.empty and self.registers.concessions is not None:
-            text = says("face_unlicensed", self.language, first=first, area=area)
-            return self.judgement(row, "unlicensed", text, 1.0, mine_id=self.mine_near(row["geometry"]))
-        licence_no = None if near.empty else self.nearest(near, row["geometry"])["licence_no"]
-        mine_id = self.mine_of_licence(licence_no) or self.mine_near(row["geometry"])
-        common: dict[str, Any] = {"mine_id": mine_id, "licence_no": licence_no}
-        if licence_no is not None:
-            sd = float(attributes.get("position_sd_m") or self.parameters.position.image_sd_m)
-            least = self.parameters.face_outside_share * row["area_m2"]
-            position = Position(self.parameters.position.image_sd_m, blur_m=0.0, outside_m2=least)
-            outside = area_outside(row["geometry"], near.union_all(), position, sd)
-            if outside.probability > 0.5:
-                text = says(
-                    "face_beyond",
-                    self.language,
-                    first=first,
-                    licence=licence_no,
-                    outside=outside.area_m2 / HECTARE,
-                    p=outside.probability,
-                )
-                return self.judgement(row, "beyond_boundary", text, 1.0, outside=outside, **common)
-        where = f" ({licence_no})" if licence_no else ""
-        peak = float(attributes.get("peak_mm") or 0.0)
-        text = says("face_hidden", self.language, first=first, area=area, peak=peak, inside=where)
-        return self.judgement(row, "hidden_working_face", text, 1.0, **common)
+        grounds = self.places.licensed(
+            evidence.outlines, evidence.first, evidence.worked, "underground", self.parameters.attach_m
+        )
+        mines, attribution = self.whose(evidence.outlines, grounds.row)
+        outside = self.faces_outside(evidence, grounds)
+        shut = self.is_shut(evidence, mines)
+        whose = [
+            {"mine_id": mine, "attribution": how, "mine_is_shut": stopped}
+            for mine, how, stopped in zip(mines, attribution, shut.tolist(), strict=True)
+        ]
+        return [
+            [self.undeclared_face(evidence, i, grounds, whose[i], outside.get(i))] for i in range(len(evidence.rows))
+        ]
 
-    def mine_question(self, row: dict[str, Any], question: str) -> list[Judgement]:
+    def undeclared_face(
+        self, evidence: Evidence, i: int, grounds: Grounds, whose: dict[str, Any], outside: Outside | None
+    ) -> Judgement:
+        """One face: which of the three it is, and what says so."""
+        row, licence = evidence.rows[i], int(grounds.row[i])
+        first, area = evidence.first_day[i], row["area_m2"] / HECTARE
+        if licence == NONE and self.registers.concessions is not None:
+            text = says("face_unlicensed", self.language, first=first, area=area)
+            return self.judgement(evidence, i, "unlicensed", text, 1.0, **whose)
+        peak = float(row["attributes"].get("peak_mm") or 0.0)
+        if outside is None:
+            text = says("face_hidden", self.language, first=first, area=area, peak=peak, inside="")
+            return self.judgement(evidence, i, "hidden_working_face", text, 1.0, **whose)
+        number = str(self.places.licence_numbers[licence])
+        named = number + self.further(grounds, i)
+        p_level = self.out_of_elevation(row, licence)
+        if outside.probability > 0.5 or p_level > 0.5:
+            level = p_level > outside.probability
+            text = says(
+                "face_out_of_elevation" if level else "face_beyond",
+                self.language,
+                first=first,
+                licence=named,
+                outside=outside.area_m2 / HECTARE,
+                p=max(p_level, outside.probability),
+                depth=float(row["attributes"].get("depth_m") or 0.0),
+            )
+            return self.judgement(
+                evidence, i, "beyond_boundary", text, 1.0, outside=outside, licence_no=number, **whose
+            )
+        text = says("face_hidden", self.language, first=first, area=area, peak=peak, inside=f" ({named})")
+        return self.judgement(evidence, i, "hidden_working_face", text, 1.0, licence_no=number, **whose)
+
+    def faces_outside(self, evidence: Evidence, grounds: Grounds) -> dict[int, Outside]:
+        """How much of each face lies outside its licence; a share of its own area must, before it counts."""
+        attached = np.flatnonzero(grounds.row != NONE)
+        position = self.parameters.position
+        stated = [evidence.rows[i]["attributes"].get("position_sd_m") for i in attached]
+        sd = np.array([float(one or position.image_sd_m) for one in stated])
+        size = np.array([evidence.rows[i]["area_m2"] for i in attached])
+        ground = grounds.ground[attached]
+        found = areas_outside(
+            evidence.outlines[attached],
+            ground,
+            grounds.shapes,
+            np.hypot(sd, grounds.register_sd_m[ground]),
+            self.parameters.face_outside_share * size,
+            replace(position, blur_m=0.0),
+        )
+        return dict(zip(attached.tolist(), found, strict=True))
+
+    def out_of_elevation(self, row: dict[str, Any], licence: int) -> float:
+        """Probability that a face lies above or below its licence's elevation range; 0 where nothing says."""
+        attributes, (ground, top, bottom) = row["attributes"], self.places.elevations[licence]
+        if attributes.get("depth_m") is None or np.isnan(ground):
+            return 0.0
+        depth = float(attributes["depth_m"])
+        low, high = attributes.get("depth_low_m"), attributes.get("depth_high_m")
+        known = low is not None and high is not None
+        sd = (float(high) - float(low)) / FROM_90_PERCENT if known else self.parameters.depth_share * depth
+        return outside_elevations(ground, depth, sd, top, bottom, self.parameters.seam_m)
+
+    def mine_questions(self, evidence: Evidence) -> list[list[Judgement]]:
         """Evidence whose mine is known: power, and declared faces that move when or as they should not."""
+        mines = np.array([row["mine_id"] for row in evidence.rows], dtype=object)
+        shut = self.is_shut(evidence, mines).tolist()
+        return [self.mine_question(evidence, i, shut[i]) for i in range(len(evidence.rows))]
+
+    def mine_question(self, evidence: Evidence, i: int, shut: bool) -> list[Judgement]:
+        """What one detection says of the mine it names."""
+        row = evidence.rows[i]
+        question, mine_id, attributes = row["attributes"]["question"], row["mine_id"], row["attributes"]
         kind, key = MINE_QUESTIONS[question]
-        mine_id, attributes = row["mine_id"], row["attributes"]
         if kind == "paper_output" and not self.declares_output(mine_id, row["first_seen"], row["last_seen"]):
             return []
         values = {
-            "first": f"{row['first_seen']:%Y-%m-%d}",
-            "last": f"{row['last_seen']:%Y-%m-%d}",
-            "status": self.status(mine_id, row["first_seen"], row["last_seen"]),
+            "first": evidence.first_day[i],
+            "last": evidence.last_day[i],
+            "status": self.shut.words(mine_id, int(evidence.first[i]), int(evidence.last[i])),
             "face": attributes.get("face_id", ""),
             "nights": int(attributes.get("nights") or attributes.get("days") or 0),
             "tonnes": float(attributes.get("tonnes") or 0.0),
         }
         text = says(key, self.language, **values)
         log_lr = -abs(row["log_lr"]) if question in COUNTER_QUESTIONS else row["log_lr"]
-        return [self.judgement(row, kind, text, 1.0, log_lr=log_lr, mine_id=mine_id, licence_no=self.licence(mine_id))]
+        whose = {"mine_id": mine_id, "licence_no": self.licence_of.get(mine_id), "mine_is_shut": shut}
+        named = "named" if mine_id is not None else None
+        return [self.judgement(evidence, i, kind, text, 1.0, log_lr=log_lr, attribution=named, **whose)]
 
     def judgement(
         self,
-        row: dict[str, Any],
+        evidence: Evidence,
+        i: int,
         kind: str,
         text: str,
         p_against: float,
+        rivals: tuple[tuple[str, float], ...] = (),
         *,
-        mine_id: str | None = None,
-        licence_no: str | None = None,
-        outside: Outside | None = None,
         log_lr: float | None = None,
+        **more: Any,
     ) -> Judgement:
         """Put a verdict on record."""
+        row = evidence.rows[i]
         depth = row["attributes"].get("depth_m")
         return Judgement(
             detection_id=row["detection_id"],
@@ -220,118 +277,94 @@ class Court:
             last_seen=row["last_seen"],
             area_m2=row["area_m2"],
             says=text,
-            geometry=row["geometry"],
-            mine_id=mine_id,
-            licence_no=licence_no,
-            area_outside_m2=None if outside is None else outside.area_m2,
+            geometry=evidence.outlines[i],
             depth_m=None if depth is None else float(depth),
-            mine_is_shut=mine_id is not None and self.shut_share(mine_id, row["first_seen"], row["last_seen"]) > 0.5,
+            rivals=rivals,
+            **more,
         )
+
+    def is_shut(self, evidence: Evidence, mines: NDArray[Any]) -> NDArray[np.bool_]:
+        """Whether each mine was shut for most of the days of the evidence beside it."""
+        days = self.shut.shut_days_each(self.shut.numbers_of(mines), evidence.first, evidence.last)
+        return days > self.parameters.shut_share * (evidence.last - evidence.first + 1)
+
+    def whose(self, outlines: NDArray[Any], rows: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[Any]]:
+        """The mine behind each outline, and how it is known: by the licence it lies on, else the nearest operator."""
+        mines = np.array(
+            [None if row == NONE else self.places.mine_of.get(self.places.licence_numbers[row]) for row in rows],
+            dtype=object,
+        )
+        attribution = np.array([None if mine is None else "licence" for mine in mines], dtype=object)
+        lost = np.flatnonzero([mine is None for mine in mines])
+        near, distance = self.places.operators(outlines[lost], self.parameters.operator_m)
+        mines[lost] = near
+        attribution[lost[np.isfinite(distance)]] = "near"
+        return mines, attribution
+
+    def further(self, grounds: Grounds, i: int) -> str:
+        """The other licences whose ground it also is, for a reader."""
+        others = [row for row in grounds.others[grounds.ground[i]] if row != grounds.row[i]]
+        numbers = dict.fromkeys(str(self.places.licence_numbers[row]) for row in others)
+        return "".join(f" + {number}" for number in numbers)
+
+    def dug_while_shut(self, evidence: Evidence, mines: NDArray[Any]) -> NDArray[np.float64]:
+        """The area of each excavation first seen dug on days on which its mine had been shut for a while, m2."""
+        numbers = self.shut.numbers_of(mines)
+        asked = np.flatnonzero(numbers >= 0)
+        dug = np.zeros(len(mines))
+        if len(asked):
+            parts = growth(evidence.taken(asked))
+            mine, before = numbers[asked][parts.of], parts.days - self.parameters.onset_margin_days
+            shut = self.shut.is_shut_each(mine, parts.days) & self.shut.is_shut_each(mine, before)
+            dug[asked] = np.bincount(parts.of, parts.areas * shut, minlength=len(asked))
+        return dug
 
     def excavation_text(
         self,
-        row: dict[str, Any],
+        evidence: Evidence,
+        i: int,
         key: str,
         licence: str | None = None,
         outside: Outside | None = None,
         status: str = "",
     ) -> str:
         """The sentence for an excavation."""
+        row = evidence.rows[i]
         return says(
             key,
             self.language,
             sensor=SENSORS[row["detector"]][self.language],
             area=row["area_m2"] / HECTARE,
-            first=f"{row['first_seen']:%Y-%m-%d}",
+            first=evidence.first_day[i],
             licence=licence or "",
             status=status,
             outside=0.0 if outside is None else outside.area_m2 / HECTARE,
             p=0.0 if outside is None else outside.probability,
         )
 
-    def licences(self, row: dict[str, Any], method: str) -> gpd.GeoDataFrame:
-        """Licences for a method, in force on all the days of the evidence."""
-        table = self.registers.concessions
+    @cached_property
+    def licence_of(self) -> dict[Any, str]:
+        """The licence each mine works under."""
+        mines = self.registers.mines
+        if mines is None:
+            return {}
+        known = mines.dropna(subset="licence_no").drop_duplicates("mine_id")
+        return dict(zip(known["mine_id"], known["licence_no"], strict=True))
+
+    @cached_property
+    def declared(self) -> dict[Any, list[str]]:
+        """The months in which each mine declares tonnes, in order."""
+        table = self.registers.production
         if table is None:
-            return gpd.GeoDataFrame({"licence_no": []}, geometry=[])
-        return table[(table["method"] == method) & in_force(table, row["first_seen"], worked_until(row))]
-
-    @staticmethod
-    def nearest(table: gpd.GeoDataFrame, outline: BaseGeometry) -> pd.Series:
-        """The row with the largest overlap, else the least distance, ties by the register's order."""
-        score = table.distance(outline) - table.intersection(outline).area
-        return table.loc[score.idxmin()]
-
-    def licence(self, mine_id: str | None) -> str | None:
-        """The licence a mine works under."""
-        mines = self.registers.mines
-        if mines is None or mine_id is None:
-            return None
-        found = mines.loc[mines["mine_id"] == mine_id, "licence_no"].dropna()
-        return str(found.iloc[0]) if len(found) else None
-
-    def mine_of_licence(self, licence_no: str | None) -> str | None:
-        """The first mine that works under a licence."""
-        mines = self.registers.mines
-        if mines is None or licence_no is None:
-            return None
-        found = mines.loc[mines["licence_no"] == licence_no, "mine_id"]
-        return str(found.iloc[0]) if len(found) else None
-
-    def mine_near(self, outline: BaseGeometry) -> str | None:
-        """The nearest mine within the neighbourhood of a likely operator."""
-        mines = self.registers.mines
-        if mines is None or mines.empty:
-            return None
-        distance = mines.distance(outline)
-        return str(mines.loc[distance.idxmin(), "mine_id"]) if distance.min() <= self.parameters.operator_m else None
-
-    def is_yard(self, outline: BaseGeometry) -> bool:
-        """Whether ground works may be a yard's own."""
-        mines = self.registers.mines
-        return mines is not None and len(mines) > 0 and bool(mines.distance(outline).min() <= self.parameters.yard_m)
-
-    def shut_share(self, mine_id: str, first: pd.Timestamp, last: pd.Timestamp) -> float:
-        """The share of days on which the mine's status forbids production."""
-        return forbidden_days(self.registers.mine_status, mine_id, first, last) / ((last - first).days + 1)
-
-    def dug_while_shut(self, row: dict[str, Any], mine_id: str) -> float:
-        """The area first seen dug on days on which the mine had been forbidden to produce for a while, m2."""
-        dates, areas = growth(row)
-        margin = pd.Timedelta(days=self.parameters.onset_margin_days)
-        days = dates.union(dates - margin)
-        shut = status_by_day(self.registers.mine_status, mine_id, days).isin(FORBIDDING_STATUSES)
-        return float(areas[shut[dates].to_numpy() & shut[dates - margin].to_numpy()].sum())
-
-    def status(self, mine_id: str | None, first: pd.Timestamp, last: pd.Timestamp) -> str:
-        """The statuses that held, for a reader; those that forbid production where there are any."""
-        if mine_id is None:
-            return ""
-        words = status_history(self.registers.mine_status, mine_id, first, last).split("; ")
-        forbidding = [word for word in words if word.split(" ")[0] in FORBIDDING_STATUSES]
-        return "; ".join(forbidding or words)
+            return {}
+        months = table[table["tonnes"] > 0].sort_values("month").groupby("mine_id")["month"]
+        return {mine_id: list(found) for mine_id, found in months}
 
     def declares_output(self, mine_id: str | None, first: pd.Timestamp, last: pd.Timestamp) -> bool:
         """Whether the mine declares tonnes in the months of the evidence."""
-        table = self.registers.production
-        if table is None or mine_id is None:
-            return False
-        rows = table[(table["mine_id"] == mine_id) & table["month"].between(f"{first:%Y-%m}", f"{last:%Y-%m}")]
-        return bool(rows["tonnes"].sum() > 0)
-
-
-def growth(row: dict[str, Any]) -> tuple[pd.DatetimeIndex, np.ndarray]:
-    """The days on which parts of an excavation were first seen, and each part's area, m2."""
-    grown = row["attributes"].get("growth")
-    if not grown or not grown["dates"]:
-        return pd.DatetimeIndex([row["first_seen"]]), np.array([row["area_m2"]])
-    return pd.DatetimeIndex(grown["dates"]), np.diff(grown["area_m2"], prepend=0.0)
-
-
-def worked_until(row: dict[str, Any]) -> pd.Timestamp:
-    """The last day work is seen: a pit stays when its digging has ended, so the day most of it had been dug."""
-    quantiles = row["attributes"].get("onset_quantiles")
-    return max(pd.Timestamp(quantiles["0.9"]), row["first_seen"]) if quantiles else row["last_seen"]
+        months = self.declared.get(mine_id, [])
+        place = bisect_left(months, f"{first:%Y-%m}")
+        return place < len(months) and months[place] <= f"{last:%Y-%m}"
 
 
 # question a detector asks of a known mine -> (kind of offence it speaks to, sentence)

@@ -31,6 +31,11 @@ SAYS: dict[str, dict[str, str]] = {
         "(probability outside {p:.0%})",
         "zh": "自{first}起的地表移动与一处越出许可证{licence}边界{outside:.2f}公顷的工作面相符（越界概率{p:.0%}）",
     },
+    "face_out_of_elevation": {
+        "en": "Ground movement since {first} fits a face about {depth:.0f} m deep, outside the elevations of licence {licence} "
+        "(probability outside {p:.0%})",
+        "zh": "自{first}起的地表移动与一处深约{depth:.0f}米的工作面相符，超出许可证{licence}的开采标高（超层概率{p:.0%}）",
+    },
     "face_unlicensed": {
         "en": "Ground movement since {first} fits an underground face of about {area:.2f} ha where no licence is in force",
         "zh": "自{first}起的地表移动与一处约{area:.2f}公顷的井下工作面相符，此处无有效许可证",

@@ -15,6 +15,7 @@ from illegalmining.district import District
 from illegalmining.errors import InputError
 from illegalmining.registers.corners import completed, is_bare, is_corner_table, licences
 from illegalmining.registers.crs import WGS84
+from illegalmining.registers.links import decisions_of, with_closures
 from illegalmining.registers.plain import read_csv, read_xlsx
 from illegalmining.registers.quarantine import Fault, SetAside, relative_name
 from illegalmining.registers.raw import Raw, contract_cells
@@ -38,7 +39,8 @@ class Registers:
     """The registers of a district, as `tables.REGISTERS` types them; None where one is absent.
 
     Tables with a place are GeoDataFrames in the district's CRS. Every column of the contract is there; the index
-    counts from 0. `files`: where each configured register lies.
+    counts from 0. `mine_status` includes the closures that a person has linked to a mine. `files`: where each
+    configured register lies, and the decisions on links.
     """
 
     jurisdictions: gpd.GeoDataFrame
@@ -82,6 +84,11 @@ def read_registers(district: District, quarantine: list[dict[str, Any]]) -> Regi
                 raise InputError(f"{aside.file} (registers.jurisdictions): {error}") from error
             aside.whole_file(f"a register of {name}", f"{error}; the register is treated as absent")
             log.warning("%s set aside: %s", aside.file, error)
+    decisions = Path(district.resolve(district.configuration.registers.link_decisions))
+    aside = SetAside(quarantine, relative_name(district, district.configuration.registers.link_decisions))
+    tables["mine_status"] = with_closures(tables, decisions_of(decisions, opened), aside)
+    if decisions.is_file():
+        files["link_decisions"] = decisions
     return Registers(**tables, files=files)
 
 
@@ -184,14 +191,35 @@ def backward(table: Table, frame: pd.DataFrame) -> list[Fault]:
 
 
 def repeated(table: Table, frame: pd.DataFrame) -> list[Fault]:
-    """Rows whose key an earlier row has."""
+    """Rows whose key an earlier row has; of a table of terms, only where the periods meet."""
     if not table.key:
         return []
     keys = list(table.key)
     again = frame[frame.duplicated(keys)]
     named = ", ".join(keys)
     why = f"an earlier row has the same {named} and is kept: give each row its own, or merge them into one multi-part"
+    if table.terms and table.period:
+        again = again[meeting(frame, keys, table.period)[again.index]]
+        why += f"; rows of one {named} that follow each other in time must not overlap"
     return [
         Fault(int(row), named, ", ".join(str(value) for value in values), "unique", why)
         for row, values in zip(again.index, again[keys].itertuples(index=False, name=None), strict=True)
     ]
+
+
+def meeting(frame: pd.DataFrame, keys: list[str], period: tuple[str, str]) -> pd.Series:
+    """Whether each row's period meets that of an earlier row with the same key that is kept."""
+    start, end = (frame[name].tolist() for name in period)
+    meets = pd.Series(False, index=frame.index)
+    places = {label: place for place, label in enumerate(frame.index)}
+    for labels in frame[frame.duplicated(keys, keep=False)].groupby(keys).groups.values():
+        kept: list[int] = []
+        for label in labels:
+            one = places[label]
+            ends = [pd.Timestamp.max if pd.isna(end[k]) else end[k] for k in kept]
+            mine = pd.Timestamp.max if pd.isna(end[one]) else end[one]
+            if any(start[one] < until and start[k] < mine for k, until in zip(kept, ends, strict=True)):
+                meets[label] = True
+            else:
+                kept.append(one)
+    return meets
