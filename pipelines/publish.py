@@ -13,6 +13,7 @@ from illegalmining.checkpoint import Watched
 from illegalmining.coverage import smallest_site
 from illegalmining.district import District
 from illegalmining.journal import Journal
+from illegalmining.publish.content import MapContent
 from illegalmining.publish.page import publish_page
 from illegalmining.publish.tables import (
     publish_cases,
@@ -46,8 +47,7 @@ def publish(
     coverage = smallest_site(maps, section.bounds, district.crs) if maps else None
     if coverage is not None:
         publish_coverage(coverage, out)
-    page = publish_page(
-        out / "hotspots.html",
+    content = MapContent(
         district_name=district.name,
         language=section.language,
         as_of=section.as_of,
@@ -59,13 +59,14 @@ def publish(
         concessions=registers.concessions,
         mines=registers.mines,
         jurisdictions=registers.jurisdictions,
+        roads=registers.roads,
         coverage=coverage,
         background=next((found.picture for found in watched if found.picture), None),
         sources=[found.about for found in watched],
         remarks=journal.remarks,
         run={"version": journal.version, "inputs": len(journal.inputs)},
     )
-    return page
+    return publish_page(out / "hotspots.html", content)
 
 
 def write_record(district: District, watched: list[Watched], results: Results, journal: Journal) -> Path:

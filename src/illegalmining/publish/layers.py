@@ -122,6 +122,24 @@ def mines(register: gpd.GeoDataFrame | None, bounds: Bounds) -> list[dict[str, A
     ]
 
 
+def roads(register: gpd.GeoDataFrame | None, bounds: Bounds) -> list[dict[str, Any]]:
+    """Roads as packed lines, with their class."""
+    kept = near(register, bounds)
+    if kept is None:
+        return []
+    thinned = kept.geometry.intersection(box(*bounds)).simplify(thinning(bounds))
+    rows = zip(kept["class"], thinned.to_crs("EPSG:4326"), strict=True)
+    found = [{"class": text(name), "lines": packed_lines(line)} for name, line in rows]
+    return [row for row in found if row["lines"]]
+
+
+def packed_lines(line: BaseGeometry) -> list[list[int]]:
+    """Each line of a shape as whole numbers: the first point, then the steps to the next ones."""
+    parts = [part for part in shapely.get_parts(line) if part.geom_type == "LineString" and not part.is_empty]
+    points = [np.round(shapely.get_coordinates(part) / STEP_DEGREES).astype(np.int64) for part in parts]
+    return [np.diff(one, axis=0, prepend=np.zeros((1, 2), dtype=np.int64)).ravel().tolist() for one in points]
+
+
 def jurisdictions(register: gpd.GeoDataFrame | None, bounds: Bounds) -> list[dict[str, Any]]:
     """Borders and names."""
     kept = near(register, bounds)
@@ -186,6 +204,7 @@ def coverage_picture(coverage: xr.DataArray | None) -> tuple[bytes, Bounds] | No
     """The smallest site that would have been seen, in classes: a PNG in Web Mercator, its bounds in degrees."""
     if coverage is None or not np.isfinite(coverage.values).any():
         return None
+    coverage = coverage.where(np.isfinite(coverage))
     extent = coverage.odc.geobox.extent.to_crs("EPSG:3857").boundingbox
     pixel = max(extent.span_x, extent.span_y) / min(COVERAGE_PIXELS_ACROSS, max(coverage.shape))
     grid = GeoBox.from_bbox(extent, crs="EPSG:3857", resolution=pixel)
