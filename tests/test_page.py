@@ -64,6 +64,12 @@ class Visit:
     page: Any
     requests: list[str] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
+    session: Any = None
+
+    def seconds(self) -> float:
+        """CPU time of the page's own thread so far: what a clock would show on a machine that does nothing else."""
+        found = self.session.send("Performance.getMetrics")["metrics"]
+        return next(one["value"] for one in found if one["name"] == "ThreadTime")
 
     def count(self) -> str:
         return self.page.inner_text("#count")
@@ -88,6 +94,8 @@ def visit(chromium: Any) -> Iterator[Callable[..., Visit]]:
         context = chromium.new_context(viewport=viewport, **more)
         contexts.append(context)
         made = Visit(context.new_page())
+        made.session = context.new_cdp_session(made.page)
+        made.session.send("Performance.enable", {"timeDomain": "threadTicks"})
         visits.append(made)
         made.page.on("request", lambda request: made.requests.append(request.url))
         made.page.on("console", lambda message: complain(made, message.text))
@@ -457,18 +465,11 @@ def test_paper_shows_the_cases_that_are_shown(english: Path, visit: Callable[...
     assert seen.page.locator("img.pressed").count() == 0
 
 
-def renderer_seconds(seen: Visit) -> float:
-    """CPU time the page has taken so far, s: what a clock would show on a machine that does nothing else."""
-    session = seen.page.context.new_cdp_session(seen.page)
-    session.send("Performance.enable")
-    return next(one["value"] for one in session.send("Performance.getMetrics")["metrics"] if one["name"] == "ProcessTime")
-
-
 def test_five_thousand_cases_open_at_once(tmp_path: Path, visit: Callable[..., Visit]) -> None:
     path = publish_page(tmp_path / "many.html", MapContent(**page_arguments("zh", 5050)))
     assert path.stat().st_size <= 5_000_000
     seen = visit(path)
-    assert renderer_seconds(seen) < 2.0
+    assert seen.seconds() < 2.0
     assert "5,000" in seen.page.inner_text("#left-out")
     assert "5,050" in seen.page.inner_text("#left-out")
     assert len(seen.ids()) == 100
