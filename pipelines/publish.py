@@ -13,8 +13,9 @@ from illegalmining.checkpoint import Watched
 from illegalmining.coverage import smallest_site
 from illegalmining.district import District
 from illegalmining.journal import Journal
-from illegalmining.publish.content import MapContent
+from illegalmining.publish.content import MapContent, Picture
 from illegalmining.publish.page import publish_page
+from illegalmining.publish.sheet import publish_sheet
 from illegalmining.publish.tables import (
     publish_cases,
     publish_coverage,
@@ -47,6 +48,9 @@ def publish(
     coverage = smallest_site(maps, section.bounds, district.crs) if maps else None
     if coverage is not None:
         publish_coverage(coverage, out)
+    background = picture_of(watched)
+    if background is not None:
+        write_bytes(out / "ground.webp", background[0])
     content = MapContent(
         district_name=district.name,
         language=section.language,
@@ -61,12 +65,18 @@ def publish(
         jurisdictions=registers.jurisdictions,
         roads=registers.roads,
         coverage=coverage,
-        background=next((found.picture for found in watched if found.picture), None),
+        background=background,
         sources=[found.about for found in watched],
         remarks=journal.remarks,
         run={"version": journal.version, "inputs": len(journal.inputs)},
     )
+    publish_sheet(out / "hotspots.pdf", content)
     return publish_page(out / "hotspots.html", content)
+
+
+def picture_of(watched: list[Watched]) -> Picture | None:
+    """The picture of the ground, of the first source that makes one."""
+    return next((found.picture for found in watched if found.picture), None)
 
 
 def write_record(district: District, watched: list[Watched], results: Results, journal: Journal) -> Path:
@@ -75,6 +85,7 @@ def write_record(district: District, watched: list[Watched], results: Results, j
         **journal.as_dict(),
         "parameters": district.configuration.model_dump(mode="json"),
         "sources": [found.about for found in watched],
+        "ground_bounds": ground[1] if (ground := picture_of(watched)) else None,
         "detections": len(results.detections),
         "cases": len(results.cases),
         "quarantined": len(journal.quarantine),

@@ -1,11 +1,5 @@
 // Symbols: one set of shapes for the map's canvas, the list and the legend, so that colour is never the only sign.
-const SHAPES = {
-  circle: null,
-  square: [[-0.88, -0.88], [0.88, -0.88], [0.88, 0.88], [-0.88, 0.88]],
-  diamond: [[0, -1.18], [1.18, 0], [0, 1.18], [-1.18, 0]],
-  triangle: [[0, -1.28], [1.22, 0.88], [-1.22, 0.88]],
-  hexagon: [[-0.55, -1], [0.55, -1], [1.12, 0], [0.55, 1], [-0.55, 1], [-1.12, 0]],
-};
+const SHAPES = data.palette.shapes;
 function look(kind) { return data.palette.kinds[kind]; }
 
 function symbol(kind, label, size) {

@@ -182,9 +182,15 @@ def thinning(bounds: Bounds) -> float:
 
 
 def blind_ground(coverage: xr.DataArray | None, bounds: Bounds, crs: Any) -> list[list[list[list[int]]]]:
+    """Where no sensor saw anything, packed."""
+    shapes = gpd.GeoSeries(blind_shapes(coverage, bounds, crs), crs=crs)
+    return [packed(one) for one in shapes.to_crs("EPSG:4326")]
+
+
+def blind_shapes(coverage: xr.DataArray | None, bounds: Bounds, crs: Any) -> list[BaseGeometry]:
     """Where no sensor saw anything: cells more blind than not, as outlines; the whole district without a coverage."""
     if coverage is None:
-        return [packed(gpd.GeoSeries([box(*bounds)], crs=crs).to_crs("EPSG:4326").iloc[0])]
+        return [box(*bounds)]
     blind = np.isnan(coverage.transpose("y", "x").values).astype("float32")
     step = max(1, int(np.ceil(max(blind.shape) / BLIND_CELLS_ACROSS)))
     rows, columns = (int(np.ceil(length / step)) for length in blind.shape)
@@ -195,9 +201,9 @@ def blind_ground(coverage: xr.DataArray | None, bounds: Bounds, crs: Any) -> lis
     fine = coverage.odc.geobox.transform
     transform = Affine(fine.a * step, 0.0, fine.c, 0.0, fine.e * step, fine.f)
     found = rasterio.features.shapes(coarse, mask=coarse.astype(bool), transform=transform)
-    inside = [shape(outline).intersection(box(*bounds)) for outline, _ in found]
-    own_crs = str(coverage.odc.geobox.crs)
-    return [packed(one) for one in gpd.GeoSeries(inside, crs=own_crs).to_crs("EPSG:4326") if one.area > 0]
+    own = gpd.GeoSeries([shape(outline) for outline, _ in found], crs=str(coverage.odc.geobox.crs))
+    inside = own.to_crs(crs).intersection(box(*bounds))
+    return [one for one in inside if one.area > 0]
 
 
 def coverage_picture(coverage: xr.DataArray | None) -> tuple[bytes, Bounds] | None:

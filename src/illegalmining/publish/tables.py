@@ -33,7 +33,7 @@ def publish_cases(cases: gpd.GeoDataFrame, out: Path) -> list[Path]:
     plain = flat(cases)
     return [
         write_parquet(cases, out / "cases.parquet"),
-        write_package(cases, out / "cases.gpkg", "cases"),
+        write_layers(out / "cases.gpkg", {"cases": cases}),
         write_bytes(out / "cases.csv", csv_bytes(plain)),
         write_bytes(out / "cases.xlsx", xlsx_bytes(plain, "cases")),
         write_bytes(out / "cases.kml", kml_bytes(cases, "cases", title="case_id", style="kind")),
@@ -50,7 +50,7 @@ def publish_hotspots(cells: gpd.GeoDataFrame, out: Path) -> list[Path]:
     cells = cells.reset_index(drop=True)
     return [
         write_parquet(cells, out / "hotspots.parquet"),
-        write_package(cells, out / "hotspots.gpkg", "hotspots"),
+        write_layers(out / "hotspots.gpkg", {"hotspots": cells}),
         write_raster(*cell_raster(cells, "gi_z"), cells.crs, out / "hotspots.tif", "gi_z"),
     ]
 
@@ -75,10 +75,10 @@ def write_parquet(frame: gpd.GeoDataFrame, path: Path) -> Path:
     return path
 
 
-def write_package(frame: gpd.GeoDataFrame, path: Path, layer: str) -> Path:
-    """A GeoPackage with the layer's QGIS style."""
+def write_layers(path: Path, layers: dict[str, gpd.GeoDataFrame]) -> Path:
+    """A GeoPackage of one or more layers, each with the QGIS style of its name."""
     with atomic_file(path) as partial:
-        write_geopackage(frame, partial, layer, qgis_style(layer))
+        write_geopackage({name: (frame, qgis_style(name)) for name, frame in layers.items()}, partial)
     return path
 
 
