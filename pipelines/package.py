@@ -15,7 +15,7 @@ from illegalmining.errors import InputError
 from illegalmining.hotspots import Earlier
 from illegalmining.journal import Journal
 from illegalmining.publish.accesslog import note
-from illegalmining.publish.content import MapContent, family, within
+from illegalmining.publish.content import MapContent, within
 from illegalmining.publish.keys import fingerprint, sender_of, signing_key
 from illegalmining.publish.package import Recipient, plain_name, seal, write_package
 from illegalmining.publish.results import earlier_cases, read_run
@@ -110,7 +110,7 @@ def latest(own: Any, common: date | None) -> date | None:
 
 
 def part_for(whole: MapContent, recipient: Recipient, earlier: Earlier) -> MapContent:
-    """The recipient's part of the map, under its own name.
+    """The recipient's part of the map.
 
     Raises
     ------
@@ -118,7 +118,6 @@ def part_for(whole: MapContent, recipient: Recipient, earlier: Earlier) -> MapCo
         There is no such jurisdiction.
     """
     assert whole.jurisdictions is not None
-    codes = family(whole.jurisdictions, recipient.code)
-    if not codes:
+    if not (whole.jurisdictions["code"] == recipient.code).any():
         raise InputError(f"recipients: no jurisdiction has the code {recipient.code!r}; correct one of the registers")
-    return within(whole, codes, earlier)
+    return within(whole, recipient.code, earlier)

@@ -28,6 +28,7 @@ Picture = tuple[bytes, Bounds]
 class MapContent:
     """Everything a map shows.
 
+    part: the jurisdiction's name where the map is of one alone.
     bounds, crs: the district's, metres. detections: those the evidence of the cases names. coverage:
     `coverage.smallest_site`, None where no source made one. background: a picture in Web Mercator's grid and its (west,
     south, east, north) in degrees. sources: `name`, `sensor`, `first`, `last`, `dates` of each. remarks: what could not
@@ -51,6 +52,12 @@ class MapContent:
     sources: list[dict[str, Any]] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
     run: dict[str, Any] = field(default_factory=dict)
+    part: str = ""
+
+    @property
+    def name(self) -> str:
+        """What the map is of."""
+        return f"{self.district_name} · {self.part}" if self.part else self.district_name
 
     @property
     def working_crs(self) -> pyproj.CRS:
@@ -58,13 +65,14 @@ class MapContent:
         return pyproj.CRS.from_user_input(self.crs)
 
 
-def within(whole: MapContent, codes: set[str], earlier: Earlier = ()) -> MapContent:
-    """The part of a map that belongs to some jurisdictions, one of them with all below it, and nothing else.
+def within(whole: MapContent, code: str, earlier: Earlier = ()) -> MapContent:
+    """The part of a map that belongs to one jurisdiction with all below it, and nothing else.
 
     A case goes to the jurisdiction its row names, with its whole outline; everything else is cut at the border: what
     lies across it is left out, also from the statistics of the cells.
     """
     assert whole.jurisdictions is not None, "a map without jurisdictions has no parts"
+    codes = family(whole.jurisdictions, code)
     units = whole.jurisdictions[whole.jurisdictions["code"].isin(codes)]
     border = units.union_all()
     cases = whole.cases[whole.cases["jurisdiction"].isin(codes)].reset_index(drop=True)
@@ -80,6 +88,7 @@ def within(whole: MapContent, codes: set[str], earlier: Earlier = ()) -> MapCont
     )
     return replace(
         whole,
+        part=str(units.loc[units["code"] == code, "name"].iloc[0]),
         bounds=bounds_within(whole.bounds, border, cases),
         cases=cases,
         detections=whole.detections[whole.detections["detection_id"].isin(named)].reset_index(drop=True),

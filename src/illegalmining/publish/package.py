@@ -54,8 +54,8 @@ def plain_name(code: str) -> str:
     """
     if not PLAIN_NAME.fullmatch(code) or code.endswith("."):
         raise InputError(
-            f"code {harmless(code)[:80]!r} cannot name a folder; expected letters, digits, '_', '-' and '.', at most 64: "
-            "correct it in the registers of jurisdictions and recipients"
+            f"code {harmless(code)[:80]!r} cannot name a folder; expected at most 64 letters, digits, '_', '-' "
+            "and '.': correct it in the registers of jurisdictions and recipients"
         )
     return code
 
@@ -80,6 +80,7 @@ def manifest_bytes(folder: Path, content: MapContent, recipient: Recipient, send
     manifest: dict[str, Any] = {
         "format": FORMAT,
         "district": content.district_name,
+        "part": content.part,
         "as_of": content.as_of.isoformat(),
         "version": content.run.get("version", ""),
         "recipient": {"code": recipient.code, "name": recipient.name, "public_key": recipient.public_key},

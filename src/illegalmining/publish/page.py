@@ -79,7 +79,7 @@ def heading(content: MapContent) -> dict[str, Any]:
         "language": content.language if content.language in ("en", "zh") else "en",
         "words": words(),
         "palette": palette(),
-        "district": harmless(content.district_name),
+        "district": harmless(content.name),
         "asOf": content.as_of.isoformat(),
         "version": harmless(str(content.run.get("version", ""))),
     }

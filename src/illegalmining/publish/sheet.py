@@ -70,7 +70,7 @@ def sheet_data(
     return {
         "language": language,
         "words": {key: text_of[language] for key, text_of in words().items()},
-        "district": breakable(content.district_name),
+        "district": breakable(content.name),
         "as_of": content.as_of.isoformat(),
         "imagery": [min(s["first"] for s in images), max(s["last"] for s in images)] if images else None,
         "version": harmless(str(content.run.get("version", ""))),
@@ -116,7 +116,7 @@ def case_rows(shown: gpd.GeoDataFrame, content: MapContent, language: str) -> li
     places = jurisdiction_names(content.jurisdictions)
     rows = []
     for at, row in enumerate(shown.to_dict("records")):
-        mine = text(row["mine_id"])
+        mine = text(row["mine_id"]) or ""
         found = terms(row["evidence"])
         strongest = max(found, key=lambda term: term["nats"])["says"] if found else ""
         rows.append(

@@ -294,7 +294,8 @@ def symbol(kind: str, x: float, y: float, radius: float) -> str:
 def leader(spot: dict[str, Any]) -> str:
     """A line from a symbol that had to move to the place it stands for."""
     line = f'<path d="M{spot["x"]:.2f} {spot["y"]:.2f}L{spot["at_x"]:.2f} {spot["at_y"]:.2f}"'
-    dot = f'<circle cx="{spot["at_x"]:.2f}" cy="{spot["at_y"]:.2f}" r="0.7" fill="#1c2733" stroke="#fff" stroke-width="0.25"/>'
+    place = f'cx="{spot["at_x"]:.2f}" cy="{spot["at_y"]:.2f}"'
+    dot = f'<circle {place} r="0.7" fill="#1c2733" stroke="#fff" stroke-width="0.25"/>'
     return f'{line} stroke="#fff" stroke-width="0.9"/>{line} stroke="#1c2733" stroke-width="0.35"/>{dot}'
 
 
