@@ -40,7 +40,7 @@ def publish(
 ) -> Path:
     """Write everything a run publishes but its record; returns the map's path."""
     out, section = district.out, district.configuration.district
-    publish_cases(results.cases, out)
+    publish_cases(results.cases, out, section.language)
     publish_detections(results.detections, out)
     publish_hotspots(results.hotspots, out)
     publish_quarantine(journal.quarantine, out)

@@ -1,4 +1,4 @@
-"""A county's package: nothing of its neighbours in it, and no one but its recipient gets it open, whole or not at all."""
+"""A county's package: nothing of its neighbours in it, opened by its recipient alone, whole or not at all."""
 
 from __future__ import annotations
 
@@ -175,6 +175,9 @@ def test_every_shape_of_the_page_lies_in_the_county(made: Path, whole: MapConten
             for ring in rings:
                 lon = np.cumsum(ring[0::2]) / 1e6
                 assert lon.max() < east
+    cells = pyogrio.read_dataframe(made / "hotspots.gpkg", layer="hotspots")
+    assert set(cells["jurisdiction"]) == {WEST}
+    assert cells.geometry.centroid.x.max() < 504000
     assert data["background"]["bounds"][1][1] < east
     assert data["coverageImage"]["bounds"][1][1] < east + 0.001
 
@@ -314,7 +317,10 @@ def test_a_path_that_climbs_out_is_refused(package: Path, key_file: Path, key: A
     def change(files: dict[str, bytes]) -> None:
         manifest = json.loads(files["manifest.json"])
         files[name] = b"x"
-        manifest["files"][name] = {"bytes": 1, "sha256": "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881"}
+        manifest["files"][name] = {
+            "bytes": 1,
+            "sha256": "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881",
+        }
         files["manifest.json"] = json.dumps(manifest).encode()
         files["manifest.sig"] = sign(key, files["manifest.json"]).encode()
 
@@ -402,7 +408,9 @@ def test_a_changed_log_shows(package: Path, key_file: Path) -> None:
 # --- keys and names ---
 
 
-@pytest.mark.parametrize("code", ["../141001", "a/b", "", ".", "..", "a\\b", "x" * 65, HOSTILE, "c:d", "-rf", "a\u202eb"])
+@pytest.mark.parametrize(
+    "code", ["../141001", "a/b", "", ".", "..", "a\\b", "x" * 65, HOSTILE, "c:d", "-rf", "a\u202eb"]
+)
 def test_a_code_that_is_no_folder_is_refused(code: str) -> None:
     with pytest.raises(InputError, match="cannot name a folder"):
         plain_name(code)

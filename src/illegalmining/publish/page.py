@@ -132,14 +132,14 @@ def source_line(source: dict[str, Any]) -> dict[str, Any]:
 
 
 def page(data: dict[str, Any]) -> str:
-    """The page's text, checked: every part of it but the data is ours, and none of it is remote."""
+    """The page's text, checked: every part of it but the title and the data is ours, and none of it is remote."""
     leaflet, leaflet_style = leaflet_assets()
     script = own_script()
     style = leaflet_style + (files("illegalmining.maps") / "page.css").read_text("utf-8")
     language = data["language"]
     parts = {
         "language": "zh-CN" if language == "zh" else "en",
-        "title": html.escape(f"{word('title', language)} · {data['district']}"),
+        "title": "",
         "policy": policy([leaflet, script], style),
         "style": style,
         "noscript": html.escape(word("noscript", language)),
@@ -149,7 +149,8 @@ def page(data: dict[str, Any]) -> str:
     }
     template = (files("illegalmining.maps") / "page.html").read_text("utf-8")
     refuse_remote(filled(template, parts))
-    return filled(template, {**parts, "data": embedded(data)})
+    title = html.escape(f"{word('title', language)} · {data['district']}")
+    return filled(template, {**parts, "title": title, "data": embedded(data)})
 
 
 def filled(template: str, parts: dict[str, str]) -> str:
