@@ -20,6 +20,7 @@ from illegalmining.pipelines.publish import Results, publish, write_record
 from illegalmining.pipelines.subsidence_watch import subsidence_watch
 from illegalmining.pipelines.surface_watch import surface_watch
 from illegalmining.pipelines.watching import register_digests
+from illegalmining.publish.results import earlier_cases
 from illegalmining.registers.read import read_registers
 from illegalmining.remarks import turned, unjudged
 from illegalmining.tables import REGISTERS
@@ -55,7 +56,10 @@ def nightly(district: District, journal: Journal, only: frozenset[str] = WATCHES
             cases = work.cases
             journal.remarks.extend(turned(work.tables["rejudged"], district.configuration.district.language))
             section = district.configuration.district
-            spots = hotspots(cases, registers.jurisdictions, section.bounds, district.crs, section.as_of)
+            earlier = earlier_cases(district.out, section.as_of, district.crs)
+            spots = hotspots(
+                cases, registers.jurisdictions, section.bounds, district.crs, section.as_of, earlier=earlier
+            )
             results = Results(found, cases, spots)
         with journal.stage("publish"):
             page = publish(district, registers, watched, results, journal)

@@ -13,7 +13,9 @@ from illegalmining.checkpoint import Watched
 from illegalmining.coverage import smallest_site
 from illegalmining.district import District
 from illegalmining.journal import Journal
+from illegalmining.publish.content import MapContent, Picture
 from illegalmining.publish.page import publish_page
+from illegalmining.publish.sheet import publish_sheet
 from illegalmining.publish.tables import (
     publish_cases,
     publish_coverage,
@@ -38,7 +40,7 @@ def publish(
 ) -> Path:
     """Write everything a run publishes but its record; returns the map's path."""
     out, section = district.out, district.configuration.district
-    publish_cases(results.cases, out)
+    publish_cases(results.cases, out, section.language)
     publish_detections(results.detections, out)
     publish_hotspots(results.hotspots, out)
     publish_quarantine(journal.quarantine, out)
@@ -46,8 +48,10 @@ def publish(
     coverage = smallest_site(maps, section.bounds, district.crs) if maps else None
     if coverage is not None:
         publish_coverage(coverage, out)
-    page = publish_page(
-        out / "hotspots.html",
+    background = picture_of(watched)
+    if background is not None:
+        write_bytes(out / "ground.webp", background[0])
+    content = MapContent(
         district_name=district.name,
         language=section.language,
         as_of=section.as_of,
@@ -59,13 +63,20 @@ def publish(
         concessions=registers.concessions,
         mines=registers.mines,
         jurisdictions=registers.jurisdictions,
+        roads=registers.roads,
         coverage=coverage,
-        background=next((found.picture for found in watched if found.picture), None),
+        background=background,
         sources=[found.about for found in watched],
         remarks=journal.remarks,
         run={"version": journal.version, "inputs": len(journal.inputs)},
     )
-    return page
+    publish_sheet(out / "hotspots.pdf", content)
+    return publish_page(out / "hotspots.html", content)
+
+
+def picture_of(watched: list[Watched]) -> Picture | None:
+    """The picture of the ground, of the first source that makes one."""
+    return next((found.picture for found in watched if found.picture), None)
 
 
 def write_record(district: District, watched: list[Watched], results: Results, journal: Journal) -> Path:
@@ -74,6 +85,7 @@ def write_record(district: District, watched: list[Watched], results: Results, j
         **journal.as_dict(),
         "parameters": district.configuration.model_dump(mode="json"),
         "sources": [found.about for found in watched],
+        "ground_bounds": ground[1] if (ground := picture_of(watched)) else None,
         "detections": len(results.detections),
         "cases": len(results.cases),
         "quarantined": len(journal.quarantine),

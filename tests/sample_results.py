@@ -209,7 +209,7 @@ def ground() -> tuple[bytes, tuple[float, float, float, float]]:
 
 
 def page_arguments(language: str = "en", count: int = 14) -> dict[str, Any]:
-    """Everything `publish_page` asks for."""
+    """Everything a `MapContent` holds."""
     found = sample(language, count)
     tables = registers(language)
     cells = hotspots(found["cases"], tables["jurisdictions"], BOUNDS, CRS, AS_OF)

@@ -7,10 +7,12 @@ import io
 import json
 import re
 import sqlite3
+import subprocess
 import time
 import warnings
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import geopandas as gpd
@@ -22,7 +24,10 @@ import pytest
 import rasterio
 
 from illegalmining.hotspots import hotspots
+from illegalmining.publish.content import MapContent
 from illegalmining.publish.gcj02 import to_gcj02
+from illegalmining.publish.page import publish_page
+from illegalmining.publish.sheet import publish_sheet
 from illegalmining.publish.tables import (
     publish_cases,
     publish_coverage,
@@ -32,7 +37,7 @@ from illegalmining.publish.tables import (
 )
 from illegalmining.publish.text import defused, harmless, words
 from illegalmining.tables import CASES, KINDS
-from sample_results import AS_OF, BOUNDS, CRS, HOSTILE, coverage, registers, sample
+from sample_results import AS_OF, BOUNDS, CRS, HOSTILE, coverage, page_arguments, registers, sample
 
 DATES = ("first_seen", "last_seen", "first_reported")
 
@@ -45,7 +50,7 @@ def cases() -> gpd.GeoDataFrame:
 @pytest.fixture(scope="module")
 def out(cases: gpd.GeoDataFrame, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("out")
-    publish_cases(cases, folder)
+    publish_cases(cases, folder, "zh")
     return folder
 
 
@@ -100,7 +105,7 @@ def test_csv_holds_every_column(cases: gpd.GeoDataFrame, out: Path) -> None:
 def test_xlsx_holds_every_column_with_types(cases: gpd.GeoDataFrame, out: Path) -> None:
     book = openpyxl.load_workbook(out / "cases.xlsx")
     rows = list(book["cases"].iter_rows(values_only=True))
-    assert {*cases.columns, "lon", "lat", "crs"} == set(rows[0])
+    assert {*cases.columns, "lon", "lat", "gcj02_lon", "gcj02_lat", "crs"} == set(rows[0])
     back = pd.DataFrame(rows[1:], columns=rows[0])
     assert back["case_id"].tolist() == cases["case_id"].tolist()
     np.testing.assert_allclose(back["probability"], cases["probability"])
@@ -118,6 +123,100 @@ def test_kml_holds_every_column_in_place(cases: gpd.GeoDataFrame, out: Path) -> 
     assert (moved < 0.05).all()
     styles = ElementTree.parse(out / "cases.kml").getroot().iter("{http://www.opengis.net/kml/2.2}Style")
     assert {style.get("id") for style in styles} == set(KINDS)
+
+
+def test_gpx_holds_every_column_in_place(cases: gpd.GeoDataFrame, out: Path) -> None:
+    back = pyogrio.read_dataframe(out / "cases.gpx", layer="waypoints")
+    assert back["name"].tolist() == cases["case_id"].tolist()
+    assert (back.geometry.to_crs(CRS).distance(cases.geometry) < 0.05).all()
+    assert all("隐蔽工作面" in cmt for cmt, kind in zip(back["cmt"], cases["kind"], strict=True) if kind[0] == "h")
+    space = {"g": "http://www.topografix.com/GPX/1/1", "c": "https://illegalmining.invalid/cases/1"}
+    for point, row in zip(
+        ElementTree.parse(out / "cases.gpx").getroot().findall("g:wpt", space), cases.to_dict("records"), strict=True
+    ):
+        told = {one.get("name"): one.text for one in point.findall("g:extensions/c:column", space)}
+        assert set(told) >= {name for name in cases.columns if row[name] is not None and row[name] == row[name]}
+        assert float(told["probability"]) == row["probability"]
+        assert told["first_seen"] == f"{row['first_seen']:%Y-%m-%d}"
+
+
+def test_tables_give_gcj02_beside_wgs84(out: Path) -> None:
+    table = pd.read_csv(out / "cases.csv")
+    for row in table.itertuples():
+        assert (row.gcj02_lon, row.gcj02_lat) == pytest.approx(to_gcj02(row.lon, row.lat), abs=1e-6)
+    assert ((table["gcj02_lon"] - table["lon"]).abs() > 0.004).all()
+
+
+HOSTILE_TEXTS = {
+    "markup": "</script><svg onload=alert(1)>]]></kml><!--{{data}}",
+    "formula": "=cmd|' /C calc'!A0",
+    "formula behind a space": " \t+1+1",
+    "path": "../../../etc/passwd\\..\\x",
+    "reversed": "\u202egnp.exe\u2066\u200f",
+    "long": "深" * 5000 + "W" * 5000,
+    "quotes": '"\'`»\\";--',
+    "template": '#eval("1") $x$ *b* @ref <lab> #let {{title}} {words} %s',
+    "controls": "a\x00b\x07\x1b[31m\uffff",
+    "lines": "one\r\ntwo\n\n=three",
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE_TEXTS)
+def test_hostile_text_from_any_field_is_harmless_in_every_format(name: str, tmp_path: Path) -> None:
+    """Every text of every table is hostile at once; every product is written, read back, and says it as plain text."""
+    text = HOSTILE_TEXTS[name]
+    content = MapContent(**hostile_arguments(text))
+    publish_cases(content.cases.assign(extra=text), tmp_path)
+    publish_sheet(tmp_path / "hotspots.pdf", content)
+    publish_page(tmp_path / "hotspots.html", content)
+    plain = harmless(text)
+    for suffix in ("gpkg", "kml", "gpx"):
+        assert len(pyogrio.read_dataframe(tmp_path / f"cases.{suffix}")) == len(content.cases)
+    assert read_layer(tmp_path / "cases.gpkg", "cases")["extra"][0] == plain
+    told = pd.read_csv(tmp_path / "cases.csv", dtype=str, lineterminator="\n" if "\n" not in plain else None)
+    assert told["extra"][0] == defused(text)
+    assert not re.match(r"\s*[=+@|%＝＋]|\s*-(?![\d.])", told["extra"][0])
+    for row in openpyxl.load_workbook(tmp_path / "cases.xlsx")["cases"].iter_rows():
+        assert all(cell.data_type != "f" for cell in row)
+    page = (tmp_path / "hotspots.html").read_text("utf-8")
+    data = page[page.index('id="data">') : page.index("</script>", page.index('id="data">'))]
+    assert "<" not in data[len('id="data">') :]
+    assert page.count("<script") == 3
+    told_pdf = subprocess.run(["pdftotext", "-raw", tmp_path / "hotspots.pdf", "-"], capture_output=True, check=True)
+    words = told_pdf.stdout.decode().replace("\u200b", "").replace("\n", "")
+    assert plain.replace("\n", "").strip()[:12].strip() in words
+    assert {path.name for path in tmp_path.iterdir()} == {
+        *(f"cases.{suffix}" for suffix in ("parquet", "gpkg", "csv", "xlsx", "kml", "gpx")),
+        "hotspots.pdf",
+        "hotspots.html",
+    }
+    for path in tmp_path.iterdir():
+        if path.suffix != ".parquet":
+            assert not set("\u202e\u2066\u200f\x07\x1b") & set(path.read_bytes().decode("utf-8", "ignore")) or (
+                path.suffix in (".gpkg", ".xlsx", ".pdf")
+            )
+
+
+def hostile_arguments(text: str) -> dict[str, Any]:
+    """A map's content in which every register's and every detector's text is the same hostile one."""
+    found = page_arguments("en", 6)
+    cases = found["cases"]
+    evidence = [
+        json.dumps([{**term, "says": text} for term in json.loads(row)], ensure_ascii=False)
+        for row in cases["evidence"]
+    ]
+    cases = cases.assign(mine_id=text, licence_no=text, jurisdiction=text, evidence=evidence)
+    mines = found["mines"].iloc[:1].assign(mine_id=text, name=text, operator=text)
+    return {
+        **found,
+        "cases": cases,
+        "mines": mines,
+        "concessions": found["concessions"].iloc[:1].assign(licence_no=text, holder=text, mineral=text),
+        "jurisdictions": found["jurisdictions"].iloc[:1].assign(code=text, name=text),
+        "district_name": text,
+        "sources": [{**found["sources"][0], "name": text}],
+        "remarks": [text],
+    }
 
 
 def test_no_text_is_ever_a_formula(out: Path) -> None:
@@ -165,7 +264,7 @@ def test_the_same_table_gives_the_same_bytes(cases: gpd.GeoDataFrame, tmp_path: 
     for folder in (first, second):
         written = publish_cases(cases, folder) + publish_hotspots(cells, folder) + publish_coverage(coverage(), folder)
         time.sleep(1.1)  # a clock in a file shows after a second
-    assert len(written) == 9
+    assert len(written) == 10
     for path in written:
         assert path.read_bytes() == (first / path.name).read_bytes(), path.name
 

@@ -1,11 +1,5 @@
 // Symbols: one set of shapes for the map's canvas, the list and the legend, so that colour is never the only sign.
-const SHAPES = {
-  circle: null,
-  square: [[-0.88, -0.88], [0.88, -0.88], [0.88, 0.88], [-0.88, 0.88]],
-  diamond: [[0, -1.18], [1.18, 0], [0, 1.18], [-1.18, 0]],
-  triangle: [[0, -1.28], [1.22, 0.88], [-1.22, 0.88]],
-  hexagon: [[-0.55, -1], [0.55, -1], [1.12, 0], [0.55, 1], [-0.55, 1], [-1.12, 0]],
-};
+const SHAPES = data.palette.shapes;
 function look(kind) { return data.palette.kinds[kind]; }
 
 function symbol(kind, label, size) {
@@ -71,6 +65,36 @@ function hatchPattern(context) {
   return hatch;
 }
 
+// A symbol drawn once for each kind and size: thousands of them are then copied in no time.
+const stamps = new Map();
+function stamp(kind, r) {
+  const fine = L.Browser.retina ? 2 : 1;
+  const key = [kind, r, fine].join();
+  if (stamps.has(key)) return stamps.get(key);
+  const made = document.createElement('canvas');
+  made.half = Math.ceil(r * 1.3 + 4);
+  made.width = made.height = made.half * 2 * fine;
+  const pen = made.getContext('2d');
+  pen.scale(fine, fine);
+  pen.translate(made.half, made.half);
+  pen.beginPath();
+  const points = SHAPES[look(kind).shape];
+  if (points) points.forEach(([dx, dy], i) => pen[i ? 'lineTo' : 'moveTo'](dx * r, dy * r));
+  else pen.arc(0, 0, r, 0, 2 * Math.PI);
+  pen.closePath();
+  pen.lineJoin = 'round';
+  pen.strokeStyle = '#ffffff';
+  pen.lineWidth = 4;
+  pen.stroke();
+  pen.strokeStyle = '#1c2733';
+  pen.lineWidth = 1.6;
+  pen.stroke();
+  pen.fillStyle = look(kind).colour;
+  pen.fill();
+  stamps.set(key, made);
+  return made;
+}
+
 const plainFill = L.Canvas.prototype._fillStroke;
 L.Canvas.include({
   _fillStroke: function (context, layer) {
@@ -99,20 +123,8 @@ L.Canvas.include({
       pen.lineWidth = 2.5;
       pen.stroke();
     }
-    pen.beginPath();
-    const points = SHAPES[style.shape];
-    if (points) points.forEach(([dx, dy], i) => pen[i ? 'lineTo' : 'moveTo'](x + dx * r, y + dy * r));
-    else pen.arc(x, y, r, 0, 2 * Math.PI);
-    pen.closePath();
-    pen.lineJoin = 'round';
-    pen.strokeStyle = '#ffffff';
-    pen.lineWidth = 4;
-    pen.stroke();
-    pen.strokeStyle = '#1c2733';
-    pen.lineWidth = 1.6;
-    pen.stroke();
-    pen.fillStyle = style.colour;
-    pen.fill();
+    const ready = stamp(layer.options.kind, r);
+    pen.drawImage(ready, x - ready.half, y - ready.half, ready.half * 2, ready.half * 2);
     if (r < 9) return;
     const label = String(layer.options.rank);
     pen.fillStyle = style.ink;

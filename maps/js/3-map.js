@@ -15,19 +15,18 @@ const North = L.Control.extend({
 new North().addTo(map);
 
 // Outlines come as whole numbers of 1e-6 degrees: the first point, then steps from point to point.
-function unpack(polygons) {
-  return polygons.map((rings) => rings.map((flat) => {
-    const points = [];
-    let lon = 0;
-    let lat = 0;
-    for (let i = 0; i < flat.length; i += 2) {
-      lon += flat[i];
-      lat += flat[i + 1];
-      points.push([lat / 1e6, lon / 1e6]);
-    }
-    return points;
-  }));
+function unpackLine(flat) {
+  const points = [];
+  let lon = 0;
+  let lat = 0;
+  for (let i = 0; i < flat.length; i += 2) {
+    lon += flat[i];
+    lat += flat[i + 1];
+    points.push([lat / 1e6, lon / 1e6]);
+  }
+  return points;
 }
+function unpack(polygons) { return polygons.map((rings) => rings.map(unpackLine)); }
 function outline(polygons, options) { return L.polygon(unpack(polygons), { smoothFactor: 0.6, ...options }); }
 function caption(title, ...lines) {
   return el('div', {}, el('b', {}, title), ...lines.filter(Boolean).map((line) => el('div', {}, line)));
@@ -40,6 +39,7 @@ function label(polygons, text, font, ink, drop) {
 }
 
 const BASE_FONT = '12px system-ui, "Microsoft YaHei", "PingFang SC", "Noto Sans CJK SC", sans-serif';
+const SMALL_ROADS = ['track', 'path', 'service', 'footway'];
 const layers = {};
 function addLayer(name, members, on) { layers[name] = { group: L.layerGroup(members), on: on && members.length > 0, any: members.length > 0 }; }
 
@@ -83,6 +83,9 @@ function buildLayers() {
   const names = data.jurisdictions.length > 1
     ? data.jurisdictions.map((one) => label(one.shape, one.name || one.code, '600 13px' + BASE_FONT.slice(4), data.palette.jurisdiction)) : [];
   addLayer('jurisdictions', borders.concat(names), true);
+  const ways = data.roads.map((one) => ({ points: one.lines.map(unpackLine), small: SMALL_ROADS.includes(one.class) }));
+  addLayer('roads', ways.map((way) => L.polyline(way.points, { color: '#3d3325', weight: way.small ? 2.6 : 4.4, opacity: 0.55, interactive: false }))
+    .concat(ways.map((way) => L.polyline(way.points, { color: '#fffaf0', weight: way.small ? 1.3 : 2.6, interactive: false }))), true);
   const licences = data.licences.flatMap((one) => [
     outline(one.shape, { color: '#ffffff', weight: 4.5, opacity: 0.85, fill: false, interactive: false }),
     outline(one.shape, { color: one.valid ? '#111a22' : '#a11d1d', weight: 1.8, dashArray: one.valid ? null : '7 4', fillOpacity: 0.001 })
@@ -118,7 +121,7 @@ function buildCases() {
 }
 
 // Bottom to top. Taking all off and putting them back is what keeps the order of one canvas.
-const ORDER = ['background', 'coverage', 'blind', 'cells', 'jurisdictions', 'licences', 'mines', 'cases'];
+const ORDER = ['background', 'coverage', 'blind', 'roads', 'cells', 'jurisdictions', 'licences', 'mines', 'cases'];
 function stack() {
   for (const name of ORDER) layers[name].group.remove();
   for (const name of ORDER) if (layers[name].on) layers[name].group.addTo(map);

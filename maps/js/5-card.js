@@ -101,7 +101,20 @@ function facts(one) {
   add('coordinates', el('span', {}, wgs), copyButton(wgs), el('small', {}, t('wgs84')),
     el('span', {}, one.x.toFixed(1) + ', ' + one.y.toFixed(1)), el('small', {}, data.crs.name),
     ...(one.gcj ? [el('span', {}, one.gcj[0].toFixed(6) + ', ' + one.gcj[1].toFixed(6)), el('small', {}, t('gcj02'))] : []));
+  add('navigate', ...ways(one));
   return one.shape ? list : el('div', {}, list, el('p', { class: 'note' }, t('at_mine')));
+}
+// Links for whoever drives there: followed only by a tap, and only then is a place told to anyone. The address is put
+// together here, so that nothing in the file looks like something to load.
+function ways(one) {
+  const link = (href, word) => el('a', { class: 'way', href: href, rel: 'noreferrer noopener', target: '_blank' }, t(word));
+  const at = (lon, lat) => lon.toFixed(6) + ',' + lat.toFixed(6);
+  const found = [link('geo:' + one.lat.toFixed(6) + ',' + one.lon.toFixed(6), 'way_geo')];
+  if (one.gcj) {
+    const amap = ['https:', '', 'uri.amap.com', 'marker'].join('/');
+    found.push(link(amap + '?position=' + at(...one.gcj) + '&coordinate=gaode&name=' + encodeURIComponent(one.id), 'way_amap'));
+  }
+  return [...found, el('small', {}, t(one.gcj ? 'way_note_gcj' : 'way_note'))];
 }
 function copyButton(text) {
   if (!navigator.clipboard) return null;
@@ -118,20 +131,30 @@ function evidence(one) {
   return one.evidence.some((term) => term.nats < 0) ? [...terms, el('p', { class: 'note' }, t('against_note'))] : terms;
 }
 
+// The plot's range: all that is expected, and what was observed but for a few strays.
+function scaleOf(series) {
+  const known = (name) => (series[name] || []).filter((value) => value !== null);
+  const observed = known('observed').sort((a, b) => a - b);
+  const at = (share) => observed[Math.round(share * (observed.length - 1))];
+  const middle = observed.length > 20 ? [at(0.03), at(0.97)] : [observed[0], observed[observed.length - 1]];
+  const values = [...middle, ...known('expected'), ...known('low'), ...known('high')];
+  const low = Math.min(...values);
+  const high = Math.max(...values);
+  if (!(high > low)) return [low - 0.5, high + 0.5];
+  const margin = (high - low) * 0.06;
+  return [Math.max(low - margin, Math.min(low, observed[0])), Math.min(high + margin, Math.max(high, observed[observed.length - 1]))];
+}
 // Observed dots against the range the registers lead one to expect.
 function plot(series) {
   const width = 372;
   const height = 132;
   const box = { left: 44, right: 8, top: 8, bottom: 22 };
   const days = series.days.map((day) => day + dayOf(series.start));
-  const values = ['observed', 'expected', 'low', 'high'].flatMap((name) => series[name] || []).filter((value) => value !== null);
-  let low = Math.min(...values);
-  let high = Math.max(...values);
-  if (!(high > low)) { low -= 0.5; high += 0.5; }
+  let [low, high] = scaleOf(series);
   const start = days[0];
   const span = Math.max(1, days[days.length - 1] - start);
   const x = (day) => box.left + ((day - start) / span) * (width - box.left - box.right);
-  const y = (value) => box.top + ((high - value) / (high - low)) * (height - box.top - box.bottom);
+  const y = (value) => box.top + ((high - Math.max(low, Math.min(high, value))) / (high - low)) * (height - box.top - box.bottom);
   const drawing = svg('svg', { class: 'plot', viewBox: '0 0 ' + width + ' ' + height, role: 'img', 'aria-label': t('plot_label') });
   const text = (px, py, anchor, words) => { const made = svg('text', { x: px, y: py, 'text-anchor': anchor }); made.textContent = words; drawing.append(made); };
   const digits = Math.max(0, Math.min(4, 2 - Math.floor(Math.log10(high - low))));
@@ -148,9 +171,16 @@ function plot(series) {
   const upper = at('high');
   if (lower.length && upper.length) drawing.append(svg('polygon', { points: path(upper.concat(lower.reverse())), fill: '#cfe0ec' }));
   if (at('expected').length) drawing.append(svg('polyline', { points: path(at('expected')), fill: 'none', stroke: '#0b5c8f', 'stroke-width': 1.5, 'stroke-dasharray': '5 3' }));
-  const dots = at('observed');
+  const inside = (value) => value !== null && value >= low && value <= high;
+  const dots = series.observed.map((value, i) => (inside(value) ? [x(days[i]), y(value)] : null)).filter(Boolean);
   if (dots.length) drawing.append(svg('polyline', { points: path(dots), fill: 'none', stroke: '#c8500a', 'stroke-width': 0.8, opacity: 0.6 }));
   for (const [px, py] of dots) drawing.append(svg('circle', { cx: px.toFixed(1), cy: py.toFixed(1), r: 2.1, fill: '#c8500a' }));
+  series.observed.forEach((value, i) => {
+    if (value === null || inside(value)) return;
+    // an arrow at the edge: one cloud must not flatten a year
+    const [px, edge, tip] = value > high ? [x(days[i]), box.top + 5, box.top] : [x(days[i]), height - box.bottom - 5, height - box.bottom];
+    drawing.append(svg('polygon', { class: 'beyond', points: path([[px - 3, edge], [px + 3, edge], [px, tip]]), fill: 'none', stroke: '#c8500a' }));
+  });
   return drawing;
 }
 function plotKey(series) {
@@ -159,5 +189,7 @@ function plotKey(series) {
     key('observed', svg('circle', { cx: 9, cy: 5, r: 3, fill: '#c8500a' })),
     series.expected ? key('expected', svg('line', { x1: 0, x2: 18, y1: 5, y2: 5, stroke: '#0b5c8f', 'stroke-width': 1.5, 'stroke-dasharray': '5 3' })) : null,
     series.low ? key('range', svg('rect', { width: 18, height: 10, fill: '#cfe0ec' })) : null,
+    series.observed.some((value) => value !== null && (value < scaleOf(series)[0] || value > scaleOf(series)[1]))
+      ? key('beyond', svg('polygon', { points: '6,8 12,8 9,2', fill: 'none', stroke: '#c8500a' })) : null,
     series.unit ? el('span', {}, series.unit) : null);
 }

@@ -10,17 +10,19 @@ const KEYS = {
   cells: () => [...(data.cells.some((one) => one.cluster) ? data.palette.hotspots : []).map((one, i) =>
     keyLine(swatch({ fill: one.colour, 'fill-opacity': 0.6, stroke: '#7a2e00' }), t('hot_' + (i + 1)))),
   data.cells.some((one) => !one.cluster) ? keyLine(swatch({ fill: 'none', stroke: '#8a5a2b', 'stroke-dasharray': '2 3' }), t('hot_none')) : null],
-  blind: () => [keyLine(hatchSwatch(), t('unseen_share', { share: percent(data.blindShare) }))],
+  blind: () => [keyLine(hatchSwatch(), data.blindShare > 0 ? t('unseen_share', { share: percent(data.blindShare) }) : t('unseen_none'))],
+  roads: () => [keyLine(svg('svg', { width: 22, height: 14, 'aria-hidden': 'true' }, svg('line', { x1: 1, x2: 21, y1: 7, y2: 7, stroke: '#3d3325', 'stroke-width': 4.4 }),
+    svg('line', { x1: 1, x2: 21, y1: 7, y2: 7, stroke: '#fffaf0', 'stroke-width': 2.4 })), t('road_key'))],
   licences: () => [keyLine(swatch({ fill: 'none', stroke: '#111a22', 'stroke-width': 1.8 }), t('licence_in_force')),
     data.licences.some((one) => !one.valid) ? keyLine(swatch({ fill: 'none', stroke: '#a11d1d', 'stroke-width': 1.8, 'stroke-dasharray': '6 3' }), t('licence_expired', { date: data.asOf })) : null],
   coverage: () => layers.coverage.on ? data.palette.coverage.map((one) => keyLine(swatch({ fill: one.colour }), one.up_to ? t('coverage_up_to', { area: area(one.up_to) }) : t('coverage_over'))) : [],
 };
 function buildLegend() {
-  const lines = ['cases', 'cells', 'licences', 'mines', 'jurisdictions', 'blind', 'coverage', 'background'].filter((name) => layers[name].any)
+  const lines = ['cases', 'cells', 'licences', 'mines', 'jurisdictions', 'roads', 'blind', 'coverage', 'background'].filter((name) => layers[name].any || name === 'blind')
     .flatMap((name) => {
       // blind ground is never hidden: an empty map must not pass for a clean one
       const fixed = name === 'blind';
-      const box = el('input', { type: 'checkbox', 'data-layer': name, checked: layers[name].on, disabled: fixed, on: { change: (event) => {
+      const box = el('input', { type: 'checkbox', 'data-layer': name, checked: layers[name].on || fixed, disabled: fixed, on: { change: (event) => {
         layers[name].on = event.target.checked;
         stack();
         if (name === 'coverage') buildLegend();
@@ -53,7 +55,7 @@ function aboutParts() {
       [one.name, t('sensor_' + one.sensor), one.first || '–', one.last || '–', one.dates === null ? '–' : number(one.dates)]))
     : el('p', {}, t('no_sources'));
   const reference = [el('p', {}, t('crs_word') + ': ' + data.crs.name + (data.crs.code ? ' (' + data.crs.code + ')' : '')), el('p', {}, t('crs_map'))];
-  if (data.cellSide) reference.push(el('p', {}, t('cells_note', { side: number(data.cellSide) + ' ' + t('m') })));
+  if (data.cellSide) reference.push(el('p', {}, t('cells_note', { side: number(data.cellSide) + ' ' + t('m') }) + ' ' + t('trend_over_' + data.trendOver)));
   if (data.version) reference.push(el('p', {}, t('version') + ': ' + data.version));
   return [caution, part('unseen_title', unseen()), part('sources_title', sources),
     part('kind', list(Object.keys(data.palette.kinds).map((kind) => t('kind_' + kind) + ': ' + t('means_' + kind)))),

@@ -80,6 +80,8 @@ function start() {
   byId('time').max = lastDay;
   byId('time-box').hidden = firstDay >= lastDay;
   byId('legend').open = window.matchMedia('(min-width: 1100px)').matches;
+  // words first: how tall the heading is decides how much room the map has
+  relabel();
   fitDistrict();
   buildLayers();
   buildCases();

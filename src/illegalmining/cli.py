@@ -206,6 +206,59 @@ def evaluate(
     tell(as_json, scores.as_dict(), report(scores))
 
 
+@app.command()
+def package(
+    path: DistrictFile,
+    as_of: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="the run of this day")] = None,
+    not_before: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="no package may be opened before this day")
+    ] = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Write one package per recipient: its jurisdiction and nothing else, signed, sealed to the recipient's key."""
+    from illegalmining.journal import Journal
+    from illegalmining.pipelines.package import package as write_packages
+
+    district = read_district(path)
+    if as_of is not None:
+        district = district.at(as_of.date())
+    made = write_packages(district, Journal(quiet=quiet or as_json), not_before.date() if not_before else None)
+    unsealed = [code for code in made.written if code not in made.sealed]
+    lines = [f"{len(made.written)} package(s), {len(made.sealed)} sealed: {made.folder}"]
+    lines += [f"not sealed, having no public_key in the register of recipients: {', '.join(unsealed)}"] * bool(unsealed)
+    lines += [f"no package for {code}: {why}" for code, why in made.aside.items()]
+    lines += [f"signed by {made.sender}; tell recipients this by telephone"]
+    facts = {"folder": str(made.folder), "written": made.written, "sealed": made.sealed}
+    tell(as_json, {**facts, "set_aside": made.aside, "sender": made.sender}, "\n".join(lines))
+    raise typer.Exit(SET_ASIDE if made.aside else DONE)
+
+
+@app.command("open")
+def open_(
+    path: Annotated[Path, typer.Argument(metavar="PACKAGE", help="a sealed package (.age), or a package's folder")],
+    identity: Annotated[str | None, typer.Option(metavar="KEY", help="your age key, or the file that holds it")] = None,
+    sender: Annotated[
+        str | None, typer.Option(metavar="KEY", help="public key the package must be signed with, or its file")
+    ] = None,
+    into: Annotated[Path | None, typer.Option(metavar="DIR", help="new folder for the files")] = None,
+    as_json: Json = False,
+) -> None:
+    """Verify a package and unpack it; whatever was changed, cut short or made for others is refused."""
+    from illegalmining.publish.keys import fingerprint
+    from illegalmining.publish.opening import open_package
+
+    opened = open_package(path, identity=identity, sender=sender, into=into)
+    manifest, signer = opened.manifest, fingerprint(opened.manifest["sender"])
+    known = "known sender" if opened.known_sender else "first package from this sender: compare this by telephone"
+    text = (
+        f"{opened.folder}: whole and unchanged; {manifest['cases']} case(s) as of {manifest['as_of']}\n"
+        f"signed by {signer} ({known})"
+    )
+    facts = {"folder": str(opened.folder), "cases": manifest["cases"], "as_of": manifest["as_of"]}
+    tell(as_json, {**facts, "sender": signer, "known_sender": opened.known_sender}, text)
+
+
 def simulated(directory: Path, preset: str, seed: int, quiet: bool) -> Path:
     """Simulate a district into an empty folder."""
     from illegalmining.journal import Journal

@@ -1,11 +1,13 @@
 """Where offences cluster: expected sites per cell of a square grid, Getis-Ord Gi* and how it changes with time.
 
-The grid lies in the district's working CRS, whose metres are as good as equal-area: a 3-degree Gauss-Krüger zone
-stretches areas by less than 0.1 % anywhere in it, so cells are compared as equals.
+The grid lies in the district's working CRS. Cells are compared as equals, which holds while the projection stretches
+all of them alike: a 3-degree Gauss-Krüger zone stretches areas by less than 0.1 % anywhere in it. `area_spread`
+measures it for any CRS.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -13,14 +15,17 @@ from typing import Any
 import geopandas as gpd
 import numpy as np
 import pandas as pd
+import pyproj
 import shapely
 from affine import Affine
 from rasterio.features import rasterize
 from scipy.special import ndtr, ndtri
+from shapely.geometry.base import BaseGeometry
 
 from illegalmining.tables import HOTSPOTS
 
 Bounds = tuple[float, float, float, float]
+Earlier = Iterable[tuple[date, gpd.GeoDataFrame]]
 
 
 @dataclass(frozen=True)
@@ -32,7 +37,8 @@ class HotspotParameters:
     discovery_rate: share of false discoveries allowed among the cells called significant (Benjamini & Hochberg 1995).
     step_days: length of a step of time, days. most_steps: steps looked back from the as-of day, at most. steady: share
     of steps in which a cell must be significant to be persistent, intensifying or diminishing (science.md: 0.9).
-    trend_level: one-sided level of the Mann-Kendall test.
+    trend_level: one-sided level of the Mann-Kendall test. least_runs: with fewer earlier runs, one a step, trends are
+    taken over the dates of the evidence instead of over runs.
     """
 
     cell_m: float | None = None
@@ -44,6 +50,7 @@ class HotspotParameters:
     most_steps: int = 24
     steady: float = 0.9
     trend_level: float = 0.05
+    least_runs: int = 3
 
 
 @dataclass(frozen=True)
@@ -75,10 +82,10 @@ class CellGrid:
         inside = (column >= 0) & (column < self.columns) & (row >= 0) & (row < self.rows)
         return np.where(inside, row * self.columns + column, -1).astype(np.int64)
 
-    def cells(self) -> tuple[np.ndarray, np.ndarray]:
-        """(ids, squares) in row-major order; an id names the side and the south-west corner, so it lasts."""
-        x = np.tile(self.west + np.arange(self.columns) * self.side, self.rows)
-        y = np.repeat(self.south + np.arange(self.rows)[::-1] * self.side, self.columns)
+    def cells(self, kept: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(ids, squares) of the kept ones in row-major order; an id names side and south-west corner, so it lasts."""
+        x = np.tile(self.west + np.arange(self.columns) * self.side, self.rows)[kept]
+        y = np.repeat(self.south + np.arange(self.rows)[::-1] * self.side, self.columns)[kept]
         ids = np.array([f"{self.side:g}mE{e:.0f}N{n:.0f}" for e, n in zip(x, y, strict=True)], dtype=object)
         return ids, shapely.box(x, y, x + self.side, y + self.side)
 
@@ -90,6 +97,9 @@ def hotspots(
     crs: Any,
     as_of: date,
     parameters: HotspotParameters | None = None,
+    *,
+    earlier: Earlier = (),
+    within: BaseGeometry | None = None,
 ) -> gpd.GeoDataFrame:
     """The map's cells: expected sites, Gi*, significance and trend.
 
@@ -97,34 +107,60 @@ def hotspots(
     ----------
     cases: `tables.CASES` in `crs`; refuted cases count nothing, and so do those whose centre lies outside `bounds`.
     jurisdictions: `tables.JURISDICTIONS` in `crs`, or None. bounds: xmin, ymin, xmax, ymax, m. as_of: the last day
-    looked at.
+    looked at. earlier: (as-of day, cases) of earlier runs, see `runs_wanted`. within: only cells whose centre lies in
+    it, or that hold a case, are there at all: their neighbours outside count neither as hot nor as cold.
 
     Returns
     -------
-    `tables.HOTSPOTS`, every cell of the grid in row-major order from the north-west, with one column more,
-    `cases_near`: the number of cases in the cell's neighbourhood. Against an empty district the normal approximation
-    finds a single case significant; whoever draws a cluster asks for two.
+    `tables.HOTSPOTS`, every cell of the grid in row-major order from the north-west, with two columns more:
+    `cases_near`, the number of cases in the cell's neighbourhood (against an empty district the normal approximation
+    finds a single case significant; whoever draws a cluster asks for two), and `trend_over`, what the steps of the
+    trend are: `runs` or `evidence`.
     """
     parameters = parameters or HotspotParameters()
     grid = cell_grid(bounds, parameters)
     counted, cell = placed(cases, grid)
-    weight = counted["probability"].to_numpy(float)
-    expected = np.bincount(cell, weight, minlength=grid.rows * grid.columns).astype(float).reshape(grid.shape)
-    z = gi_star(expected, parameters.reach)
-    p = ndtr(-z)
+    expected = expected_sites(counted, cell, grid)
+    ground = ground_of(within, grid) | (expected > 0)
+    z = gi_star(expected, parameters.reach, ground)
+    p = np.where(ground, ndtr(-z), np.nan)
     number = np.bincount(cell, minlength=grid.rows * grid.columns).reshape(grid.shape)
-    ids, squares = grid.cells()
+    steps = run_steps(earlier, expected, grid, as_of, parameters)
+    over = "evidence" if steps is None else "runs"
+    if steps is None:
+        steps = evidence_steps(counted, cell, grid, as_of, parameters)
+    kept = ground.ravel()
+    ids, squares = grid.cells(kept)
     columns = {
         "cell_id": ids,
-        "expected_sites": expected.ravel(),
-        "gi_z": z.ravel(),
-        "p_value": p.ravel(),
-        "significant": benjamini_hochberg(p, parameters.discovery_rate).ravel(),
-        "trend": trends(counted, cell, grid, as_of, parameters),
-        "jurisdiction": jurisdiction_of_cells(jurisdictions, grid),
-        "cases_near": neighbourhood_sum(number, parameters.reach).ravel().astype("int64"),
+        "expected_sites": expected[ground],
+        "gi_z": z[ground],
+        "p_value": p[ground],
+        "significant": benjamini_hochberg(p, parameters.discovery_rate)[ground],
+        "trend": trends(steps, ground, parameters)[kept],
+        "jurisdiction": jurisdiction_of_cells(jurisdictions, grid)[kept],
+        "cases_near": neighbourhood_sum(number, parameters.reach)[ground].astype("int64"),
+        "trend_over": np.full(len(ids), over, dtype=object),
     }
     return HOTSPOTS.checked(gpd.GeoDataFrame(columns, geometry=squares, crs=crs))
+
+
+def area_spread(bounds: Bounds, crs: Any) -> float:
+    """Ratio of the largest cell on the ground to the smallest, less 1: how far cells are from equal areas."""
+    projection = pyproj.Proj(pyproj.CRS.from_user_input(crs))
+    xmin, ymin, xmax, ymax = bounds
+    x, y = np.meshgrid(np.linspace(xmin, xmax, 21), np.linspace(ymin, ymax, 21))
+    scale = projection.get_factors(*projection(x, y, inverse=True)).areal_scale
+    return float(np.max(scale) / np.min(scale) - 1)
+
+
+def ground_of(within: BaseGeometry | None, grid: CellGrid) -> np.ndarray:
+    """(rows, columns) bool: cells whose centre lies in `within`; all of them without it."""
+    if within is None:
+        return np.ones(grid.shape, dtype=bool)
+    if within.is_empty:
+        return np.zeros(grid.shape, dtype=bool)
+    return rasterize([within], out_shape=grid.shape, transform=grid.transform, fill=0, dtype="uint8").astype(bool)
 
 
 def cell_grid(bounds: Bounds, parameters: HotspotParameters) -> CellGrid:
@@ -146,20 +182,34 @@ def placed(cases: gpd.GeoDataFrame, grid: CellGrid) -> tuple[gpd.GeoDataFrame, n
     return located[cell >= 0], cell[cell >= 0]
 
 
-def gi_star(values: np.ndarray, reach: int = 1) -> np.ndarray:
+def expected_sites(cases: gpd.GeoDataFrame, cell: np.ndarray, grid: CellGrid) -> np.ndarray:
+    """(rows, columns): the sum of the probabilities of the cases in each cell."""
+    weight = cases["probability"].to_numpy(float)
+    return np.bincount(cell, weight, minlength=grid.rows * grid.columns).astype(float).reshape(grid.shape)
+
+
+def gi_star(values: np.ndarray, reach: int = 1, ground: np.ndarray | None = None) -> np.ndarray:
     """Gi* of a grid with binary weights over a square neighbourhood, the cell itself included.
 
     Parameters
     ----------
-    values: (rows, columns). reach: cells on each side.
+    values: (rows, columns), or (steps, rows, columns), compared with the mean and spread of all steps. reach: cells on
+    each side. ground: (rows, columns) bool, the cells there are; None: all.
 
     Returns
     -------
-    (rows, columns) standard deviations; 0 where nothing can differ (a constant grid, a neighbourhood that is the grid).
+    Standard deviations in the shape of `values`; 0 where nothing can differ (a constant grid, a neighbourhood that is
+    the grid) and off the ground.
     """
-    count = neighbourhood_sum(np.ones_like(values, dtype=float), reach)
-    total = neighbourhood_sum(values, reach)
-    return gi_star_z(total, count, count, float(values.mean()), float(values.std()), values.size)
+    if ground is None:
+        ground = np.ones(values.shape[-2:], dtype=bool)
+    there = values[..., ground]
+    if not there.size:
+        return np.zeros(values.shape)
+    count = neighbourhood_sum(ground, reach)
+    total = neighbourhood_sum(np.where(ground, values, 0.0), reach)
+    z = gi_star_z(total, count, count, float(there.mean()), float(there.std()), there.size)
+    return np.where(ground, z, 0.0)
 
 
 def gi_star_z(
@@ -206,28 +256,60 @@ def benjamini_hochberg(p: np.ndarray, rate: float) -> np.ndarray:
     return p <= small[below[-1]] if len(below) else np.zeros(p.shape, dtype=bool)
 
 
-def trends(
-    cases: gpd.GeoDataFrame, cell: np.ndarray, grid: CellGrid, as_of: date, parameters: HotspotParameters
-) -> np.ndarray:
-    """How each cell's Gi* went over the steps of time, one of `tables.TRENDS`.
+def trends(steps: np.ndarray, ground: np.ndarray, parameters: HotspotParameters) -> np.ndarray:
+    """How each cell's Gi* went over the steps of time, one of `tables.TRENDS`; flat, row-major.
 
     Gi* of a step is taken against the mean and spread of all cells in all steps, so a district that heats up as a whole
-    is seen to (the emerging hot spots of ArcGIS, whole-cube definition). Returns flat, row-major.
+    is seen to (the emerging hot spots of ArcGIS, whole-cube definition).
+
+    Parameters
+    ----------
+    steps: (steps, rows, columns) expected sites, the last one ending on the as-of day.
     """
-    active = activity(cases, as_of, parameters)
-    if not active.size:
-        return np.full(grid.rows * grid.columns, "none", dtype=object)
-    weight = cases["probability"].to_numpy(float)
-    size = grid.rows * grid.columns
-    steps = np.stack([np.bincount(cell[on], weight[on], minlength=size).reshape(grid.shape) for on in active])
-    count = neighbourhood_sum(np.ones(grid.shape), parameters.reach)
-    total = neighbourhood_sum(steps, parameters.reach)
-    z = gi_star_z(total, count, count, float(steps.mean()), float(steps.std()), steps.size).reshape(len(steps), -1)
-    significant = benjamini_hochberg(ndtr(-z), parameters.discovery_rate)
-    trend = np.full(size, "none", dtype=object)
+    trend = np.full(ground.size, "none", dtype=object)
+    if not len(steps):
+        return trend
+    z = gi_star(steps, parameters.reach, ground).reshape(len(steps), -1)
+    p = np.where(ground.ravel(), ndtr(-z), np.nan)
+    significant = benjamini_hochberg(p, parameters.discovery_rate)
     ever = significant.any(axis=0)
     trend[ever] = classify(z[:, ever], significant[:, ever], parameters)
     return trend
+
+
+def runs_wanted(days: Iterable[date], as_of: date, parameters: HotspotParameters | None = None) -> list[date]:
+    """Of the days of earlier runs those a trend is taken over, oldest first: the last one of each step of time.
+
+    Runs within the step that ends on the as-of day say what today's says, and are left out.
+    """
+    parameters = parameters or HotspotParameters()
+    latest: dict[int, date] = {}
+    for day in sorted(days):
+        step = (as_of - day).days // parameters.step_days
+        if 1 <= step < parameters.most_steps:
+            latest[step] = day
+    return [latest[step] for step in sorted(latest, reverse=True)]
+
+
+def run_steps(
+    earlier: Earlier, today: np.ndarray, grid: CellGrid, as_of: date, parameters: HotspotParameters
+) -> np.ndarray | None:
+    """(steps, rows, columns) expected sites as the earlier runs had them, and today's; None where runs are too few."""
+    cases_of = dict(earlier)
+    wanted = runs_wanted(cases_of, as_of, parameters)
+    if len(wanted) < parameters.least_runs:
+        return None
+    return np.stack([*(expected_sites(*placed(cases_of[day], grid), grid) for day in wanted), today])
+
+
+def evidence_steps(
+    cases: gpd.GeoDataFrame, cell: np.ndarray, grid: CellGrid, as_of: date, parameters: HotspotParameters
+) -> np.ndarray:
+    """(steps, rows, columns) expected sites by the dates of today's evidence."""
+    active = activity(cases, as_of, parameters)
+    if not len(active):
+        return np.zeros((0, *grid.shape))
+    return np.stack([expected_sites(cases[on], cell[on], grid) for on in active])
 
 
 def activity(cases: gpd.GeoDataFrame, as_of: date, parameters: HotspotParameters) -> np.ndarray:

@@ -287,6 +287,7 @@ RECIPIENTS = Table(
             "code": text("jurisdiction's code"),
             "name": text("who receives"),
             "public_key": optional_text("age public key"),
+            "not_before": optional_day("first day on which the package may be opened"),
         }
     ),
     key=("code",),

@@ -27,29 +27,33 @@ INSERT INTO layer_styles (f_table_catalog, f_table_schema, f_table_name, f_geome
 VALUES ('', '', ?, 'geom', ?, ?, '', 1, ?, '', NULL, ?)"""
 
 
-def write_geopackage(frame: gpd.GeoDataFrame, path: Path, layer: str, style: str) -> None:
-    """Write one layer and its QGIS style as the layer's default.
-
-    Parameters
-    ----------
-    style: a QML document.
-    """
-    written = frame.copy()
-    for column in written.columns:
-        if written[column].dtype == object and column != written.geometry.name:
-            written[column] = [harmless(value) if isinstance(value, str) else value for value in written[column]]
+def write_geopackage(layers: dict[str, tuple[gpd.GeoDataFrame, str]], path: Path) -> None:
+    """Write layers, name -> (table, QML document), each with its QGIS style as the layer's default."""
     with fixed_time():
-        pyogrio.write_dataframe(
-            written, path, layer=layer, driver="GPKG", geometry_type=geometry_type(written), GEOMETRY_NAME="geom"
-        )
+        for at, (layer, (frame, _)) in enumerate(layers.items()):
+            written = clean(frame)
+            kind = geometry_type(written)
+            pyogrio.write_dataframe(
+                written, path, layer=layer, driver="GPKG", geometry_type=kind, GEOMETRY_NAME="geom", append=at > 0
+            )
     with closing(sqlite3.connect(path)) as database, database:
         database.execute(STYLES_TABLE)
-        database.execute(STYLE_ROW, (layer, layer, style, "illegalmining", NO_TIME))
+        for layer, (_, style) in layers.items():
+            database.execute(STYLE_ROW, (layer, layer, style, "illegalmining", NO_TIME))
         database.execute(
             "INSERT INTO gpkg_contents (table_name, data_type, identifier, description, last_change, srs_id) "
             "VALUES ('layer_styles', 'attributes', 'layer_styles', '', ?, 0)",
             (NO_TIME,),
         )
+
+
+def clean(frame: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+    """The table with its texts made harmless."""
+    written = frame.copy()
+    for column in written.columns:
+        if written[column].dtype == object and column != written.geometry.name:
+            written[column] = [harmless(value) if isinstance(value, str) else value for value in written[column]]
+    return written
 
 
 def geometry_type(frame: gpd.GeoDataFrame) -> str:

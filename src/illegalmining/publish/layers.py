@@ -122,6 +122,24 @@ def mines(register: gpd.GeoDataFrame | None, bounds: Bounds) -> list[dict[str, A
     ]
 
 
+def roads(register: gpd.GeoDataFrame | None, bounds: Bounds) -> list[dict[str, Any]]:
+    """Roads as packed lines, with their class."""
+    kept = near(register, bounds)
+    if kept is None:
+        return []
+    thinned = kept.geometry.intersection(box(*bounds)).simplify(thinning(bounds))
+    rows = zip(kept["class"], thinned.to_crs("EPSG:4326"), strict=True)
+    found = [{"class": text(name), "lines": packed_lines(line)} for name, line in rows]
+    return [row for row in found if row["lines"]]
+
+
+def packed_lines(line: BaseGeometry) -> list[list[int]]:
+    """Each line of a shape as whole numbers: the first point, then the steps to the next ones."""
+    parts = [part for part in shapely.get_parts(line) if part.geom_type == "LineString" and not part.is_empty]
+    points = [np.round(shapely.get_coordinates(part) / STEP_DEGREES).astype(np.int64) for part in parts]
+    return [np.diff(one, axis=0, prepend=np.zeros((1, 2), dtype=np.int64)).ravel().tolist() for one in points]
+
+
 def jurisdictions(register: gpd.GeoDataFrame | None, bounds: Bounds) -> list[dict[str, Any]]:
     """Borders and names."""
     kept = near(register, bounds)
@@ -164,9 +182,15 @@ def thinning(bounds: Bounds) -> float:
 
 
 def blind_ground(coverage: xr.DataArray | None, bounds: Bounds, crs: Any) -> list[list[list[list[int]]]]:
+    """Where no sensor saw anything, packed."""
+    shapes = gpd.GeoSeries(blind_shapes(coverage, bounds, crs), crs=crs)
+    return [packed(one) for one in shapes.to_crs("EPSG:4326")]
+
+
+def blind_shapes(coverage: xr.DataArray | None, bounds: Bounds, crs: Any) -> list[BaseGeometry]:
     """Where no sensor saw anything: cells more blind than not, as outlines; the whole district without a coverage."""
     if coverage is None:
-        return [packed(gpd.GeoSeries([box(*bounds)], crs=crs).to_crs("EPSG:4326").iloc[0])]
+        return [box(*bounds)]
     blind = np.isnan(coverage.transpose("y", "x").values).astype("float32")
     step = max(1, int(np.ceil(max(blind.shape) / BLIND_CELLS_ACROSS)))
     rows, columns = (int(np.ceil(length / step)) for length in blind.shape)
@@ -177,15 +201,16 @@ def blind_ground(coverage: xr.DataArray | None, bounds: Bounds, crs: Any) -> lis
     fine = coverage.odc.geobox.transform
     transform = Affine(fine.a * step, 0.0, fine.c, 0.0, fine.e * step, fine.f)
     found = rasterio.features.shapes(coarse, mask=coarse.astype(bool), transform=transform)
-    inside = [shape(outline).intersection(box(*bounds)) for outline, _ in found]
-    own_crs = str(coverage.odc.geobox.crs)
-    return [packed(one) for one in gpd.GeoSeries(inside, crs=own_crs).to_crs("EPSG:4326") if one.area > 0]
+    own = gpd.GeoSeries([shape(outline) for outline, _ in found], crs=str(coverage.odc.geobox.crs))
+    inside = own.to_crs(crs).intersection(box(*bounds))
+    return [one for one in inside if one.area > 0]
 
 
 def coverage_picture(coverage: xr.DataArray | None) -> tuple[bytes, Bounds] | None:
     """The smallest site that would have been seen, in classes: a PNG in Web Mercator, its bounds in degrees."""
     if coverage is None or not np.isfinite(coverage.values).any():
         return None
+    coverage = coverage.where(np.isfinite(coverage))
     extent = coverage.odc.geobox.extent.to_crs("EPSG:3857").boundingbox
     pixel = max(extent.span_x, extent.span_y) / min(COVERAGE_PIXELS_ACROSS, max(coverage.shape))
     grid = GeoBox.from_bbox(extent, crs="EPSG:3857", resolution=pixel)

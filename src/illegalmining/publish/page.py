@@ -7,7 +7,6 @@ import hashlib
 import html
 import json
 import re
-from datetime import date
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from illegalmining.atomic import write_bytes
 from illegalmining.errors import IllegalMiningError
 from illegalmining.publish import layers
 from illegalmining.publish.casefile import PageLimits, case_files, in_columns, owners
+from illegalmining.publish.content import MapContent
 from illegalmining.publish.spreadsheet import crs_name
 from illegalmining.publish.style import palette
 from illegalmining.publish.text import harmless, word, words
@@ -38,70 +38,50 @@ class RemoteReferenceError(IllegalMiningError):
     """A page was about to be written that would ask a network for something: a bug in the template or its assets."""
 
 
-def publish_page(
-    path: Path,
-    *,
-    district_name: str,
-    language: str,
-    as_of: date,
-    bounds: tuple[float, float, float, float],
-    crs: Any,
-    cases: gpd.GeoDataFrame,
-    detections: gpd.GeoDataFrame,
-    hotspots: gpd.GeoDataFrame,
-    concessions: gpd.GeoDataFrame | None,
-    mines: gpd.GeoDataFrame | None,
-    jurisdictions: gpd.GeoDataFrame | None,
-    coverage: xr.DataArray | None,
-    background: tuple[bytes, tuple[float, float, float, float]] | None,
-    sources: list[dict[str, Any]],
-    remarks: list[str],
-    run: dict[str, Any],
-    limits: PageLimits | None = None,
-) -> Path:
+def publish_page(path: Path, content: MapContent, limits: PageLimits | None = None) -> Path:
     """Write the map page.
-
-    Parameters
-    ----------
-    bounds, crs: the district's, metres. coverage: `coverage.smallest_site`, None where no source made one. background:
-    a picture in Web Mercator's grid and its (west, south, east, north) in degrees. sources: `name`, `sensor`, `first`,
-    `last`, `dates` of each. remarks: what could not be judged, worded. run: `version`.
 
     Raises
     ------
     RemoteReferenceError
         The page would ask a network for something.
     """
-    working = pyproj.CRS.from_user_input(crs)
-    data = {
-        **heading(district_name, language, as_of, run),
+    return write_bytes(path, page(page_data(content, limits or PageLimits())).encode())
+
+
+def page_data(content: MapContent, limits: PageLimits) -> dict[str, Any]:
+    """Everything the page's scripts draw, as plain values."""
+    working, bounds = content.working_crs, content.bounds
+    return {
+        **heading(content),
         "crs": {"name": working.name, "code": crs_name(working) if working.to_authority() else ""},
         "bounds": degrees_of(bounds, working),
-        "cases": in_columns(case_files(cases, detections, bounds, as_of, limits or PageLimits())),
-        "owners": owners(mines, cases),
-        "total": len(cases),
-        "cells": layers.cells(hotspots),
-        "cellSide": cell_side(hotspots),
-        "licences": layers.licences(concessions, bounds, as_of),
-        "mines": layers.mines(mines, bounds),
-        "jurisdictions": layers.jurisdictions(jurisdictions, bounds),
-        "background": layers.overlay(background),
-        **seen(coverage, bounds, working),
-        "sources": [source_line(source) for source in sources],
-        "remarks": [harmless(remark) for remark in remarks],
+        "cases": in_columns(case_files(content.cases, content.detections, bounds, content.as_of, limits)),
+        "owners": owners(content.mines, content.cases),
+        "total": len(content.cases),
+        "cells": layers.cells(content.hotspots),
+        "cellSide": cell_side(content.hotspots),
+        "trendOver": trend_over(content.hotspots),
+        "licences": layers.licences(content.concessions, bounds, content.as_of),
+        "mines": layers.mines(content.mines, bounds),
+        "roads": layers.roads(content.roads, bounds),
+        "jurisdictions": layers.jurisdictions(content.jurisdictions, bounds),
+        "background": layers.overlay(content.background),
+        **seen(content.coverage, bounds, working),
+        "sources": [source_line(source) for source in content.sources],
+        "remarks": [harmless(remark) for remark in content.remarks],
     }
-    return write_bytes(path, page(data).encode())
 
 
-def heading(district_name: str, language: str, as_of: date, run: dict[str, Any]) -> dict[str, Any]:
+def heading(content: MapContent) -> dict[str, Any]:
     """What the page is of, and the words and colours it is told in."""
     return {
-        "language": language if language in ("en", "zh") else "en",
+        "language": content.language if content.language in ("en", "zh") else "en",
         "words": words(),
         "palette": palette(),
-        "district": harmless(district_name),
-        "asOf": as_of.isoformat(),
-        "version": harmless(str(run.get("version", ""))),
+        "district": harmless(content.name),
+        "asOf": content.as_of.isoformat(),
+        "version": harmless(str(content.run.get("version", ""))),
     }
 
 
@@ -120,15 +100,21 @@ def cell_side(hotspots: gpd.GeoDataFrame) -> float | None:
     return round(east - west, 1)
 
 
+def trend_over(hotspots: gpd.GeoDataFrame) -> str:
+    """What the steps of the cells' trends are: `runs` or `evidence`."""
+    return "evidence" if hotspots.empty else str(hotspots["trend_over"].iloc[0])
+
+
 def seen(coverage: xr.DataArray | None, bounds: tuple[float, float, float, float], crs: pyproj.CRS) -> dict[str, Any]:
     """Blind ground and what would have been seen elsewhere."""
     known = coverage is not None
     values = np.asarray(coverage.values) if coverage is not None else np.full(1, np.nan)
+    ours = ~np.isinf(values)
     sharp = np.isfinite(values)
     return {
         "coverageKnown": known,
         "blind": layers.blind_ground(coverage, bounds, crs),
-        "blindShare": round(float(1 - sharp.mean()), 4),
+        "blindShare": round(float(1 - sharp.sum() / max(ours.sum(), 1)), 4),
         "typicalSite": layers.number(np.median(values[sharp]), 0) if sharp.any() else None,
         "coverageImage": layers.overlay(layers.coverage_picture(coverage)),
     }
@@ -146,14 +132,14 @@ def source_line(source: dict[str, Any]) -> dict[str, Any]:
 
 
 def page(data: dict[str, Any]) -> str:
-    """The page's text, checked: every part of it but the data is ours, and none of it is remote."""
+    """The page's text, checked: every part of it but the title and the data is ours, and none of it is remote."""
     leaflet, leaflet_style = leaflet_assets()
     script = own_script()
     style = leaflet_style + (files("illegalmining.maps") / "page.css").read_text("utf-8")
     language = data["language"]
     parts = {
         "language": "zh-CN" if language == "zh" else "en",
-        "title": html.escape(f"{word('title', language)} · {data['district']}"),
+        "title": "",
         "policy": policy([leaflet, script], style),
         "style": style,
         "noscript": html.escape(word("noscript", language)),
@@ -163,7 +149,8 @@ def page(data: dict[str, Any]) -> str:
     }
     template = (files("illegalmining.maps") / "page.html").read_text("utf-8")
     refuse_remote(filled(template, parts))
-    return filled(template, {**parts, "data": embedded(data)})
+    title = html.escape(f"{word('title', language)} · {data['district']}")
+    return filled(template, {**parts, "title": title, "data": embedded(data)})
 
 
 def filled(template: str, parts: dict[str, str]) -> str:

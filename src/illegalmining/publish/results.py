@@ -2,15 +2,38 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import geopandas as gpd
 import pandas as pd
 import pyogrio
+import rasterio
+import xarray as xr
+from odc.geo.geobox import GeoBox
+from odc.geo.xr import wrap_xr
 
 from illegalmining.errors import InputError
+from illegalmining.hotspots import runs_wanted
 from illegalmining.tables import SITES
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a finished run left.
+
+    ground: a picture in Web Mercator's grid and its (west, south, east, north) in degrees. record: `run.json`.
+    """
+
+    cases: gpd.GeoDataFrame
+    detections: gpd.GeoDataFrame
+    hotspots: gpd.GeoDataFrame
+    coverage: xr.DataArray | None
+    ground: tuple[bytes, tuple[float, float, float, float]] | None
+    record: dict[str, Any]
 
 
 def read_cases(out: Path) -> gpd.GeoDataFrame:
@@ -25,6 +48,57 @@ def read_cases(out: Path) -> gpd.GeoDataFrame:
     if not path.is_file():
         raise InputError(f"{path}: no such file; run `illegalmining run district.toml` for that day first")
     return gpd.read_parquet(path).reset_index(drop=True)
+
+
+def read_run(out: Path) -> Run:
+    """The results of a finished run.
+
+    Raises
+    ------
+    InputError
+        There is no finished run there.
+    """
+    if not (out / "run.json").is_file():
+        raise InputError(f"{out}: holds no finished run; run `illegalmining run district.toml` for that day first")
+    record = json.loads((out / "run.json").read_text("utf-8"))
+    ground = out / "ground.webp"
+    return Run(
+        cases=read_cases(out),
+        detections=gpd.read_parquet(out / "detections.parquet"),
+        hotspots=gpd.read_parquet(out / "hotspots.parquet"),
+        coverage=read_coverage(out / "coverage.tif"),
+        ground=(ground.read_bytes(), tuple(record["ground_bounds"])) if record.get("ground_bounds") else None,
+        record=record,
+    )
+
+
+def read_coverage(path: Path) -> xr.DataArray | None:
+    """`coverage.tif` as `coverage.smallest_site` gave it; None where no source made one."""
+    if not path.is_file():
+        return None
+    with rasterio.open(path) as raster:
+        grid = GeoBox((raster.height, raster.width), raster.transform, raster.crs.to_wkt())
+        return wrap_xr(raster.read(1), grid, nodata=float("nan"))
+
+
+def earlier_cases(out: Path, as_of: date, crs: Any) -> list[tuple[date, gpd.GeoDataFrame]]:
+    """The cases of the earlier runs a trend is taken over, oldest first.
+
+    Parameters
+    ----------
+    out: the results of this run; those of earlier ones lie beside it, named by their day.
+    """
+    runs = {day: folder for folder in out.parent.glob("????-??-??") if (day := day_of(folder)) and day < as_of}
+    finished = [day for day, folder in runs.items() if (folder / "run.json").is_file()]
+    return [(day, read_cases(runs[day]).to_crs(crs)) for day in runs_wanted(finished, as_of)]
+
+
+def day_of(folder: Path) -> date | None:
+    """The as-of day a folder is named by; None where its name is no day."""
+    try:
+        return date.fromisoformat(folder.name)
+    except ValueError:
+        return None
 
 
 def read_sites(path: Path, crs: Any) -> gpd.GeoDataFrame:

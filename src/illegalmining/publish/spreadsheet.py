@@ -19,6 +19,7 @@ from openpyxl.styles import Alignment, Font, PatternFill
 from openpyxl.utils import get_column_letter
 from openpyxl.worksheet.worksheet import Worksheet
 
+from illegalmining.publish.gcj02 import to_gcj02
 from illegalmining.publish.text import defused, harmless
 
 # The file's own dates say nothing: those of the table are in its columns.
@@ -28,17 +29,27 @@ WIDEST_COLUMN = 60
 
 
 def flat(frame: gpd.GeoDataFrame) -> pd.DataFrame:
-    """All columns of a spatial table as a plain one: the centre in WGS 84 (`lon`, `lat`) and the outline as WKT.
+    """All columns of a spatial table as a plain one: its centre and its outline as WKT.
 
-    The WKT stays in the table's own CRS, which `crs` names in every row.
+    The centre is in WGS 84 (`lon`, `lat`) and in GCJ-02 (`gcj02_lon`, `gcj02_lat`, empty outside China). The WKT stays
+    in the table's own CRS, which `crs` names in every row.
     """
     plain = pd.DataFrame(frame.drop(columns=frame.geometry.name))
     centre = frame.geometry.representative_point().to_crs("EPSG:4326")
     plain["lon"] = centre.x.round(7)
     plain["lat"] = centre.y.round(7)
+    shifted = [gcj02(lon, lat) for lon, lat in zip(centre.x, centre.y, strict=True)]
+    plain["gcj02_lon"] = pd.Series([lon for lon, _ in shifted], index=plain.index, dtype=float).round(6)
+    plain["gcj02_lat"] = pd.Series([lat for _, lat in shifted], index=plain.index, dtype=float).round(6)
     plain["crs"] = crs_name(frame.crs)
     plain["geometry"] = [None if shape is None else shape.wkt for shape in frame.geometry]
     return plain
+
+
+def gcj02(lon: float, lat: float) -> tuple[float, float]:
+    """GCJ-02 of a place; NaN where it is not in use, or there is no place."""
+    found = to_gcj02(lon, lat) if np.isfinite(lon) and np.isfinite(lat) else None
+    return found or (np.nan, np.nan)
 
 
 def crs_name(crs: Any) -> str:

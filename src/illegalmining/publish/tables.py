@@ -17,26 +17,28 @@ from rasterio.transform import from_origin
 
 from illegalmining.atomic import atomic_file, write_bytes
 from illegalmining.publish.geopackage import write_geopackage
+from illegalmining.publish.gpx import gpx_bytes
 from illegalmining.publish.kml import kml_bytes
 from illegalmining.publish.spreadsheet import csv_bytes, flat, xlsx_bytes
 from illegalmining.publish.style import qgis_style
 from illegalmining.tables import QUARANTINE
 
 
-def publish_cases(cases: gpd.GeoDataFrame, out: Path) -> list[Path]:
-    """`cases.parquet`, `.gpkg`, `.csv`, `.xlsx` and `.kml`; none drops a column.
+def publish_cases(cases: gpd.GeoDataFrame, out: Path, language: str = "en") -> list[Path]:
+    """`cases.parquet`, `.gpkg`, `.csv`, `.xlsx`, `.kml` and `.gpx`; none drops a column.
 
-    GeoParquet holds every text as it is; the others hold it harmless (see `text.py`). CSV, XLSX and KML add the centre
-    in WGS 84 (`lon`, `lat`) and the name of the working CRS (`crs`).
+    GeoParquet holds every text as it is; the others hold it harmless (see `text.py`). CSV, XLSX, KML and GPX add the
+    centre in WGS 84 (`lon`, `lat`), in GCJ-02 for Chinese phone maps, and the name of the working CRS (`crs`).
     """
     cases = cases.reset_index(drop=True)
     plain = flat(cases)
     return [
         write_parquet(cases, out / "cases.parquet"),
-        write_package(cases, out / "cases.gpkg", "cases"),
+        write_layers(out / "cases.gpkg", {"cases": cases}),
         write_bytes(out / "cases.csv", csv_bytes(plain)),
         write_bytes(out / "cases.xlsx", xlsx_bytes(plain, "cases")),
         write_bytes(out / "cases.kml", kml_bytes(cases, "cases", title="case_id", style="kind")),
+        write_bytes(out / "cases.gpx", gpx_bytes(cases, language)),
     ]
 
 
@@ -50,7 +52,7 @@ def publish_hotspots(cells: gpd.GeoDataFrame, out: Path) -> list[Path]:
     cells = cells.reset_index(drop=True)
     return [
         write_parquet(cells, out / "hotspots.parquet"),
-        write_package(cells, out / "hotspots.gpkg", "hotspots"),
+        write_layers(out / "hotspots.gpkg", {"hotspots": cells}),
         write_raster(*cell_raster(cells, "gi_z"), cells.crs, out / "hotspots.tif", "gi_z"),
     ]
 
@@ -75,10 +77,10 @@ def write_parquet(frame: gpd.GeoDataFrame, path: Path) -> Path:
     return path
 
 
-def write_package(frame: gpd.GeoDataFrame, path: Path, layer: str) -> Path:
-    """A GeoPackage with the layer's QGIS style."""
+def write_layers(path: Path, layers: dict[str, gpd.GeoDataFrame]) -> Path:
+    """A GeoPackage of one or more layers, each with the QGIS style of its name."""
     with atomic_file(path) as partial:
-        write_geopackage(frame, partial, layer, qgis_style(layer))
+        write_geopackage({name: (frame, qgis_style(name)) for name, frame in layers.items()}, partial)
     return path
 
 

@@ -1,0 +1,86 @@
+"""Pictures of a finished run's map for `maps/gallery/` and the README: `gallery.py out/<as_of>`."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from playwright.sync_api import Page, sync_playwright
+
+GALLERY = Path(__file__).resolve().parents[1] / "maps" / "gallery"
+DESK = {"width": 1280, "height": 800}
+PHONE = {"width": 390, "height": 844}
+COLOURS = 160
+MOST_BYTES = 300_000
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("out", type=Path, help="a finished run's folder, out/<as_of>")
+    parser.add_argument("--into", type=Path, default=GALLERY)
+    given = parser.parse_args()
+    given.into.mkdir(parents=True, exist_ok=True)
+    for name, shot in pictures(given.out.resolve()).items():
+        print(f"{name}.png: {save(shot, given.into / f'{name}.png') / 1000:.0f} kB")
+
+
+def pictures(out: Path) -> dict[str, bytes]:
+    """Name -> picture of the map page, and of the printed map where the run has one."""
+    shots: dict[str, bytes] = {}
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=["--headless", "--no-sandbox"])
+        shots["map_en"] = opened(browser, out, DESK, "en").screenshot()
+        shots["map_zh"] = opened(browser, out, DESK, "zh").screenshot()
+        case = opened(browser, out, DESK, "en")
+        case.click("#case-list button >> nth=0")
+        shots["case_en"] = settled(case).screenshot()
+        shots["phone_zh"] = opened(browser, out, PHONE, "zh").screenshot()
+        browser.close()
+    if (out / "hotspots.pdf").is_file():
+        shots["print"] = first_sheet(out / "hotspots.pdf")
+    return shots
+
+
+def opened(browser: Any, out: Path, viewport: dict[str, int], language: str) -> Page:
+    """The run's page in one language."""
+    page = browser.new_page(viewport=viewport)
+    page.goto((out / "hotspots.html").as_uri())
+    page.wait_for_selector("html[data-ready]")
+    if not page.get_attribute("html", "lang").startswith(language):
+        page.click("#language")
+    return settled(page)
+
+
+def settled(page: Page) -> Page:
+    """The page once its pictures are drawn."""
+    page.wait_for_timeout(400)
+    return page
+
+
+def first_sheet(path: Path) -> bytes:
+    """The first page of a PDF, as poppler draws it."""
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run(
+            ["pdftoppm", "-png", "-r", "80", "-singlefile", str(path), f"{folder}/sheet"], check=True, timeout=120
+        )
+        return Path(folder, "sheet.png").read_bytes()
+
+
+def save(shot: bytes, path: Path) -> int:
+    """Write a PNG of few colours; returns its size, which a README can bear."""
+    picture = Image.open(io.BytesIO(shot)).convert("RGB")
+    picture.quantize(COLOURS, dither=Image.Dither.NONE).save(path, optimize=True)
+    size = path.stat().st_size
+    if size > MOST_BYTES:
+        raise SystemExit(f"{path}: {size} bytes; expected at most {MOST_BYTES}: lower COLOURS")
+    return size
+
+
+if __name__ == "__main__":
+    main()
