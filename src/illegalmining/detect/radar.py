@@ -49,7 +49,7 @@ class RadarParameters:
     darkest: float = 1e-3
     mineral: float = -8.0
     built: float = -2.0
-    differing: float = 1.5
+    differing: float = 1.3
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,7 @@ class RegionParameters:
     dug_m2: float = 2e4
     wide: float = 2.0
     artefact: float = 0.02
-    recent_dates: int = 9
+    recent_dates: int = 7
     series_dates: int = 120
 
 
