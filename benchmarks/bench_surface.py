@@ -1,8 +1,8 @@
-"""Speed of the surface detector's kernels beside a bare normal-equation kernel and, where it is installed, nrt.
+"""Speed of the surface detector's kernels beside a bare normal-equation kernel, the memory's own speed, and the peers.
 
 One process, two threads, float32. A "pixel-date" is one date of one pixel with all its bands; per band is that times
 the number of bands. Run `python benchmarks/bench_surface.py`; give `--peer PYTHON` (an interpreter of an environment
-with nrt) to time the peer on the same series in the same run.
+with nrt, pyxccd or bfast; bfast 0.7 needs numpy below 1.24 and pyopencl) to time peers on such series in the same run.
 """
 
 from __future__ import annotations
@@ -26,37 +26,6 @@ from illegalmining.detect.noise import noise, weather
 THREADS = 2
 SIDE = 128
 HISTORY, NEW = 110, 30
-
-PEER = """
-import sys, time, warnings
-import numpy as np, pandas as pd, xarray as xr
-warnings.filterwarnings("ignore")
-from nrt.monitor.ewma import EWMA
-from nrt.monitor.cusum import CuSum
-from nrt.monitor.mosum import MoSum
-from nrt.monitor.ccdc import CCDC
-data = np.load(sys.argv[1])
-values, days, history = data["values"], data["days"], int(data["history"])
-dates = pd.to_datetime(days, unit="D")
-side = int(np.sqrt(values.shape[-1]))
-cube = xr.DataArray(values[:, 0].reshape(len(days), side, side), dims=("time", "y", "x"),
-                    coords={"time": dates, "y": np.arange(side), "x": np.arange(side)})
-for name, make, options in (("EWMA", EWMA, {"method": "OLS"}), ("CUSUM", CuSum, {"method": "ROC"}),
-                            ("MoSum", MoSum, {"method": "OLS"}), ("CCDC", CCDC, {"method": "CCDC-stable"})):
-    try:
-        for timed in (False, True):
-            monitor = make(trend=False)
-            start = time.perf_counter()
-            monitor.fit(dataarray=cube[:history], **options)
-            fitted = time.perf_counter() - start
-            start = time.perf_counter()
-            for t in range(history, len(days)):
-                monitor.monitor(array=cube[t].values, date=dates[t].to_pydatetime())
-            watched = time.perf_counter() - start
-        print(name, history * side * side / fitted / 1e6, (len(days) - history) * side * side / watched / 1e6)
-    except Exception as error:
-        print(name, "failed:", type(error).__name__, str(error)[:80].replace(chr(10), " "))
-"""
 
 
 def synthetic(bands: int, tiles: int) -> tuple[np.ndarray, list[np.ndarray]]:
@@ -130,29 +99,31 @@ def report(bands: int, tiles: int) -> None:
 
 
 def peer(interpreter: str) -> None:
-    """Times nrt on one tile of one band."""
-    days, made = synthetic(1, 1)
+    """Times whatever peers an environment has, on one tile; S-CCD gets six bands, the others the first of them."""
+    days, made = synthetic(6, 1)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "series.npz"
-        np.savez(path, values=made[0] * 0.2 + 0.8, days=days.astype(int) + 17000, history=HISTORY)
-        done = subprocess.run([interpreter, "-c", PEER, str(path)], capture_output=True, text=True, check=False)
+        np.savez(path, values=made[0] * 0.05 + 0.3, days=days.astype(int) + 17000, history=HISTORY)
+        command = [interpreter, str(Path(__file__).parent / "peer_surface.py"), str(path)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
     for line in done.stdout.splitlines():
-        name, *figures = line.split()
-        if figures and figures[0] != "failed:":
-            print(f"nrt {name:8s} fit {float(figures[0]):8.2f}, update {float(figures[1]):8.2f} M pixel-dates/s")
-        else:
-            print(f"nrt {line}")
+        name, *figures = line.split("|")
+        if len(figures) == 2:
+            fitted, updated = map(float, figures)
+            print(f"peer {name:14} fit {fitted:9.3f}, update {updated:9.3f} M pixel-dates/s", flush=True)
+        elif figures:
+            print(f"peer {line}", flush=True)
     if done.returncode:
-        print(f"nrt could not be run: {done.stderr.strip().splitlines()[-1]}")
+        print(f"peers of {interpreter} could not be run: {done.stderr.strip().splitlines()[-1]}")
 
 
 if __name__ == "__main__":
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    arguments.add_argument("--peer", help="interpreter of an environment with nrt")
+    arguments.add_argument("--peer", action="append", default=[], help="interpreter of an environment with peers")
     given = arguments.parse_args()
-    for case in ((1, 8), (5, 4)):
+    for case in ((1, 8), (6, 4)):
         report(*case)
-    if given.peer:
-        peer(given.peer)
-    else:
-        print("nrt: not timed; give --peer PYTHON of an environment in which it is installed", file=sys.stderr)
+    for interpreter in given.peer:
+        peer(interpreter)
+    if not given.peer:
+        print("peers: not timed; give --peer PYTHON of an environment that has nrt, pyxccd or bfast", file=sys.stderr)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +18,12 @@ from scipy import ndimage
 
 from illegalmining.detect.baseline import BaselineParameters, fit, fit_with, season
 from illegalmining.detect.candidates import Watch, unwatched
+from illegalmining.detect.change import Days, Histories, Maps
 from illegalmining.detect.findings import Findings
 from illegalmining.detect.monitor import MonitorParameters, update
 from illegalmining.detect.noise import noise, weather
-from illegalmining.detect.surface import detect_surface
+from illegalmining.detect.regions import Telling, region_rows
+from illegalmining.detect.surface import SurfaceParameters, detect_surface, roofed
 
 HISTORY, MONITOR, AS_OF = "2023-01-01", "2026-01-01", "2026-10-31"
 BANDS = ("green", "red", "nir", "swir16", "swir22")
@@ -407,3 +410,74 @@ def test_leaked_clouds_hardly_move_the_baseline():
     moved = np.abs(fitted[1] - fitted[0])[0, 0]
     assert np.median(moved) < 0.02
     assert np.median(moved) < 0.1 * np.median(np.abs(least - truth[0]))
+
+
+def region_maps(onset: int, last: int, dates: int) -> Maps:
+    """Maps of 20 x 20 pixels whose middle 8 x 8 changed strongly, from `onset` to `last`."""
+    inside = np.zeros((20, 20), bool)
+    inside[6:14, 6:14] = True
+
+    def whole(value: float, dtype: type) -> np.ndarray:
+        return np.where(inside, value, 0).astype(dtype)
+
+    return Maps(
+        evidence=whole(40.0, np.float32),
+        now=whole(40.0, np.float32),
+        onset=whole(onset, np.int32),
+        last=whole(last, np.int32),
+        stood=whole(last - onset, np.int32),
+        dates=whole(dates, np.int32),
+        shift=np.repeat(whole(0.8, np.float32)[None], 5, axis=0),
+        noise=np.full((5, 20, 20), 0.05, np.float32),
+        temper=np.ones((20, 20), np.float32),
+        clear=np.full((20, 20), 12, np.int32),
+    )
+
+
+def rows_of(level: np.ndarray, course: np.ndarray, when: Days, maps: Maps) -> list[dict]:
+    """Regions where all pixels were seen at `level` (T, K) and expected at `course` (T, K)."""
+    where = np.argwhere(maps.evidence > 0)
+    series = (np.broadcast_to(values, (len(where), *values.shape)) for values in (level, course))
+    parameters = SurfaceParameters()
+    telling = Telling(BANDS, "reflectance", np.exp, partial(roofed, names=BANDS, parameters=parameters))
+    histories = Histories(where, *(np.ascontiguousarray(part, np.float32) for part in series))
+    return region_rows("surface", maps, histories, when, north_up(10.0), telling, parameters.regions)
+
+
+@pytest.mark.parametrize(("material", "is_pit"), [(SOIL, True), (COAL, True), (LIMESTONE, True), ("paint", False)])
+def test_what_stands_there_now_decides_between_a_pit_and_a_roof(material: np.ndarray | str, is_pit: bool) -> None:
+    # white coated sheet metal: brighter in the visible than at 1.6 um (USGS spectral library, kind of material)
+    ground = np.array([0.42, 0.45, 0.48, 0.40, 0.33]) if isinstance(material, str) else material
+    days = np.arange(20000, 20400, 10, dtype=np.int32)
+    course = np.log(np.repeat(GREEN[None], 40, axis=0))
+    level = np.where((days >= 20200)[:, None], np.log(ground), course)
+    rows = rows_of(level, course, Days(days, 15), region_maps(20200, 20390, 15))
+    assert len(rows) == is_pit
+
+
+@pytest.mark.parametrize(("dates", "is_pit"), [(4, False), (12, True)])
+def test_a_harvest_weeks_early_is_no_pit_until_it_outlasts_the_season(dates: int, is_pit: bool) -> None:
+    days = np.arange(19600, 20400, 10, dtype=np.int32)
+    ripe = 20190 + 30  # the field is bare from here on, every year
+    cover = np.where((days - ripe) % 365 < 120, 0.0, 1.0)[:, None]
+    course = np.log(cover * GREEN + (1 - cover) * SOIL)
+    onset, end = 20190, 20190 + 10 * (dates - 1)
+    cut = ((days >= onset) & (days <= end))[:, None]
+    level = np.where(cut, np.log(SOIL), course)
+    seen = days <= end
+    rows = rows_of(level[seen], course[seen], Days(days[seen], 40), region_maps(onset, end, dates))
+    assert len(rows) == is_pit
+
+
+def test_a_cloud_over_the_whole_tile_is_no_haze() -> None:
+    generator = np.random.default_rng(8)
+    design = season(np.arange(60) * 12.0, 2)
+    values = (0.05 * generator.standard_normal((60, 2, 900)) - 2.0).astype(np.float32)
+    values[40] += 0.1  # haze
+    values[50] = -0.6  # cloud that the mask missed
+    parameters = BaselineParameters()
+    fitted = fit(values, design, parameters)
+    offset, _ = weather(values, design, fitted[0], fitted[2], parameters)
+    assert np.isnan(offset[50]).all()
+    assert np.isfinite(np.delete(offset, 50, axis=0)).all()
+    np.testing.assert_allclose(offset[40], 0.1, atol=0.03)

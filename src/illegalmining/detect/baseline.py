@@ -37,6 +37,8 @@ class BaselineParameters:
     smallest_noise: floor of a feature's noise, in its unit. longest_memory: cap of the noise's correlation from one
     clear date to the next. sample: pixels from which a date's common offset is taken. few_pixels: number of pixels at
     which half of a date's common offset is believed. calmest: noise of the calmest date against the usual, 0.3-1.
+    blind: common offset of a date, in the usual noise, from which most of the tile shows something else than the ground
+    (cloud that the mask missed, snow): haze and late springs stay below 4.
     """
 
     harmonics: int = 2
@@ -51,6 +53,7 @@ class BaselineParameters:
     sample: int = 4096
     few_pixels: float = 200.0
     calmest: float = 0.6
+    blind: float = 6.0
 
 
 @dataclass(frozen=True)

@@ -228,10 +228,12 @@ def judge_tile(
         if done == len(when.days):
             return maps_of(watch, baseline, shape, parameters.baseline.harmonics, parameters.monitor), None
         offset, noisier = weather(values, design, baseline.coefficients, baseline.scales, parameters.baseline)
+        offset = without_hidden(values, offset)
     else:
         past = slice(0, when.history)
         fitted = fit(values[past], design[past], parameters.baseline)
         offset, noisier = weather(values, design, fitted[0], fitted[2], parameters.baseline)
+        offset = without_hidden(values, offset)
         baseline = noise(values[past], design[past], offset[past], fitted, parameters.baseline)
         watch = unwatched(values.shape[2], values.shape[1])
     new = slice(max(0, when.history - done), None)
@@ -243,6 +245,12 @@ def judge_tile(
         return maps, histories_of(maps, values, design, offset, baseline, parameters.keep, scale)
     memory.keep(place, baseline, watch, scale.write(values), offset)
     return maps, None
+
+
+def without_hidden(values: Floats, offset: Floats) -> Floats:
+    """Offsets (T, K), 0 on dates that hide the ground; such dates are made missing in `values`, in place."""
+    values[np.isnan(offset).any(axis=1)] = np.nan
+    return np.nan_to_num(offset)
 
 
 def remembering(

@@ -124,7 +124,7 @@ def weather(
     """What a date shares with the whole tile: offset (T, K), and how much noisier than usual it is (T,).
 
     Haze, a late spring or a shift of the geolocation moves or scatters most pixels of a date together; a pit does not.
-    Both are shrunk to "nothing" where few pixels are clear.
+    Both are shrunk to "nothing" where few pixels are clear. The offset is NaN on a date that hides the ground.
     """
     some = sampled(values.shape[2], parameters.sample)
     residual = (values[:, :, some] - along(design, coefficients[:, :, some])) / scales[None, :, some]
@@ -133,7 +133,8 @@ def weather(
     middle = nan_median(residual, axis=2)
     spread = nan_median(np.abs(residual - middle[:, :, None]), axis=2) / T_MAD
     scale = np.median(scales[:, some], axis=1)
-    offset = np.nan_to_num(middle * belief[:, None]) * scale
+    shared = np.nan_to_num(middle * belief[:, None])
+    offset = np.where(np.abs(shared).max(axis=1, keepdims=True) > parameters.blind, np.nan, shared * scale)
     noisier = np.nan_to_num(np.maximum(spread.max(axis=1), parameters.calmest), nan=1.0)
     return offset.astype(np.float32), (noisier**belief).astype(np.float32)
 

@@ -43,13 +43,13 @@ class RadarParameters:
         )
     )
     regions: RegionParameters = field(
-        default_factory=lambda: RegionParameters(shared_m2=900.0, leak=5.0, transient=8.0, early_days=0)
+        default_factory=lambda: RegionParameters(shared_m2=900.0, leak=5.0, transient=12.0, early_days=0)
     )
     looks: int = 3
     darkest: float = 1e-3
     mineral: float = -8.0
     built: float = -2.0
-    differing: float = 1.5
+    differing: float = 1.3
 
 
 @dataclass(frozen=True)

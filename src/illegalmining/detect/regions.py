@@ -67,7 +67,7 @@ class RegionParameters:
     dug_m2: float = 2e4
     wide: float = 2.0
     artefact: float = 0.02
-    recent_dates: int = 5
+    recent_dates: int = 7
     series_dates: int = 120
 
 
@@ -264,9 +264,12 @@ def novelty(
 def level_now(
     observed: Floats, maps: Maps, inside: npt.NDArray[np.bool_], when: Days, parameters: RegionParameters
 ) -> Floats:
-    """What stands there now (N, K): each pixel's median over the latest clear dates that support the change."""
+    """What stands there now (N, K): each pixel's median over the latest dates on which most of the region was clear.
+
+    What is left of it under a cloud's edge shows the cloud.
+    """
     first, last = maps.onset[inside].min(), maps.last[inside].max()
-    clear = np.isfinite(observed[:, :, 0]).any(axis=0) & (when.days >= first) & (when.days <= last)
+    clear = (np.isfinite(observed[:, :, 0]).mean(axis=0) >= 0.5) & (when.days >= first) & (when.days <= last)
     latest = np.flatnonzero(clear)[-parameters.recent_dates :]
     level = nan_median(observed[:, latest], axis=1)
     return np.asarray(level[np.isfinite(level[:, 0])])

@@ -33,8 +33,8 @@ class SurfaceParameters:
     atmospheric correction is as large as the signal (Sentinel-2: 0.005 to 0.02). contrast: change of a typical pit, log
     reflectance. index_contrast: the same for a cube of NDVI alone. greener: rise of ln(nir / red), or of NDVI
     (index_greener), that no mine makes: a crop where another was expected. mineral, roof: ln(swir16 / nir) of bare
-    rock, soil and coal, which reflect as much or more at 1.6 um as in the near infrared, and of paint, plastic and
-    sheet metal, which reflect less. differing: how far materials of either kind depart from that.
+    rock, soil and coal, which reflect as much or more at 1.6 um as in the near infrared (0 to 0.4), and of paint,
+    plastic and sheet metal, which reflect less. differing: how far materials of either kind depart from that.
     """
 
     change: ChangeParameters = field(default_factory=ChangeParameters)
@@ -45,9 +45,9 @@ class SurfaceParameters:
     index_contrast: float = 0.3
     greener: float = 0.15
     index_greener: float = 0.05
-    mineral: float = 0.2
+    mineral: float = 0.1
     roof: float = -0.1
-    differing: float = 0.1
+    differing: float = 0.05
 
 
 @dataclass(frozen=True)
