@@ -3,9 +3,11 @@
     python benchmarks/bench_subsidence_quality.py [FIRST_SEED LAST_SEED]
 
 Every seed is 36 km2 at 30 m and two years of passes 12 days apart, the second year monitored: hidden faces alone and
-250 m beside a declared face at work, declared faces that are dug and that never are, groundwater, forest and water that
-lose coherence, fast bowls that lose their middle, air of 5 to 10 mm. Only the movement is simulated, by the library's
-simulator, which shares no formula code with the detector. Seeds 1 to 99 served development; figures come from others.
+250 m beside a declared face at work, declared faces that are dug and that never are, groundwater, forest and water
+that lose coherence, fast bowls that lose their middle, air of 5 to 10 mm. Only the movement is simulated, by the
+library's simulator, which shares no formula code with the detector. An undeclared face reported 200 m or more from
+every hidden one is false, also where it lies over a declared face. Seeds 1 to 99 served development; figures come
+from others.
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ from illegalmining.simulate.scene import grid_of, make_ground
 BLOCK_M, PIXEL_M = 2000.0, 30.0
 FROM, MONITOR, AS_OF = date(2024, 1, 1), date(2025, 1, 1), date(2025, 12, 31)
 APART_M = 250.0
-FOUND_M, FAR_M = 200.0, 300.0
+FOUND_M = 200.0
 LEAST_PEAK_MM = 60.0
 ROLES = ("hidden", "hidden", "hidden", "beside", "beside", "declared", "paper", "quiet", "groundwater")
 
@@ -130,7 +132,7 @@ def compare(face: Panel, said: dict, row: pd.Series, tally: Tally) -> None:
     radius, w0 = face.depth / face.tan_beta, face.thickness * face.q
     truth = {"length_m": long, "width_m": wide, "radius_m": radius, "w0_m": w0, "volume_m3": long * wide * w0}
     truth |= {"x": centre[0], "y": centre[1], "advance_m_day": face.advance_m_day}
-    truth["start_day"] = float((face.start - FROM).days)
+    truth["start"] = str(face.start)
     turned = (said["azimuth_deg"] - azimuth + 90) % 180 - 90
     error = {name: said[name] / truth[name] - 1 for name in ("length_m", "width_m", "volume_m3", "radius_m")}
     error |= {"centre": float(np.hypot(said["x"] - centre[0], said["y"] - centre[1])), "azimuth": abs(turned)}
@@ -155,7 +157,7 @@ def one(seed: int, tally: Tally) -> None:
     found["said"] = found["attributes"].map(json.loads)
     questions = found["said"].map(lambda said: said["question"])
     hidden = found[questions == "undeclared_face"]
-    every = [face for role in by_role.values() for face in role]
+    unknown = by_role["hidden"] + by_role["beside"]
     line = []
     for role, into in (("hidden", tally.alone), ("beside", tally.beside)):
         for face in by_role[role]:
@@ -170,8 +172,8 @@ def one(seed: int, tally: Tally) -> None:
                 compare(face, row["said"], row, tally)
     false = 0
     for shape in hidden.geometry.centroid:
-        near = min(np.hypot(shape.x - face.centre[0], shape.y - face.centre[1]) - face.length / 2 for face in every)
-        false += near > FAR_M / 2
+        near = min(np.hypot(shape.x - face.centre[0], shape.y - face.centre[1]) for face in unknown)
+        false += near > FOUND_M
     tally.false_faces += false
     tally.km2_years += 9 * BLOCK_M**2 / 1e6 * (AS_OF - MONITOR).days / 365.25
     for role, into in (("declared", tally.dug), ("paper", tally.paper)):

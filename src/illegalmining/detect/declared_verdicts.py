@@ -25,18 +25,18 @@ from illegalmining.detect.pim import DAYS_PER_YEAR, Floats, settled_share, sight
 class VerdictParameters:
     """How a declared face is judged.
 
-    per_year: Knothe's c, 1/year. reach_radii,
-    pixels_most: window and number of the pixels used. own_noise: share of a pixel's noise that its neighbours do not
-    have. ground_share: share of the bowl that may be lost to the broad field. late_days: delays of the work against
-    the register that are thought of. late_sd: their standard deviation, days. amounts: what m and q give (q 0.34 to
-    0.9 of 0.7; narrow panels less): median and standard deviation of the logarithm. wrong_share: relative error of
-    the declared bowl (4.9 to 23 %, science.md). floor: least standard deviation of an amount. least_share: settled
-    share that must fall in monitored time to judge a face. least_nats: below, nothing is said. most_nats: cap.
-    past_days: after the stop, that movement still belongs to it. past_amount: least amount of movement again. decays:
-    c of the decays after a stop that are innocent, 1/year. alike: share of the largest singular value below which
-    decays are alike. wrong_epoch: relative error of an epoch's amount. past_rate, past_work_days: c and length of the
-    work after a stop that is looked for. handicap: nats by which work after a stop is less likely beforehand. fewest:
-    pixels, and epochs after a stop.
+    per_year: Knothe's c, 1/year. reach_radii, pixels_most: window and number of the pixels used. own_noise: share of
+    a pixel's noise that its neighbours do not have. ground_share: share of the bowl that may be lost to the broad
+    field. late_days: delays of the work against the register that are thought of. late_sd: their standard deviation,
+    days. amounts: what m and q give (q 0.34 to 0.9 of 0.7; narrow panels less): median and standard deviation of the
+    logarithm. wrong_share: relative error of the declared bowl (4.9 to 23 %, science.md). wrong_beside,
+    wrong_reach_m: share of a neighbour's movement that taking it off gets wrong, and how far that hangs together, m.
+    floor: least standard deviation of an amount. least_share: settled share that must fall in monitored time to judge
+    a face. least_nats: below, nothing is said. most_nats: cap. past_days: after the stop, that movement still belongs
+    to it. past_amount: least amount of movement again. decays: c of the decays after a stop that are innocent,
+    1/year. alike: share of the largest singular value below which decays are alike. wrong_epoch: relative error of an
+    epoch's amount. past_rate, past_work_days: c and length of the work after a stop that is looked for. handicap:
+    nats by which work after a stop is less likely beforehand. fewest: pixels, and epochs after a stop.
     """
 
     per_year: float = 5.0
@@ -49,6 +49,8 @@ class VerdictParameters:
     amount: float = 0.85
     amount_ln: float = 0.5
     wrong_share: float = 0.2
+    wrong_beside: float = 0.1
+    wrong_reach_m: float = 100.0
     floor: float = 0.03
     least_share: float = 0.15
     least_nats: float = 0.5
@@ -68,8 +70,9 @@ class VerdictParameters:
 class Sighting:
     """The pixels about a declared face. left: (T, P) m that every known face leaves. moved: (T, P) m fitted to it.
 
-    seen: (T, P). x, y: m from its centre. pattern: (P,) m of its settled movement as declared. correlation: (P, P) of
-    the noise. root_weight: (T,) one over an epoch's noise, without unit. noise: m of an epoch of weight one.
+    seen: (T, P). x, y: m from its centre. pattern: (P,) m of its settled movement as declared. beside: (P,) m that
+    other faces moved. correlation: (P, P) of the noise. root_weight: (T,) one over an epoch's noise, without unit.
+    noise: m of an epoch of weight one.
     """
 
     left: Floats
@@ -78,13 +81,17 @@ class Sighting:
     x: Floats
     y: Floats
     pattern: Floats
+    beside: Floats
     correlation: Floats
     root_weight: Floats
     noise: float
 
 
-def sighting(search: Search, face: Declared, parameters: VerdictParameters) -> Sighting | None:
-    """The pixels that tell of a face; None where too few were seen. `search` holds what all known faces leave."""
+def sighting(search: Search, face: Declared, moved_by_all: Floats, parameters: VerdictParameters) -> Sighting | None:
+    """The pixels that tell of a face; None where too few were seen.
+
+    `search` holds what all known faces leave; `moved_by_all` (Y, X) is how far they moved the ground, m.
+    """
     ground, panel, look = search.movement, face.panel, mean_look(search.movement.look)
     distance = np.hypot(ground.x - panel.x, ground.y - panel.y)
     near = distance < panel.length_m / 2 + parameters.reach_radii * panel.radius_m
@@ -101,7 +108,8 @@ def sighting(search: Search, face: Declared, parameters: VerdictParameters) -> S
     noise = float(np.sqrt(np.mean(noise_scale(search, root_weight) ** 2))) * float(search.typical.local[row, column])
     left, correlation = search.values[:, rows, columns], noise_covariance(search, rows, columns)
     pattern = sight(panel, x, y, look)
-    return Sighting(left, moved, seen, x - panel.x, y - panel.y, pattern, correlation, root_weight, noise)
+    beside = np.maximum(moved_by_all[rows, columns] - np.abs(moved[-1] - moved[0]), 0.0)
+    return Sighting(left, moved, seen, x - panel.x, y - panel.y, pattern, beside, correlation, root_weight, noise)
 
 
 def amount_of(about: Sighting, share: Floats, days: Floats, parameters: VerdictParameters) -> tuple[float, float]:
@@ -122,6 +130,9 @@ def solved_for(about: Sighting, told: Bools, sd: Floats, parameters: VerdictPara
     pattern = about.pattern[told]
     covariance = about.correlation[np.ix_(told, told)] * np.outer(sd, sd) + np.diag(parameters.own_noise * sd**2)
     covariance += loose_ground(about.x[told], about.y[told], parameters.ground_share * np.abs(pattern).max() + sd.max())
+    wrong = parameters.wrong_beside * about.beside[told]
+    apart = np.hypot(np.subtract.outer(about.x[told], about.x[told]), np.subtract.outer(about.y[told], about.y[told]))
+    covariance += np.outer(wrong, wrong) * np.exp(-0.5 * (apart / parameters.wrong_reach_m) ** 2)
     return cho_solve(cho_factor(covariance, lower=True), pattern)
 
 
@@ -167,6 +178,7 @@ def work_nats(
 def judge_declared(
     search: Search,
     declared: list[Declared],
+    moved_by_others: Floats,
     epochs: pd.DatetimeIndex,
     monitor_day: float,
     parameters: VerdictParameters,
@@ -174,12 +186,16 @@ def judge_declared(
     """Detections of the declared faces that work, or stopped, in monitored time.
 
     `search` holds what every known face leaves; noise is measured there, and a face's own movement added again.
+    `moved_by_others` (Y, X): how far faces that nobody declared moved the ground, m.
     """
     if not declared:
         return []
+    moved = moved_by_others.copy()
+    for face in declared:
+        moved[face.window] += np.abs(face.moved[-1] - face.moved[0])
     rows = []
     for face in declared:
-        about = sighting(search, face, parameters)
+        about = sighting(search, face, moved, parameters)
         if about is not None:
             rows += at_work(search, about, face, epochs, monitor_day, parameters)
             rows += past_stop(search, about, face, epochs, monitor_day, parameters)

@@ -31,17 +31,19 @@ BLOCKS_A_SIGMA = 8
 class DeformationParameters:
     """How noise and broad movement are taken off.
 
-    broad_m: standard deviation of the smooth field taken off each epoch, m (atmosphere and groundwater are wider than a
-    bowl, whose radius is under 300 m). fill_px: reach of filling single lost pixels, pixels. least_coherence: temporal
-    coherence below which a pixel is not used (common practice 0.3 to 0.7). fewest_epochs: below, nothing is judged.
-    season_years: shortest record in which a yearly term is fitted. neighbourhood_m: over which local noise is weighed.
-    clip: normalised residual beyond which local noise is not raised. correlation_most: largest correlation between
-    epochs that is allowed for. reach_m: border that keeps the scene's sides apart in Fourier space, m.
-    sample_px: pixels that the noise of an epoch is measured on.
+    broad_m: standard deviation of the smooth field taken off each epoch, m (atmosphere and groundwater are wider than
+    a bowl, whose radius is under 300 m). fill_px: standard deviations of the Gaussians that fill lost pixels, pixels.
+    fill_share: least weight of seen ground that they rest on. least_coherence: temporal coherence below which a pixel
+    is not used (common practice 0.3 to 0.7). fewest_epochs: below, nothing is judged. season_years: shortest record
+    in which a yearly term is fitted. neighbourhood_m: over which local noise is weighed. clip: normalised residual
+    beyond which local noise is not raised. correlation_most: largest correlation between epochs that is allowed for.
+    reach_m: border that keeps the scene's sides apart in Fourier space, m. sample_px: pixels that the noise of an
+    epoch is measured on.
     """
 
     broad_m: float = 900.0
-    fill_px: float = 1.5
+    fill_px: tuple[float, ...] = (1.0, 2.0, 4.0)
+    fill_share: float = 0.05
     least_coherence: float = 0.35
     fewest_epochs: int = 8
     season_years: float = 1.5
@@ -149,8 +151,23 @@ def compact_part(movement: Deformation, parameters: DeformationParameters) -> Fl
         sloping = plane(level, known, movement.x, movement.y, parameters.sample_px).astype(np.float32)
         flat = np.where(known, level - sloping, np.float32(0))
         rest = np.where(known, flat - broad_mean(flat, known, broad), np.float32(0))
-        near, share = smooth(rest, known.astype(np.float32), parameters.fill_px)
-        out[t] = np.where(known, rest, near * np.minimum(1.0, 4 * share))
+        out[t] = filled(rest, known, parameters)
+    return out
+
+
+def filled(field: Floats, known: Bools, parameters: DeformationParameters) -> Floats:
+    """(Y, X) with lost pixels filled from the nearest seen: a ring that sinks about a lost core is a bowl.
+
+    Each wider Gaussian fills what those before it did not reach; ground lost more widely than all of them counts as 0.
+    """
+    out, reached = np.where(known, field, np.float32(0)), known
+    for sigma in parameters.fill_px:
+        if reached.all():
+            break
+        near, share = smooth(field, known.astype(np.float32), sigma)
+        new = ~reached & (share > parameters.fill_share)
+        out[new] = near[new]
+        reached = reached | new
     return out
 
 

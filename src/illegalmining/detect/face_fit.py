@@ -89,9 +89,10 @@ class Window:
 class FittedFace:
     """An advancing panel about a window's peak.
 
-    covariance: (10, 10) of x, y (m), azimuth (radians), ln length, ln width, ln radius, ln W0, start (days),
-    ln duration, ln c. unlikely: nats that its shape lies from a face's, beyond what a face has on average.
-    unexplained: share of the movement in the window that the panel leaves, beyond noise.
+    covariance: (10, 10) of x, y (m), azimuth (radians), ln length, ln width, ln radius, ln W0, start (days), ln
+    duration, ln c; widened by the misfit where the panel fits worse than noise would. unlikely: nats that its shape
+    lies from a face's, beyond what a face has on average. unexplained: share of the movement in the window that the
+    panel leaves, beyond noise.
     """
 
     panel: Panel
@@ -241,7 +242,8 @@ def fit_face(
     free = still.size - len(p)
     moved = max(float((still**2).sum()) - still.size, 1.0)
     unit = np.array([100, 100, 1, 1, 1, 1, 1, 1, 1, 30])
-    covariance = np.linalg.pinv(jacobian.T @ jacobian) * np.outer(unit, unit)
+    wrong = max(1.0, left / max(free, 1))
+    covariance = np.linalg.pinv(jacobian.T @ jacobian) * np.outer(unit, unit) * wrong
     order = [0, 1, 2, 3, 4, 5, 6, 9, 7, 8]
     panel, advance, rate = problem.face(p)
     unlikely = max(0.0, (float((prior[2:8] ** 2).sum()) - 6) / 2)

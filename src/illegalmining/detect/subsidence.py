@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -34,9 +35,11 @@ from illegalmining.detect.deformation import (
     read_deformation,
     unit_courses,
 )
+from illegalmining.detect.face_report import attributes_of, middle_seen
 from illegalmining.detect.findings import Findings, detection, detections
 from illegalmining.detect.inversion import InversionParameters, Inverted, fit_course, invert
-from illegalmining.detect.pim import Floats, Panel, movement, outline, settled_share, sight
+from illegalmining.detect.pim import Floats, Panel, movement, outline, settled_share
+from illegalmining.detect.tiles import Tile, tiles_of
 
 SAME_PLACE_M = 60.0
 """A face found this near to a declared one is the declared one, m."""
@@ -46,12 +49,17 @@ SAME_PLACE_M = 60.0
 class SubsidenceParameters:
     """How displacement is judged.
 
-    least_log_lr: nats from which a face is reported; weaker ones are noise. most_log_lr: what evidence of one kind may
-    reach, nats: the method itself is wrong at times. deepest_nats: below it a bowl is not inverted. prior_*: the face
-    that `smallest_site_m2` is reckoned with (thickness m, subsidence factor, tan(beta), depth m; shared/science.md).
-    tan_beta_low, tan_beta_high: range of tan(beta), science.md. least_peak_mm: smallest peak taken for a face, mm: two
-    thirds of the 30 mm that science.md calls a small one. most_peak_mm: largest, mm. most_mm_a_z: largest peak
-    for each standard deviation seen, mm: more is a panel that the data do not hold. prior_days: its extraction, days.
+    least_log_lr: nats from which a face is reported: chance alone brings as much once in exp(3) = 20 scenes.
+    most_log_lr: what evidence of one kind may reach, nats: the method itself is wrong at times. deepest_nats: below
+    it a bowl is not inverted. prior_*: the face that `smallest_site_m2` is reckoned with (thickness m, subsidence
+    factor, tan(beta), depth m; shared/science.md). tan_beta_low, tan_beta_high: range of tan(beta), science.md.
+    least_peak_mm: smallest peak taken for a face, mm: two thirds of the 30 mm that science.md calls a small one.
+    most_peak_mm: largest, mm. most_mm_a_z: largest peak for each standard deviation seen, mm: more is a panel that
+    the data do not hold. prior_days: its extraction, days. misfit_share, misfit_nats: share of the movement that a
+    face may leave unexplained, and nats taken off for all of it. rounds: of telling declared faces and others apart;
+    mixed_share: a face found beside a declared one that leaves more than this unexplained is mixed with it. tile_m,
+    margin_m: side of the tiles that a scene is judged in, and how far over its side a tile looks, m. at_once: tiles
+    in memory. fewest_pixels: in a tile, to judge it.
     """
 
     deformation: DeformationParameters = field(default_factory=DeformationParameters)
@@ -59,7 +67,7 @@ class SubsidenceParameters:
     inversion: InversionParameters = field(default_factory=InversionParameters)
     declared: DeclaredParameters = field(default_factory=DeclaredParameters)
     verdicts: VerdictParameters = field(default_factory=VerdictParameters)
-    least_log_lr: float = 0.5
+    least_log_lr: float = 3.0
     most_log_lr: float = 12.0
     prior_thickness_m: float = 2.0
     prior_q: float = 0.7
@@ -71,6 +79,12 @@ class SubsidenceParameters:
     least_peak_mm: float = 15.0
     most_peak_mm: float = 6000.0
     most_mm_a_z: float = 40.0
+    rounds: int = 2
+    mixed_share: float = 0.02
+    tile_m: float = 15000.0
+    margin_m: float = 2500.0
+    at_once: int = 2
+    fewest_pixels: int = 64
     misfit_share: float = 0.1
     misfit_nats: float = 20.0
 
@@ -99,44 +113,95 @@ def detect_subsidence(
     if within.sum() < parameters.deformation.fewest_epochs or min(cube.sizes["y"], cube.sizes["x"]) < 8:
         remark = f"Ground movement not judged: {int(within.sum())} epochs, at least 8 are needed."
         return Findings(detections([], cube.rio.crs), blind, (remark,))
-    ground = read_deformation(cube, parameters.deformation)
-    if ground.known.sum() < 64:
-        return Findings(detections([], cube.rio.crs), blind, ("Ground movement not judged: almost no pixel has data.",))
-    epochs = pd.DatetimeIndex(cube["time"].values)
-    return judged(ground, faces, epochs, pd.Timestamp(monitor_from), cube, parameters)
+    assert blind is not None, "there are epochs"
+    pixel_m = abs(float(cube["x"][1] - cube["x"][0]))
+    sides = (round(length / pixel_m) for length in (parameters.tile_m, parameters.margin_m))
+    tiles = list(tiles_of((cube.sizes["y"], cube.sizes["x"]), *sides))
+    rows: list[dict[str, Any]] = []
+    smallest = blind.values.copy()
+
+    def judge(tile: Tile) -> tuple[list[dict[str, Any]], Floats] | None:
+        return judged(tile.of(cube), faces, pd.Timestamp(monitor_from), parameters)
+
+    with ThreadPoolExecutor(parameters.at_once) as pool:
+        for tile, told in zip(tiles, pool.map(judge, tiles), strict=True):
+            if told is not None:
+                rows += [row for row in told[0] if tile.answers_for(row["geometry"].centroid, cube)]
+                smallest[tile.core] = told[1][tile.inner]
+    remarks = () if np.isfinite(smallest).any() else ("Ground movement not judged: almost no pixel has data.",)
+    out = xr.DataArray(smallest, dims=("y", "x"), coords={"y": cube["y"], "x": cube["x"]}, name="smallest_site_m2")
+    out = out.assign_coords(spatial_ref=cube["spatial_ref"]) if "spatial_ref" in cube.coords else out
+    return Findings(detections(rows, cube.rio.crs), out, remarks)
 
 
 def judged(
-    ground: Deformation,
-    faces: gpd.GeoDataFrame | None,
-    epochs: pd.DatetimeIndex,
-    monitor_from: pd.Timestamp,
-    cube: xr.Dataset,
-    parameters: SubsidenceParameters,
-) -> Findings:
-    """Findings from a cube in memory."""
+    cube: xr.Dataset, faces: gpd.GeoDataFrame | None, monitor_from: pd.Timestamp, parameters: SubsidenceParameters
+) -> tuple[list[dict[str, Any]], Floats] | None:
+    """Rows of a cube that fits in memory, and the smallest panels (Y, X); None where almost nothing was seen."""
+    ground, epochs = read_deformation(cube, parameters.deformation), pd.DatetimeIndex(cube["time"].values)
+    if ground.known.sum() < parameters.fewest_pixels:
+        return None
     monitor_day = float((monitor_from - epochs[0]) / pd.Timedelta(days=1))
-    whole = scene_of(ground, parameters)
     templates = time_templates(ground.days, monitor_day, parameters.search)
-    declared = explain(whole, faces, epochs, parameters.declared)
-    search = whole
-    if declared:
-        values = ground.values.copy()
-        for face in declared:
-            values[:, *face.window] -= face.moved
-        search = scene_of(replace(ground, values=values), parameters)
-    hidden = undeclared_faces(search, templates, declared, monitor_day, parameters) if len(templates.starts) else []
-    beside = [face for face, _ in hidden if not any(under(face, known.geometry) for known in declared)]
-    rows = judge_declared(less(search, beside, parameters), declared, epochs, monitor_day, parameters.verdicts)
+    search, declared, hidden = told_apart(ground, faces, epochs, templates, monitor_day, parameters)
+    beside = beside_declared(hidden, declared)
+    rest = less(search, beside, parameters)
+    moved = np.abs((search.values - rest.values)[[0, -1]]).max(axis=0)
+    rows = judge_declared(rest, declared, moved, epochs, monitor_day, parameters.verdicts)
     past_stop = [row["geometry"] for row in rows if "past_stop" in row["attributes"]]
     for found, nats in hidden:
         row = undeclared_row(search, found, nats, epochs, parameters)
         if row is not None and not any(under(found, face) for face in past_stop):
             rows.append(row)
-    smallest = smallest_panel(search, templates, parameters)
-    out = xr.DataArray(smallest, dims=("y", "x"), coords={"y": cube["y"], "x": cube["x"]}, name="smallest_site_m2")
-    out = out.assign_coords(spatial_ref=cube["spatial_ref"]) if "spatial_ref" in cube.coords else out
-    return Findings(detections(rows, cube.rio.crs), out)
+    return rows, smallest_panel(search, templates, parameters)
+
+
+def told_apart(
+    ground: Deformation,
+    faces: gpd.GeoDataFrame | None,
+    epochs: pd.DatetimeIndex,
+    templates: Templates,
+    monitor_day: float,
+    parameters: SubsidenceParameters,
+) -> tuple[Search, list[Declared], list[tuple[Inverted, float]]]:
+    """What the declared faces leave, what they move, and the faces found in it.
+
+    Declared faces come first: the register is the null model. But one beside a hidden face takes a part of its bowl as
+    its own; so it is fitted again to what the faces found leave, and these are looked for again.
+    """
+    search = whole = scene_of(ground, parameters)
+    hidden: list[tuple[Inverted, float]] = []
+    declared: list[Declared] = []
+    for _ in range(parameters.rounds):
+        beside = [found for found in beside_declared(hidden, declared) if touches(found, declared, parameters)]
+        if declared and all(found.face.unexplained < parameters.mixed_share for found in beside):
+            break
+        declared = explain(less(whole, beside, parameters), faces, epochs, parameters.declared)
+        if declared:
+            values = ground.values.copy()
+            for face in declared:
+                values[:, *face.window] -= face.moved
+            search = scene_of(replace(ground, values=values), parameters)
+        if not len(templates.starts):
+            break
+        hidden = undeclared_faces(search, templates, declared, monitor_day, parameters)
+        if not declared:
+            break
+    return search, declared, hidden
+
+
+def beside_declared(hidden: list[tuple[Inverted, float]], declared: list[Declared]) -> list[Inverted]:
+    """The faces found that do not lie at a declared place."""
+    return [found for found, _ in hidden if not any(under(found, face.geometry) for face in declared)]
+
+
+def touches(found: Inverted, declared: list[Declared], parameters: SubsidenceParameters) -> bool:
+    """Whether a face that was found moves ground that a declared one moves too."""
+    reach = parameters.declared.reach_radii
+    return any(
+        face.geometry.distance(outline(found.panel)) < reach * max(face.panel.radius_m, found.panel.radius_m)
+        for face in declared
+    )
 
 
 def scene_of(ground: Deformation, parameters: SubsidenceParameters) -> Search:
@@ -195,47 +260,19 @@ def undeclared_row(
     panel, course = found.panel, found.course
     at_centre = movement(found.face.panel, np.array(panel.x), np.array(panel.y)).down
     peak_mm = float(at_centre * found.expected[-1] * 1000)
-    if not parameters.least_peak_mm <= peak_mm <= min(parameters.most_peak_mm, parameters.most_mm_a_z * course.z):
+    if not parameters.least_peak_mm <= peak_mm <= parameters.most_peak_mm:
+        return None
+    if peak_mm > parameters.most_mm_a_z * course.z and middle_seen(search, panel) > 0.5:
         return None
     most = parameters.most_log_lr
     moving = np.flatnonzero(np.diff(found.expected) > 0.002) + 1
     last = epochs[int(moving[-1]) if len(moving) else -1]
     first = min(max(epochs[0] + pd.Timedelta(days=found.face.advance.start), epochs[0]), last)
-    spread = float(np.exp(1.64 * found.ln_sd(5)))
     nats = most * (1 - np.exp(-nats / most)) - found.face.unlikely
     nats -= parameters.misfit_nats * max(0.0, found.face.unexplained - parameters.misfit_share)
     if nats < parameters.least_log_lr:
         return None
-    attributes = {
-        "question": "undeclared_face",
-        "azimuth_deg": round(panel.azimuth_deg, 1),
-        "length_m": round(panel.length_m, 1),
-        "width_m": round(panel.width_m, 1),
-        "radius_m": round(panel.radius_m, 1),
-        "w0_m": round(panel.w0_m, 3),
-        "volume_m3": round(panel.w0_m * panel.length_m * panel.width_m, 0),
-        "peak_mm": round(peak_mm, 1),
-        "depth_m": round(panel.radius_m * parameters.prior_tan_beta, 0),
-        "depth_low_m": round(panel.radius_m * parameters.tan_beta_low / spread, 0),
-        "depth_high_m": round(panel.radius_m * parameters.tan_beta_high * spread, 0),
-        "depth_is_prior": True,
-        "position_sd_m": round(found.position_sd_m, 1),
-        "start_sd_days": round(float(np.sqrt(found.face.covariance[7, 7])), 0),
-        "x": round(panel.x, 1),
-        "y": round(panel.y, 1),
-        "per_year": round(found.face.per_year, 2),
-        "extraction_days": round(found.face.advance.duration, 0),
-        "unexplained": round(found.face.unexplained, 3),
-        "intervals_90": {
-            "length_m": interval(panel.length_m, found.ln_sd(3)),
-            "width_m": interval(panel.width_m, found.ln_sd(4)),
-            "radius_m": interval(panel.radius_m, found.ln_sd(5)),
-            "w0_m": interval(panel.w0_m, found.ln_sd(6)),
-            "volume_m3": interval(panel.w0_m * panel.length_m * panel.width_m, found.ln_sd(3, 4, 6)),
-        },
-        "z": round(course.z, 2),
-        "series": series_of(search, found, epochs),
-    }
+    tan_betas = (parameters.tan_beta_low, parameters.prior_tan_beta, parameters.tan_beta_high)
     return detection(
         "subsidence",
         first,
@@ -243,39 +280,8 @@ def undeclared_row(
         nats,
         outline(panel),
         area_m2=panel.length_m * panel.width_m,
-        attributes=attributes,
+        attributes=attributes_of(search, found, peak_mm, epochs, tan_betas),
     )
-
-
-def interval(value: float, ln_sd: float) -> list[float]:
-    """90 % interval of a value whose logarithm has standard deviation `ln_sd`, three digits."""
-    return [float(f"{value * np.exp(side * 1.645 * min(ln_sd, 3.0)):.3g}") for side in (-1, 1)]
-
-
-def series_of(search: Search, found: Inverted, epochs: pd.DatetimeIndex) -> dict[str, Any]:
-    """Observed and expected movement in the line of sight next to the panel's centre, mm; at most 120 points."""
-    ground, panel = search.movement, found.panel
-    distance = np.hypot(ground.x - panel.x, ground.y - panel.y)
-    row, column = np.unravel_index(int(distance.argmin()), distance.shape)
-    block = np.s_[:, max(row - 1, 0) : row + 2, max(column - 1, 0) : column + 2]
-    seen = np.isfinite(ground.values[block])
-    count = seen.sum(axis=(1, 2))
-    mean = np.where(seen, search.values[block], 0.0).sum(axis=(1, 2)) / np.maximum(count, 1)
-    settled = float(sight(found.face.panel, np.array(panel.x), np.array(panel.y), mean_look(ground.look)))
-    expected = 1000 * settled * found.expected
-    observed = 1000 * mean
-    used = count > 0
-    observed = observed - np.median((observed - expected)[used]) if used.any() else observed
-    noise = 1.4826 * float(np.median(np.abs((observed - expected)[used]))) if used.any() else 0.0
-    keep = range(0, len(epochs), int(np.ceil(len(epochs) / 120)))
-    return {
-        "dates": [str(epochs[t].date()) for t in keep],
-        "observed": [float(f"{observed[t]:.4g}") if used[t] else None for t in keep],
-        "expected": [float(f"{expected[t]:.4g}") for t in keep],
-        "low": [float(f"{expected[t] - 2 * noise:.4g}") for t in keep],
-        "high": [float(f"{expected[t] + 2 * noise:.4g}") for t in keep],
-        "unit": "mm",
-    }
 
 
 def smallest_panel(search: Search, templates: Templates, parameters: SubsidenceParameters) -> Floats:
