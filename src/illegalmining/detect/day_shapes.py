@@ -19,6 +19,9 @@ Flags = npt.NDArray[np.bool_]
 HOURS = 24
 NOON = 12
 
+LEAST_SHAPE = 0.3
+"""An hour scatters in proportion to its usual load, but no less than as one of this share of the day's mean."""
+
 
 @dataclass(frozen=True)
 class ShapeParameters:
@@ -29,8 +32,9 @@ class ShapeParameters:
     turn: least and largest step where rain sets in or has been pumped. turning: share of wet days on which it does.
     service: mean and spread of a block of maintenance, relative to rest. service_blocks: its begin and end, o'clock
     ("real maintenance load is mostly by day": regulators' practice). lengths: hours that a block of work may last.
-    step: hours between blocks tried. habit: share of nights that keep a crew's hours. habit_reach: how closely (power of
-    the overlap). day_bias: how much likelier an oddity lies by day than by night. daylight: hours called day. least_known: share of a day's hours that must be known. most: bound of a day, nats.
+    step: hours between blocks tried. habit: share of nights that keep a crew's hours. habit_reach: how closely, as a
+    power of the overlap. day_bias: how much likelier an oddity lies by day than by night. daylight: hours called day.
+    least_known: share of a day's hours that must be known. most: bound of a day, nats.
     """
 
     tail: float = 6.0
@@ -53,7 +57,8 @@ class ShapeParameters:
 @dataclass(frozen=True)
 class Rest:
     """What a mine draws at rest, relative to `reference_kw`. profile: (B,) by block of hours from noon. effects: (F,)
-    rise per unit of each covariate. noise: standard deviation of one block. together: correlation of neighbouring
+    rise per unit of each covariate. noise: standard deviation
+    of one block, relative to its usual load. together: correlation of neighbouring
     blocks, 0-1."""
 
     reference_kw: float
@@ -136,7 +141,8 @@ def covariance(rest: Rest, level_sd: float) -> Floats:
     lag = np.abs(np.arange(width)[:, None] - np.arange(width)[None, :])
     shape = rest.profile / max(float(rest.profile.mean()), 1e-6)
     lifts = level_sd**2 * (np.ones((width, width)) + np.outer(shape - 1, shape - 1))
-    return np.asarray(rest.noise**2 * rest.together**lag + lifts)
+    scatter = rest.noise * np.maximum(shape, LEAST_SHAPE)
+    return np.asarray(np.outer(scatter, scatter) * rest.together**lag + lifts)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import logsumexp
 
-from illegalmining.detect.day_shapes import Flags, Floats, Rest
+from illegalmining.detect.day_shapes import LEAST_SHAPE, Flags, Floats, Rest
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,8 @@ def scatter(load: Floats, full: float, p: RestParameters) -> tuple[float, float]
     """
     low, high = p.noise
     least = max(low, p.floor_of_full * full)
-    steps = np.diff(load, axis=0)
+    usual = np.array([float(np.nanmedian(hour)) if np.isfinite(hour).any() else np.nan for hour in load.T])
+    steps = np.diff(load / np.maximum(usual, max(LEAST_SHAPE * float(np.nanmean(usual)), 1e-9)), axis=0)
     if load.shape[1] > 1:
         known_days = np.isfinite(steps).any(axis=1)
         steps = steps[known_days] - np.nanmedian(steps[known_days], axis=1, keepdims=True)
