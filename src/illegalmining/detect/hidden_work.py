@@ -28,6 +28,7 @@ from illegalmining.detect.markov import log_likelihood, not_yet, state_probabili
 from illegalmining.detect.rest_profile import (
     LevelBelief,
     RestParameters,
+    drift,
     expected,
     first_guesses,
     fit_effects,
@@ -193,21 +194,23 @@ class Judge:
         for _ in range(self.p.rounds):
             weight = self.rest_weight(best)
             lift = self.days.covariates @ best.rest.effects
-            profile = fit_profile(self.load, lift, weight, self.p.rest)
-            effects = fit_effects(self.load, profile, self.days.covariates, weight, self.p.rest)
-            found = self.explained(self.resting(profile, effects), working)
+            earlier = drift(self.load, lift, weight, self.days.quiet, self.p.rest)
+            moved = earlier * self.days.quiet
+            profile = fit_profile(self.load, lift + moved, weight, self.p.rest)
+            effects = fit_effects(self.load - moved[:, None], profile, self.days.covariates, weight, self.p.rest)
+            found = self.explained(self.resting(profile, effects, earlier), working)
             if found.score <= best.score + self.p.settled:
                 return max(best, found, key=score_of)
             best = found
         return best
 
-    def resting(self, profile: Floats, effects: Floats) -> Rest:
+    def resting(self, profile: Floats, effects: Floats, earlier: float = 0.0) -> Rest:
         """A candidate for what the mine draws at rest."""
-        return Rest(self.days.reference_kw, profile, effects, self.noise, self.together)
+        return Rest(self.days.reference_kw, profile, effects, self.noise, self.together, earlier)
 
     def densities(self, rest: Rest) -> tuple[Emissions, Floats]:
         """Emissions of all days, and the log density of dry rest with its maintenance by weekday, (D,)."""
-        usual = expected(rest, self.days.covariates)
+        usual = expected(rest, self.days.covariates, self.days.quiet)
         found = emissions(self.load, usual, rest, self.groups, self.amounts, self.p.shapes)
         return found, with_service(found, self.days, self.p)
 
@@ -284,7 +287,7 @@ class Judge:
         wet[begin:end] = states[:, WET] + states[:, CALM_WET]
         scale = self.days.reference_kw
         spread = np.sqrt(self.p.shapes.dry_sd**2 + wet * self.p.shapes.wet[1] ** 2)
-        level = expected(work.rest, self.days.covariates).mean(axis=1) + wet * self.p.shapes.wet[0]
+        level = expected(work.rest, self.days.covariates, self.days.quiet).mean(axis=1) + wet * self.p.shapes.wet[0]
         return HiddenWork(
             log_lr,
             working,

@@ -22,8 +22,8 @@ class RestParameters:
     of neighbouring hours. floor_of_full: noise is no less than this share of the step to full load (a closed mine's
     rest is nearly nothing). shape_sd: prior spread of an hour about the mean level: night tariffs move pumps.
     shape_days: days of evidence the prior is worth. effect_sd: prior spread of a covariate's effect, relative to rest,
-    for each unit of it. effect_days: days whose errors count as one, for effects. level_sd: how well quiet days, and a
-    register's safety load, tell the level (log). loose, loose_sd: how often they mislead, and how far then.
+    for each unit of it. effect_days: days whose errors count as one, for effects. day_sd, drift_sd: how a day's level
+    scatters, and how far rest drifts from one season to the next, relative. loose, loose_sd: how often they mislead, and how far then.
     """
 
     noise: tuple[float, float] = (0.03, 0.15)
@@ -33,7 +33,8 @@ class RestParameters:
     shape_days: float = 0.5
     effect_sd: float = 0.10
     effect_days: float = 4.0
-    level_sd: tuple[float, float] = (0.10, 0.20)
+    day_sd: float = 0.08
+    drift_sd: float = 0.08
     loose: float = 0.15
     loose_sd: float = 0.6
 
@@ -92,15 +93,26 @@ def fit_effects(load: Floats, profile: Floats, covariates: Floats, weight: Float
     return np.asarray(np.linalg.solve(gram, (covariates * mass[:, None]).T @ lift / error))
 
 
-def expected(rest: Rest, covariates: Floats) -> Floats:
-    """(D, B) expected at rest without rain that no covariate knows, relative."""
-    return np.asarray(rest.profile + (covariates @ rest.effects)[:, None])
+def drift(load: Floats, lift: Floats, weight: Floats, quiet: Flags, p: RestParameters) -> float:
+    """How much more a mine drew on its earlier days of rest than on those that are judged, as far as both tell."""
+    known = np.isfinite(load)
+    mean = np.where(known, load, 0.0).sum(axis=1) / np.maximum(known.sum(axis=1), 1) - lift
+    then, now = weight * quiet * known.any(axis=1), weight * ~quiet * known.any(axis=1)
+    if then.sum() < 1 or now.sum() < 1:
+        return 0.0
+    doubt = p.day_sd**2 * p.effect_days * (1 / then.sum() + 1 / now.sum())
+    return float((np.average(mean, weights=then) - np.average(mean, weights=now)) / (1 + doubt / p.drift_sd**2))
+
+
+def expected(rest: Rest, covariates: Floats, quiet: Flags) -> Floats:
+    """(D, B) expected at rest without rain that no covariate knows, relative. quiet: (D,) earlier days of rest."""
+    return np.asarray(rest.profile + (covariates @ rest.effects + rest.earlier * quiet)[:, None])
 
 
 def level_prior(rest: Rest, belief: LevelBelief, p: RestParameters) -> float:
     """Log prior density of the level of rest."""
     level = np.log(max(float(rest.profile.mean()) * rest.reference_kw, 1e-6))
-    total = 0.0
+    total = -0.5 * (rest.earlier / p.drift_sd) ** 2
     for (centre, spread), one_sided in zip(belief.centres, belief.one_sided, strict=True):
         away = level - np.log(max(centre, 1e-6))
         if one_sided:
