@@ -189,6 +189,7 @@ class Court:
             "last": f"{row['last_seen']:%Y-%m-%d}",
             "status": self.status(mine_id, row["first_seen"], row["last_seen"]),
             "face": attributes.get("face_id", ""),
+            "meter": attributes.get("meter_id", ""),
             "nights": int(attributes.get("nights") or attributes.get("days") or 0),
             "tonnes": float(attributes.get("tonnes") or 0.0),
         }
@@ -337,6 +338,9 @@ def worked_until(row: dict[str, Any]) -> pd.Timestamp:
 # question a detector asks of a known mine -> (kind of offence it speaks to, sentence)
 MINE_QUESTIONS = {
     "worked_while_forbidden": ("active_while_shut", "power_forbidden"),
+    "moved_to_neighbour": ("active_while_shut", "power_moved"),
+    "meter_silent": ("active_while_shut", "power_silent"),
+    "mine_like_meter": ("unlicensed", "power_unregistered"),
     "declared_but_idle": ("paper_output", "power_idle"),
     "worked_as_allowed": ("paper_output", "power_working"),
     "declared_face_past_stop": ("hidden_working_face", "face_past_stop"),

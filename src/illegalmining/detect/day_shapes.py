@@ -18,6 +18,7 @@ Flags = npt.NDArray[np.bool_]
 
 HOURS = 24
 NOON = 12
+TINY = 1e-3
 
 LEAST_SHAPE = 0.3
 """An hour scatters in proportion to its usual load, but no less than as one of this share of the day's mean."""
@@ -138,12 +139,18 @@ def service_shapes(width: int, parameters: ShapeParameters) -> Floats:
     return coarse(np.array(rows, dtype=float), width)
 
 
+def course(profile: Floats) -> Floats:
+    """A profile over its mean; even where it is nothing."""
+    mean = float(profile.mean())
+    return np.asarray(np.maximum(profile / mean, LEAST_SHAPE / 10)) if mean > TINY else np.ones(len(profile))
+
+
 def covariance(rest: Rest, level_sd: float, p: ShapeParameters) -> Floats:
     """(B, B) of a day at rest: noise that neighbouring hours share, a rise round the clock or with the profile, and
     pumps that start and stop an hour early or late, which shows where the profile steps."""
     width = len(rest.profile)
     lag = np.abs(np.arange(width)[:, None] - np.arange(width)[None, :])
-    shape = rest.profile / max(float(rest.profile.mean()), 1e-6)
+    shape = course(rest.profile)
     lifts = level_sd**2 * (np.ones((width, width)) + np.outer(shape - 1, shape - 1))
     scatter = rest.noise * np.maximum(shape, LEAST_SHAPE)
     before, after = np.abs(shape - np.roll(shape, 1)), np.abs(shape - np.roll(shape, -1))
@@ -210,7 +217,7 @@ def emissions(
     found = {name: np.zeros(days) for name in names}
     known = np.zeros(days, dtype=bool)
     blocks = np.full((days, len(groups[0].some) if groups else 1), -np.inf)
-    shape = rest.profile / max(float(rest.profile.mean()), 1e-6)
+    shape = course(rest.profile)
     dry_spread, wet_spread = covariance(rest, p.dry_sd, p), covariance(rest, p.wet[1], p)
     for group in groups:
         rows, there = group.rows, group.known

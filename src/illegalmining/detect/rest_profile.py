@@ -23,7 +23,8 @@ class RestParameters:
     rest is nearly nothing). shape_sd: prior spread of an hour about the mean level: night tariffs move pumps.
     shape_days: days of evidence the prior is worth. effect_sd: prior spread of a covariate's effect, relative to rest,
     for each unit of it. effect_days: days whose errors count as one, for effects. day_sd, drift_sd: how a day's level
-    scatters, and how far rest drifts from one season to the next, relative. loose, loose_sd: how often they mislead, and how far then.
+    scatters, and how far rest drifts from one season to the next, relative. loose, loose_sd: how often the register and
+    quiet days mislead about the level, and how far then (log).
     """
 
     noise: tuple[float, float] = (0.03, 0.15)
