@@ -144,7 +144,7 @@ def hidden_work(days: RestingDays, parameters: WorkParameters) -> HiddenWork:
     """Weigh work against rest over the days a mine must rest; days before the first and after the last are skipped."""
     judge = Judge(days, parameters)
     null = judge.settle(judge.guesses, working=False)
-    work = judge.accustomed(judge.settle([*judge.guesses, null.rest.profile], working=True))
+    work = judge.accustomed(judge.settle([*judge.guesses, null.rest], working=True))
     log_lr = float(np.clip(parameters.temper * (work.score - null.score), -parameters.most, parameters.most))
     return judge.told(work, log_lr)
 
@@ -177,27 +177,27 @@ class Judge:
         self.amounts = (least, max(high * full, 3 * least))
         resting = np.where((days.counted | days.quiet)[:, None], self.load, np.nan)
         self.noise, self.together = scatter(np.where(days.counted[:, None], self.load, np.nan), full, parameters.rest)
-        self.guesses = first_guesses(resting[days.counted | days.quiet], days.quiet[days.counted | days.quiet])
+        starts = first_guesses(resting[days.counted | days.quiet], days.quiet[days.counted | days.quiet])
+        self.guesses = [self.resting(start, np.zeros(days.covariates.shape[1])) for start in starts]
         self.span = np.flatnonzero(days.counted)
         choices = product(parameters.begins, parameters.ends, parameters.duties)
         self.chains = [work_chain(parameters, *choice) for choice in choices]
         self.groups: list[Alike] = alike(self.load, days.counted | days.quiet, parameters.shapes)
 
-    def settle(self, profiles: list[Floats], working: bool) -> Explanation:
+    def settle(self, starts: list[Rest], working: bool) -> Explanation:
         """The best profile under one explanation: the most promising ones are refined until they settle."""
-        none = np.zeros(self.days.covariates.shape[1])
-        begun = sorted((self.explained(self.resting(start, none), working) for start in profiles), key=score_of)
+        begun = sorted((self.explained(start, working) for start in starts), key=score_of)
         return max((self.refined(start, working) for start in begun[-self.p.refined :]), key=score_of)
 
     def refined(self, best: Explanation, working: bool) -> Explanation:
         """A profile refined by the days that it calls rest, as long as that helps."""
         for _ in range(self.p.rounds):
-            weight = self.rest_weight(best)
+            weight, resting = self.rest_weight(best)
             lift = self.days.covariates @ best.rest.effects
             earlier = drift(self.load, lift, weight, self.days.quiet, self.p.rest)
             moved = earlier * self.days.quiet
             profile = fit_profile(self.load, lift + moved, weight, self.p.rest)
-            effects = fit_effects(self.load - moved[:, None], profile, self.days.covariates, weight, self.p.rest)
+            effects = fit_effects(self.load - moved[:, None], profile, self.days.covariates, resting, self.p.rest)
             found = self.explained(self.resting(profile, effects, earlier), working)
             if found.score <= best.score + self.p.settled:
                 return max(best, found, key=score_of)
@@ -262,17 +262,22 @@ class Judge:
         scores = np.array([log_likelihood(matrix, *chain) for chain in self.chains])
         return float(np.logaddexp.reduce(scores) - np.log(len(scores))), self.chains[int(scores.argmax())]
 
-    def rest_weight(self, told: Explanation) -> Floats:
-        """How surely each day shows plain, dry rest, (D,)."""
+    def rest_weight(self, told: Explanation) -> tuple[Floats, Floats]:
+        """How surely each day shows plain, dry rest, and rest of any kind, (D,)."""
         found, dry, chain = told.found, told.dry, told.chain
         matrix, _ = self.matrix(found, dry, working=len(chain[1]) > CALM_DRY)
         states = state_probabilities(matrix, *chain)
-        plain = states[:, DRY] + (states[:, CALM_DRY] if states.shape[1] > CALM_DRY else 0.0)
-        weight = np.zeros(len(self.load))
-        weight[self.span[0] : self.span[-1] + 1] = plain
+        kinds = [DRY, CALM_DRY] if states.shape[1] > CALM_DRY else [DRY]
+        wet = [WET, CALM_WET] if states.shape[1] > CALM_DRY else [WET]
+        weight, soaked = np.zeros(len(self.load)), np.zeros(len(self.load))
+        weight[self.span[0] : self.span[-1] + 1] = states[:, kinds].sum(axis=1)
+        soaked[self.span[0] : self.span[-1] + 1] = (
+            states[:, wet].sum(axis=1) * self.days.counted[self.span[0] : self.span[-1] + 1]
+        )
         weight *= self.days.counted * np.exp(np.minimum(found.dry - dry, 0.0))
         weight[self.days.quiet] = np.exp(np.minimum(found.dry - np.logaddexp(dry, found.wet), 0.0))[self.days.quiet]
-        return np.where(found.known, np.maximum(weight, 1e-6), 0.0)
+        weight = np.where(found.known, np.maximum(weight, 1e-6), 0.0)
+        return weight, np.where(found.known, np.minimum(weight + soaked, 1.0), 0.0)
 
     def told(self, work: Explanation, log_lr: float) -> HiddenWork:
         """The days of work under the better explanation with work."""
