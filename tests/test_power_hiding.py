@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from illegalmining.detect.findings import Findings
+from illegalmining.detect.holidays import spring_festival
 from illegalmining.detect.load import HOUR_COLUMNS
 from illegalmining.detect.power import detect_power
 
@@ -162,7 +163,7 @@ def village(seed: int) -> np.ndarray:
     rng = np.random.default_rng(seed)
     load = np.tile(np.where((np.arange(24) >= 18) & (np.arange(24) < 23), 90.0, 40.0), (len(DAYS), 1))
     load[DAYS.dayofweek >= 5] *= 1.1
-    load[np.asarray((DAYS >= "2026-02-12") & (DAYS < "2026-03-03"))] *= 1.15
+    load[spring_festival(DAYS)] *= 1.15
     return load * rng.gamma(40, 1 / 40, load.shape)
 
 
@@ -185,9 +186,8 @@ def test_work_on_a_village_meter_near_by_is_the_shut_mines() -> None:
 
 
 def test_a_meter_of_nobodys_mine_that_always_drew_like_one_is_a_candidate() -> None:
-    mine = by_shift(at_rest(10))
-    feast = np.asarray((DAYS >= "2026-02-12") & (DAYS < "2026-03-03"))
-    mine[~feast, 6:22] += STEP
+    mine = at_rest(10)
+    mine[~spring_festival(DAYS)] += STEP
     findings = judge(profile("m", by_shift(at_rest(11))), profile("x", mine), others={"x": "other"}, place=0.3)
     assert [told["meter_id"] for _, told in asked(findings, "mine_like_meter")] == ["x"]
 

@@ -34,6 +34,7 @@ from illegalmining.detect.rest_profile import (
     fit_effects,
     fit_profile,
     level_prior,
+    of_the_night,
     scatter,
 )
 
@@ -176,6 +177,7 @@ class Judge:
         least = max(low * full, parameters.least_amount)
         self.amounts = (least, max(high * full, 3 * least))
         resting = np.where((days.counted | days.quiet)[:, None], self.load, np.nan)
+        self.lifts = of_the_night(days.covariates, self.load.shape[1])
         self.noise, self.together = scatter(np.where(days.counted[:, None], self.load, np.nan), full, parameters.rest)
         starts = first_guesses(resting[days.counted | days.quiet], days.quiet[days.counted | days.quiet])
         self.guesses = [self.resting(start, np.zeros(days.covariates.shape[1])) for start in starts]
@@ -193,11 +195,11 @@ class Judge:
         """A profile refined by the days that it calls rest, as long as that helps."""
         for _ in range(self.p.rounds):
             weight, resting = self.rest_weight(best)
-            lift = self.days.covariates @ best.rest.effects
+            lift = self.lifts @ best.rest.effects
             earlier = drift(self.load, lift, weight, self.days.quiet, self.p.rest)
             moved = earlier * self.days.quiet
             profile = fit_profile(self.load, lift + moved, weight, self.p.rest)
-            effects = fit_effects(self.load - moved[:, None], profile, self.days.covariates, resting, self.p.rest)
+            effects = fit_effects(self.load - moved[:, None], profile, self.lifts, resting, self.p.rest)
             found = self.explained(self.resting(profile, effects, earlier), working)
             if found.score <= best.score + self.p.settled:
                 return max(best, found, key=score_of)

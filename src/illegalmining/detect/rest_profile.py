@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import logsumexp
 
-from illegalmining.detect.day_shapes import LEAST_SHAPE, Flags, Floats, Rest
+from illegalmining.detect.day_shapes import LEAST_SHAPE, TINY, Flags, Floats, Rest
 
 
 @dataclass(frozen=True)
@@ -89,9 +89,21 @@ def fit_effects(load: Floats, profile: Floats, covariates: Floats, weight: Float
         known = np.isfinite(load)
         lift = np.where(known, load - profile, 0.0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
     mass = np.where(known.any(axis=1), weight, 0.0) / p.effect_days
-    error = np.average((lift - np.average(lift, weights=mass + 1e-12)) ** 2, weights=mass + 1e-12) + 1e-4
-    gram = (covariates * mass[:, None]).T @ covariates / error + np.eye(covariates.shape[1]) / p.effect_sd**2
-    return np.asarray(np.linalg.solve(gram, (covariates * mass[:, None]).T @ lift / error))
+    mass = mass + TINY**3
+    lift = lift - np.average(lift, weights=mass)
+    centred = covariates - np.average(covariates, axis=0, weights=mass)
+    error = np.average(lift**2, weights=mass) + TINY
+    for _ in range(2):
+        gram = (centred * mass[:, None]).T @ centred / error + np.eye(centred.shape[1]) / p.effect_sd**2
+        effects = np.linalg.solve(gram, (centred * mass[:, None]).T @ lift / error)
+        error = np.average((lift - centred @ effects) ** 2, weights=mass) + TINY**2
+    return np.asarray(effects)
+
+
+def of_the_night(covariates: Floats, width: int) -> Floats:
+    """What lifts a day from noon to noon, (D, F): the mean of the two calendar days it touches."""
+    after = np.vstack([covariates[1:], covariates[-1:]])
+    return np.asarray((covariates + after) / 2 if width > 1 else covariates)
 
 
 def drift(load: Floats, lift: Floats, weight: Floats, quiet: Flags, p: RestParameters) -> float:
@@ -107,7 +119,12 @@ def drift(load: Floats, lift: Floats, weight: Floats, quiet: Flags, p: RestParam
 
 def expected(rest: Rest, covariates: Floats, quiet: Flags) -> Floats:
     """(D, B) expected at rest without rain that no covariate knows, relative. quiet: (D,) earlier days of rest."""
-    return np.asarray(rest.profile + (covariates @ rest.effects + rest.earlier * quiet)[:, None])
+    today = covariates @ rest.effects
+    tomorrow = np.append(today[1:], today[-1:])
+    width = len(rest.profile)
+    after_midnight = np.arange(width) >= width / 2 if width > 1 else np.zeros(1, dtype=bool)
+    lift = np.where(after_midnight, tomorrow[:, None], today[:, None])
+    return np.asarray(rest.profile + lift + (rest.earlier * quiet)[:, None])
 
 
 def level_prior(rest: Rest, belief: LevelBelief, p: RestParameters) -> float:
