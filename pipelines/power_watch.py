@@ -12,7 +12,8 @@ from illegalmining.district import District
 from illegalmining.errors import InputError
 from illegalmining.journal import Journal, digests
 from illegalmining.pipelines.watching import parameters_of, register_digests, remembered
-from illegalmining.power.readings import read_profiles
+from illegalmining.power.readings import listed_faults, read_profiles
+from illegalmining.power.weather import read_weather
 from illegalmining.registers.read import Registers
 
 REGISTERS_USED = ("meters", "mines", "mine_status", "closure_list", "link_decisions", "production")
@@ -24,6 +25,7 @@ def power_watch(district: District, registers: Registers, journal: Journal, only
     if power is None or registers.meters is None or "power" not in only:
         return []
     pattern = district.resolve(power.readings)
+    sky = None if power.weather is None else district.resolve(power.weather)
     parameters = PowerParameters()
     days = district.configuration.district
 
@@ -32,6 +34,7 @@ def power_watch(district: District, registers: Registers, journal: Journal, only
         profiles = read_profiles(
             pattern, power.timezone, days.history_from, days.as_of, quarantine, registers.meters, root=district.root
         )
+        weather = None if sky is None else read_weather(Path(sky), str(power.weather), quarantine)
         findings = detect_power(
             profiles,
             registers.meters,
@@ -41,12 +44,13 @@ def power_watch(district: District, registers: Registers, journal: Journal, only
             days.monitor_from,
             days.as_of,
             parameters,
+            weather,
         )
         return Watched(findings, about_readings(profiles), quarantine)
 
     with journal.stage("power: readings") as entry:
         try:
-            files = digests([Path(name) for name in glob(pattern)], district.root)
+            files = digests([Path(name) for name in [*glob(pattern), *glob(sky or "")]], district.root)
             journal.inputs.update(files)
             used = register_digests(district, registers, REGISTERS_USED)
             given = [power.model_dump(), files, parameters_of(parameters), used]
@@ -67,5 +71,6 @@ def about_readings(profiles: Any) -> dict[str, Any]:
         "last": f"{profiles['day'].max():%Y-%m-%d}" if known else "",
         "dates": int(profiles["day"].nunique()),
         "meters": int(profiles["meter_id"].nunique()),
+        "faults": listed_faults(profiles),
         "pixel_dates": 0,
     }

@@ -215,21 +215,22 @@ def shut_mines(seed: int, fraction: float, nights: int = 0, registered: bool = T
 
 
 def test_quiet_shut_mines_raise_few_alarms() -> None:
-    """Rain, night tariffs, services, gaps: 200 mines that only rest, half of them without a registered safety load."""
-    rates = [shut_mines(seed, 0.0, registered=seed % 2 == 0) for seed in range(1000, 1020)]
-    assert np.mean(rates) <= 0.05
+    """Rain, night tariffs, services, gaps: 60 mines that only rest, half of them without a registered safety load."""
+    rates = [shut_mines(seed, 0.0, registered=seed % 2 == 0) for seed in range(1000, 1006)]
+    assert np.mean(rates) <= 0.02
 
 
 def test_work_by_night_in_shut_mines_is_found() -> None:
-    """Half of full load on 30 of 60 nights, and full load on 12 of 24."""
-    assert np.mean([shut_mines(seed, 0.5, 30) for seed in range(2000, 2005)]) >= 0.8
-    assert np.mean([shut_mines(seed, 1.0, 12) for seed in range(2100, 2105)]) >= 0.8
+    """Half of full load on 30 of 60 nights, full load on 12 of 24, and 15 % of it on 10 of 20."""
+    assert np.mean([shut_mines(seed, 0.5, 30) for seed in range(2000, 2002)]) >= 0.9
+    assert np.mean([shut_mines(seed, 1.0, 12) for seed in range(2100, 2102)]) >= 0.9
+    assert np.mean([shut_mines(seed, 0.15, 10) for seed in range(2200, 2203)]) >= 0.85
 
 
 def test_paper_output_and_honest_output_are_told_apart() -> None:
     """Eight honest mines at 14 to 26 kWh a tonne, two that rest and declare as much."""
     wrong = hit = 0
-    for seed in range(3000, 3010):
+    for seed in range(3000, 3006):
         rng = np.random.default_rng(seed)
         loads, tonnes, safety = {}, {}, {}
         for k in range(10):
@@ -242,8 +243,8 @@ def test_paper_output_and_honest_output_are_told_apart() -> None:
         said = found["log_lr"].where(found["question"] == "declared_but_idle", 0.0)
         hit += int((said.reindex(["m8", "m9"]).fillna(0.0) > ALARM).sum())
         wrong += int((said.reindex([f"m{k}" for k in range(8)]).fillna(0.0) > ALARM).sum())
-    assert hit >= 18, f"{hit} of 20 found"
-    assert wrong <= 4, f"{wrong} of 80 accused"
+    assert hit >= 11, f"{hit} of 12 found"
+    assert wrong <= 2, f"{wrong} of 48 accused"
 
 
 def steel_profiles(shared_data: Path, folder: Path) -> pd.DataFrame:

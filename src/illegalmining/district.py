@@ -97,6 +97,7 @@ class PowerSection(Section):
 
     readings: str = Field(description="glob of Parquet or CSV files")
     timezone: str = "Asia/Shanghai"
+    weather: str | None = Field(default=None, description="table of date, rain_mm, temperature_c; absent: inferred")
 
     @field_validator("timezone")
     @classmethod

@@ -243,6 +243,7 @@ class Court:
             "last": evidence.last_day[i],
             "status": self.shut.words(mine_id, int(evidence.first[i]), int(evidence.last[i])),
             "face": attributes.get("face_id", ""),
+            "meter": attributes.get("meter_id", ""),
             "nights": int(attributes.get("nights") or attributes.get("days") or 0),
             "tonnes": float(attributes.get("tonnes") or 0.0),
         }
@@ -370,6 +371,9 @@ class Court:
 # question a detector asks of a known mine -> (kind of offence it speaks to, sentence)
 MINE_QUESTIONS = {
     "worked_while_forbidden": ("active_while_shut", "power_forbidden"),
+    "moved_to_neighbour": ("active_while_shut", "power_moved"),
+    "meter_silent": ("active_while_shut", "power_silent"),
+    "mine_like_meter": ("unlicensed", "power_unregistered"),
     "declared_but_idle": ("paper_output", "power_idle"),
     "worked_as_allowed": ("paper_output", "power_working"),
     "declared_face_past_stop": ("hidden_working_face", "face_past_stop"),

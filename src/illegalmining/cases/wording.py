@@ -56,6 +56,20 @@ SAYS: dict[str, dict[str, str]] = {
         "en": "Power on {nights} day(s) between {first} and {last} fits production, not the safety load, while {status}",
         "zh": "{first}至{last}间有{nights}天用电符合生产而非安全负荷，当时矿山状态为{status}",
     },
+    "power_moved": {
+        "en": "Meter {meter} near by draws on {nights} day(s) between {first} and {last} what its past does not know, "
+        "while the mine was {status}",
+        "zh": "附近电表{meter}在{first}至{last}间有{nights}天出现其历史所无的负荷，当时矿山状态为{status}",
+    },
+    "power_silent": {
+        "en": "The meter draws less than ventilation and drainage take ({first} to {last}): left to flood, or supplied "
+        "by generators or another's meter; power alone does not tell",
+        "zh": "{first}至{last}电表用电低于通风排水所需：或已停排，或由自备电源或他人电表供电；仅凭用电无法判断",
+    },
+    "power_unregistered": {
+        "en": "Meter {meter}, registered for no mine, draws like one since {first}",
+        "zh": "电表{meter}未登记为矿山用电，但自{first}起用电特征与矿山相似",
+    },
     "power_idle": {
         "en": "{tonnes:,.0f} t declared, but the load is that of a mine at rest",
         "zh": "申报产量{tonnes:,.0f}吨，但用电为停产水平",

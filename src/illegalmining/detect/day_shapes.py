@@ -18,6 +18,10 @@ Flags = npt.NDArray[np.bool_]
 
 HOURS = 24
 NOON = 12
+TINY = 1e-3
+
+LEAST_SHAPE = 0.3
+"""An hour scatters in proportion to its usual load, but no less than as one of this share of the day's mean."""
 
 
 @dataclass(frozen=True)
@@ -27,10 +31,12 @@ class ShapeParameters:
     tail: degrees of freedom of a whole day's deviation, 4-10. dry_sd: level of a dry day about its expectation,
     relative, 0.03-0.08. wet: mean and spread of the rise of drainage on wet days, relative to rest, up to +60 %.
     turn: least and largest step where rain sets in or has been pumped. turning: share of wet days on which it does.
+    edge: spread of an hour beside a step of the profile, as a share of the step: pumps start early or late.
     service: mean and spread of a block of maintenance, relative to rest. service_blocks: its begin and end, o'clock
     ("real maintenance load is mostly by day": regulators' practice). lengths: hours that a block of work may last.
-    step: hours between blocks tried. habit: share of nights that keep a crew's hours. habit_reach: how closely (power of
-    the overlap). day_bias: how much likelier an oddity lies by day than by night. daylight: hours called day. least_known: share of a day's hours that must be known. most: bound of a day, nats.
+    step: hours between blocks tried. habit: share of nights that keep a crew's hours. habit_reach: how closely, as a
+    power of the overlap. day_bias: how much likelier an oddity lies by day than by night. daylight: hours called day.
+    least_known: share of a day's hours that must be known. most: bound of a day, nats.
     """
 
     tail: float = 6.0
@@ -38,6 +44,7 @@ class ShapeParameters:
     wet: tuple[float, float] = (0.25, 0.20)
     turn: tuple[float, float] = (0.05, 0.8)
     turning: float = 0.3
+    edge: float = 0.5
     service: tuple[float, float] = (0.40, 0.25)
     service_blocks: tuple[tuple[int, int], ...] = ((8, 12), (9, 13), (13, 17), (8, 17))
     lengths: tuple[int, ...] = (5, 7, 9, 12, 16, 24)
@@ -53,14 +60,16 @@ class ShapeParameters:
 @dataclass(frozen=True)
 class Rest:
     """What a mine draws at rest, relative to `reference_kw`. profile: (B,) by block of hours from noon. effects: (F,)
-    rise per unit of each covariate. noise: standard deviation of one block. together: correlation of neighbouring
-    blocks, 0-1."""
+    rise per unit of each covariate. noise: standard deviation
+    of one block, relative to its usual load. together: correlation of
+    neighbouring blocks, 0-1. earlier: how much more it drew on its earlier days of rest."""
 
     reference_kw: float
     profile: Floats
     effects: Floats
     noise: float
     together: float
+    earlier: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -130,13 +139,23 @@ def service_shapes(width: int, parameters: ShapeParameters) -> Floats:
     return coarse(np.array(rows, dtype=float), width)
 
 
-def covariance(rest: Rest, level_sd: float) -> Floats:
-    """(B, B) of a day at rest: noise that neighbouring hours share, and a rise round the clock or with the profile."""
+def course(profile: Floats) -> Floats:
+    """A profile over its mean; even where it is nothing."""
+    mean = float(profile.mean())
+    return np.asarray(np.maximum(profile / mean, LEAST_SHAPE / 10)) if mean > TINY else np.ones(len(profile))
+
+
+def covariance(rest: Rest, level_sd: float, p: ShapeParameters) -> Floats:
+    """(B, B) of a day at rest: noise that neighbouring hours share, a rise round the clock or with the profile, and
+    pumps that start and stop an hour early or late, which shows where the profile steps."""
     width = len(rest.profile)
     lag = np.abs(np.arange(width)[:, None] - np.arange(width)[None, :])
-    shape = rest.profile / max(float(rest.profile.mean()), 1e-6)
+    shape = course(rest.profile)
     lifts = level_sd**2 * (np.ones((width, width)) + np.outer(shape - 1, shape - 1))
-    return np.asarray(rest.noise**2 * rest.together**lag + lifts)
+    scatter = rest.noise * np.maximum(shape, LEAST_SHAPE)
+    before, after = np.abs(shape - np.roll(shape, 1)), np.abs(shape - np.roll(shape, -1))
+    edges = np.diag((p.edge * np.maximum(before, after)) ** 2)
+    return np.asarray(np.outer(scatter, scatter) * rest.together**lag + lifts + edges)
 
 
 @dataclass(frozen=True)
@@ -198,8 +217,8 @@ def emissions(
     found = {name: np.zeros(days) for name in names}
     known = np.zeros(days, dtype=bool)
     blocks = np.full((days, len(groups[0].some) if groups else 1), -np.inf)
-    shape = rest.profile / max(float(rest.profile.mean()), 1e-6)
-    dry_spread, wet_spread = covariance(rest, p.dry_sd), covariance(rest, p.wet[1])
+    shape = course(rest.profile)
+    dry_spread, wet_spread = covariance(rest, p.dry_sd, p), covariance(rest, p.wet[1], p)
     for group in groups:
         rows, there = group.rows, group.known
         known[rows] = True

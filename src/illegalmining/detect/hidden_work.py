@@ -28,11 +28,13 @@ from illegalmining.detect.markov import log_likelihood, not_yet, state_probabili
 from illegalmining.detect.rest_profile import (
     LevelBelief,
     RestParameters,
+    drift,
     expected,
     first_guesses,
     fit_effects,
     fit_profile,
     level_prior,
+    of_the_night,
     scatter,
 )
 
@@ -143,7 +145,7 @@ def hidden_work(days: RestingDays, parameters: WorkParameters) -> HiddenWork:
     """Weigh work against rest over the days a mine must rest; days before the first and after the last are skipped."""
     judge = Judge(days, parameters)
     null = judge.settle(judge.guesses, working=False)
-    work = judge.accustomed(judge.settle([*judge.guesses, null.rest.profile], working=True))
+    work = judge.accustomed(judge.settle([*judge.guesses, null.rest], working=True))
     log_lr = float(np.clip(parameters.temper * (work.score - null.score), -parameters.most, parameters.most))
     return judge.told(work, log_lr)
 
@@ -175,39 +177,42 @@ class Judge:
         least = max(low * full, parameters.least_amount)
         self.amounts = (least, max(high * full, 3 * least))
         resting = np.where((days.counted | days.quiet)[:, None], self.load, np.nan)
+        self.lifts = of_the_night(days.covariates, self.load.shape[1])
         self.noise, self.together = scatter(np.where(days.counted[:, None], self.load, np.nan), full, parameters.rest)
-        self.guesses = first_guesses(resting[days.counted | days.quiet], days.quiet[days.counted | days.quiet])
+        starts = first_guesses(resting[days.counted | days.quiet], days.quiet[days.counted | days.quiet])
+        self.guesses = [self.resting(start, np.zeros(days.covariates.shape[1])) for start in starts]
         self.span = np.flatnonzero(days.counted)
         choices = product(parameters.begins, parameters.ends, parameters.duties)
         self.chains = [work_chain(parameters, *choice) for choice in choices]
         self.groups: list[Alike] = alike(self.load, days.counted | days.quiet, parameters.shapes)
 
-    def settle(self, profiles: list[Floats], working: bool) -> Explanation:
+    def settle(self, starts: list[Rest], working: bool) -> Explanation:
         """The best profile under one explanation: the most promising ones are refined until they settle."""
-        none = np.zeros(self.days.covariates.shape[1])
-        begun = sorted((self.explained(self.resting(start, none), working) for start in profiles), key=score_of)
+        begun = sorted((self.explained(start, working) for start in starts), key=score_of)
         return max((self.refined(start, working) for start in begun[-self.p.refined :]), key=score_of)
 
     def refined(self, best: Explanation, working: bool) -> Explanation:
         """A profile refined by the days that it calls rest, as long as that helps."""
         for _ in range(self.p.rounds):
-            weight = self.rest_weight(best)
-            lift = self.days.covariates @ best.rest.effects
-            profile = fit_profile(self.load, lift, weight, self.p.rest)
-            effects = fit_effects(self.load, profile, self.days.covariates, weight, self.p.rest)
-            found = self.explained(self.resting(profile, effects), working)
+            weight, resting = self.rest_weight(best)
+            lift = self.lifts @ best.rest.effects
+            earlier = drift(self.load, lift, weight, self.days.quiet, self.p.rest)
+            moved = earlier * self.days.quiet
+            profile = fit_profile(self.load, lift + moved, weight, self.p.rest)
+            effects = fit_effects(self.load - moved[:, None], profile, self.lifts, resting, self.p.rest)
+            found = self.explained(self.resting(profile, effects, earlier), working)
             if found.score <= best.score + self.p.settled:
                 return max(best, found, key=score_of)
             best = found
         return best
 
-    def resting(self, profile: Floats, effects: Floats) -> Rest:
+    def resting(self, profile: Floats, effects: Floats, earlier: float = 0.0) -> Rest:
         """A candidate for what the mine draws at rest."""
-        return Rest(self.days.reference_kw, profile, effects, self.noise, self.together)
+        return Rest(self.days.reference_kw, profile, effects, self.noise, self.together, earlier)
 
     def densities(self, rest: Rest) -> tuple[Emissions, Floats]:
         """Emissions of all days, and the log density of dry rest with its maintenance by weekday, (D,)."""
-        usual = expected(rest, self.days.covariates)
+        usual = expected(rest, self.days.covariates, self.days.quiet)
         found = emissions(self.load, usual, rest, self.groups, self.amounts, self.p.shapes)
         return found, with_service(found, self.days, self.p)
 
@@ -259,17 +264,22 @@ class Judge:
         scores = np.array([log_likelihood(matrix, *chain) for chain in self.chains])
         return float(np.logaddexp.reduce(scores) - np.log(len(scores))), self.chains[int(scores.argmax())]
 
-    def rest_weight(self, told: Explanation) -> Floats:
-        """How surely each day shows plain, dry rest, (D,)."""
+    def rest_weight(self, told: Explanation) -> tuple[Floats, Floats]:
+        """How surely each day shows plain, dry rest, and rest of any kind, (D,)."""
         found, dry, chain = told.found, told.dry, told.chain
         matrix, _ = self.matrix(found, dry, working=len(chain[1]) > CALM_DRY)
         states = state_probabilities(matrix, *chain)
-        plain = states[:, DRY] + (states[:, CALM_DRY] if states.shape[1] > CALM_DRY else 0.0)
-        weight = np.zeros(len(self.load))
-        weight[self.span[0] : self.span[-1] + 1] = plain
+        kinds = [DRY, CALM_DRY] if states.shape[1] > CALM_DRY else [DRY]
+        wet = [WET, CALM_WET] if states.shape[1] > CALM_DRY else [WET]
+        weight, soaked = np.zeros(len(self.load)), np.zeros(len(self.load))
+        weight[self.span[0] : self.span[-1] + 1] = states[:, kinds].sum(axis=1)
+        soaked[self.span[0] : self.span[-1] + 1] = (
+            states[:, wet].sum(axis=1) * self.days.counted[self.span[0] : self.span[-1] + 1]
+        )
         weight *= self.days.counted * np.exp(np.minimum(found.dry - dry, 0.0))
         weight[self.days.quiet] = np.exp(np.minimum(found.dry - np.logaddexp(dry, found.wet), 0.0))[self.days.quiet]
-        return np.where(found.known, np.maximum(weight, 1e-6), 0.0)
+        weight = np.where(found.known, np.maximum(weight, 1e-6), 0.0)
+        return weight, np.where(found.known, np.minimum(weight + soaked, 1.0), 0.0)
 
     def told(self, work: Explanation, log_lr: float) -> HiddenWork:
         """The days of work under the better explanation with work."""
@@ -284,7 +294,7 @@ class Judge:
         wet[begin:end] = states[:, WET] + states[:, CALM_WET]
         scale = self.days.reference_kw
         spread = np.sqrt(self.p.shapes.dry_sd**2 + wet * self.p.shapes.wet[1] ** 2)
-        level = expected(work.rest, self.days.covariates).mean(axis=1) + wet * self.p.shapes.wet[0]
+        level = expected(work.rest, self.days.covariates, self.days.quiet).mean(axis=1) + wet * self.p.shapes.wet[0]
         return HiddenWork(
             log_lr,
             working,

@@ -5,7 +5,7 @@ Pure functions over tables; loads are daily means in kW, so that they compare wi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import geopandas as gpd
 import numpy as np
@@ -33,6 +33,7 @@ class LoadParameters:
     hours of such a day that stand for its full load, 6-12. apart: quietest days below this multiple of work are rest,
     not work. calm: days within this multiple of the quietest are rest. calm_hour: no hour of a day of rest lies further
     above it than this share of the step to full load. calm_days: latest days of rest before an order that are kept.
+    silent: a day below this share of usual rest is no rest.
     specific_kwh: electric energy of a tonne of coal, kWh, 15-40 (underground, Chinese design practice). work_days: days
     a year on which an approved capacity is raised. shift_hours: hours a day on which it is raised. work_over_rest: work
     over rest of a mine nothing is known of, 2-4 (ventilation is 40-50 % of a working mine's energy, De Souza 2015).
@@ -48,6 +49,7 @@ class LoadParameters:
     calm: float = 1.2
     calm_hour: float = 0.5
     calm_days: int = 40
+    silent: float = 0.25
     specific_kwh: float = 20.0
     work_days: float = 330.0
     shift_hours: float = 16.0
@@ -210,6 +212,24 @@ def prior_work(rest_kw: float, capacity_t: float, parameters: LoadParameters) ->
     else:
         step = (parameters.work_over_rest - 1) * rest_kw
     return rest_kw + max(step, parameters.least_step * rest_kw)
+
+
+def without_silence(load: MineLoad, forbidden: Flags, safety_kw: float, parameters: LoadParameters) -> MineLoad:
+    """The load with days unknown on which the mine drew far less than rest takes: a cut or another supply, no rest.
+
+    Where a mine draws so little on most of its forbidden days, that is its rest.
+    """
+    known = np.isfinite(load.mean_kw)
+    if not (known & forbidden).any():
+        return load
+    usual = safety_kw if safety_kw > 0 else float(np.median(load.mean_kw[known & forbidden]))
+    with np.errstate(invalid="ignore"):
+        silent = load.mean_kw < parameters.silent * usual
+    if (silent & forbidden).sum() > (known & forbidden).sum() / 2:
+        return load
+    hours, mean_kw = load.hours.copy(), load.mean_kw.copy()
+    hours[silent], mean_kw[silent] = np.nan, np.nan
+    return replace(load, hours=hours, mean_kw=mean_kw)
 
 
 def days_of_rest(load: MineLoad, permitted: Flags, level: Levels, parameters: LoadParameters) -> Flags:

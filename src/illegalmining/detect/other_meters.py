@@ -60,7 +60,7 @@ class OtherMeterParameters:
     most_alone: float = 0.4
     least: float = 0.0
     level_sd: float = 0.15
-    likeness: tuple[tuple[float, float, float], ...] = ((0.0, -0.8, 0.3), (-0.7, 0.1, 0.3), (6.0, 4.1, 0.9))
+    likeness: tuple[tuple[float, float, float], ...] = ((-0.2, -0.8, 0.5), (-0.7, 0.1, 0.3), (6.0, 4.1, 0.9))
     likeness_meters: float = 8.0
     likeness_most: float = 2.5
     seasons: SeasonParameters = field(default_factory=SeasonParameters)
@@ -242,14 +242,24 @@ def told(host: Host, found: HiddenWork, factor: Factor) -> dict[str, Any]:
 
 def features(load: MineLoad) -> Floats:
     """Log ratios of night to evening and of the Spring Festival to weeks around it, log mean kW; NaN: unknown."""
-    hours = load.hours
-    with np.errstate(all="ignore"):
-        known = np.isfinite(hours).all(axis=1)
-        night, evening = hours[known, NIGHT].mean(), hours[known, EVENING].mean()
-        feast = spring_festival(load.days)
-        around = spring_festival(load.days + pd.Timedelta(days=30)) | spring_festival(load.days - pd.Timedelta(days=30))
-        at_feast, beside = np.nanmean(load.mean_kw[feast]), np.nanmean(load.mean_kw[around & ~feast])
-        return np.array([np.log(night / evening), np.log(at_feast / beside), np.log(np.nanmean(load.mean_kw))])
+    hours = load.hours[np.isfinite(load.hours).all(axis=1)]
+    feast = spring_festival(load.days)
+    around = spring_festival(load.days + pd.Timedelta(days=30)) | spring_festival(load.days - pd.Timedelta(days=30))
+    return np.array(
+        [
+            log_ratio(hours[:, NIGHT], hours[:, EVENING]),
+            log_ratio(load.mean_kw[feast], load.mean_kw[around & ~feast]),
+            log_ratio(load.mean_kw, np.ones(1)),
+        ]
+    )
+
+
+def log_ratio(above: Floats, below: Floats) -> float:
+    """Log of the ratio of two means; NaN where either is unknown or nothing."""
+    known = above[np.isfinite(above)], below[np.isfinite(below)]
+    if not known[0].size or not known[1].size or not known[0].mean() > 0 or not known[1].mean() > 0:
+        return float("nan")
+    return float(np.log(known[0].mean() / known[1].mean()))
 
 
 def likeness_kinds(

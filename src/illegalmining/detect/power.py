@@ -25,6 +25,7 @@ from illegalmining.detect.load import (
     levels,
     meters_of_mines,
     mine_load,
+    without_silence,
 )
 from illegalmining.detect.other_meters import OtherMeterParameters, ShutPlace, other_meters
 from illegalmining.detect.paper_output import DeclaringMine, declared_row
@@ -105,7 +106,8 @@ def detect_power(
         rows += worked_while_forbidden(
             mine.mine_id, mine.geometry, factors, mine.orders, first, last, parameters.orders
         )
-        rows += silent(mine.mine_id, mine.geometry, factors[0], mine.orders, first, parameters.silence)
+        whole = mine_load(table, mine.meters, factors[0].quantity)
+        rows += silent(mine.mine_id, mine.geometry, whole, mine.safety_kw, mine.orders, first, parameters.silence)
         declaring += declared_months(mine, factors[0], production, parameters)
         shut.append(ShutPlace(mine.mine_id, mine.geometry, mine.orders, factors[0].levels.full_kw))
     rows += paper_rows(declaring, first, last, parameters)
@@ -185,6 +187,7 @@ def factors_of(
         whole = quantity == POWER
         permitted = ~mine.orders.statuses.reindex(load.days).isin(FORBIDDING_STATUSES).to_numpy()
         capacity, safety = (mine.capacity_t, mine.safety_kw) if whole else (np.nan, np.nan)
+        load = without_silence(load, ~permitted, safety, parameters.load)
         level = levels(load, permitted, capacity, safety, parameters.load)
         lifts = covariates(load.days, wetness, weather, parameters.seasons)
         quiet = days_of_rest(load, permitted, level, parameters.load)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import logsumexp
 
-from illegalmining.detect.day_shapes import Flags, Floats, Rest
+from illegalmining.detect.day_shapes import LEAST_SHAPE, TINY, Flags, Floats, Rest
 
 
 @dataclass(frozen=True)
@@ -22,8 +22,9 @@ class RestParameters:
     of neighbouring hours. floor_of_full: noise is no less than this share of the step to full load (a closed mine's
     rest is nearly nothing). shape_sd: prior spread of an hour about the mean level: night tariffs move pumps.
     shape_days: days of evidence the prior is worth. effect_sd: prior spread of a covariate's effect, relative to rest,
-    for each unit of it. effect_days: days whose errors count as one, for effects. level_sd: how well quiet days, and a
-    register's safety load, tell the level (log). loose, loose_sd: how often they mislead, and how far then.
+    for each unit of it. effect_days: days whose errors count as one, for effects. day_sd, drift_sd: how a day's level
+    scatters, and how far rest drifts from one season to the next, relative. loose, loose_sd: how often the register and
+    quiet days mislead about the level, and how far then (log).
     """
 
     noise: tuple[float, float] = (0.03, 0.15)
@@ -33,7 +34,8 @@ class RestParameters:
     shape_days: float = 0.5
     effect_sd: float = 0.10
     effect_days: float = 4.0
-    level_sd: tuple[float, float] = (0.10, 0.20)
+    day_sd: float = 0.08
+    drift_sd: float = 0.08
     loose: float = 0.15
     loose_sd: float = 0.6
 
@@ -54,7 +56,8 @@ def scatter(load: Floats, full: float, p: RestParameters) -> tuple[float, float]
     """
     low, high = p.noise
     least = max(low, p.floor_of_full * full)
-    steps = np.diff(load, axis=0)
+    usual = np.array([float(np.nanmedian(hour)) if np.isfinite(hour).any() else np.nan for hour in load.T])
+    steps = np.diff(load / np.maximum(usual, max(LEAST_SHAPE * float(np.nanmean(usual)), 1e-9)), axis=0)
     if load.shape[1] > 1:
         known_days = np.isfinite(steps).any(axis=1)
         steps = steps[known_days] - np.nanmedian(steps[known_days], axis=1, keepdims=True)
@@ -86,20 +89,48 @@ def fit_effects(load: Floats, profile: Floats, covariates: Floats, weight: Float
         known = np.isfinite(load)
         lift = np.where(known, load - profile, 0.0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
     mass = np.where(known.any(axis=1), weight, 0.0) / p.effect_days
-    error = np.average((lift - np.average(lift, weights=mass + 1e-12)) ** 2, weights=mass + 1e-12) + 1e-4
-    gram = (covariates * mass[:, None]).T @ covariates / error + np.eye(covariates.shape[1]) / p.effect_sd**2
-    return np.asarray(np.linalg.solve(gram, (covariates * mass[:, None]).T @ lift / error))
+    mass = mass + TINY**3
+    lift = lift - np.average(lift, weights=mass)
+    centred = covariates - np.average(covariates, axis=0, weights=mass)
+    error = np.average(lift**2, weights=mass) + TINY
+    for _ in range(2):
+        gram = (centred * mass[:, None]).T @ centred / error + np.eye(centred.shape[1]) / p.effect_sd**2
+        effects = np.linalg.solve(gram, (centred * mass[:, None]).T @ lift / error)
+        error = np.average((lift - centred @ effects) ** 2, weights=mass) + TINY**2
+    return np.asarray(effects)
 
 
-def expected(rest: Rest, covariates: Floats) -> Floats:
-    """(D, B) expected at rest without rain that no covariate knows, relative."""
-    return np.asarray(rest.profile + (covariates @ rest.effects)[:, None])
+def of_the_night(covariates: Floats, width: int) -> Floats:
+    """What lifts a day from noon to noon, (D, F): the mean of the two calendar days it touches."""
+    after = np.vstack([covariates[1:], covariates[-1:]])
+    return np.asarray((covariates + after) / 2 if width > 1 else covariates)
+
+
+def drift(load: Floats, lift: Floats, weight: Floats, quiet: Flags, p: RestParameters) -> float:
+    """How much more a mine drew on its earlier days of rest than on those that are judged, as far as both tell."""
+    known = np.isfinite(load)
+    mean = np.where(known, load, 0.0).sum(axis=1) / np.maximum(known.sum(axis=1), 1) - lift
+    then, now = weight * quiet * known.any(axis=1), weight * ~quiet * known.any(axis=1)
+    if then.sum() < 1 or now.sum() < 1:
+        return 0.0
+    doubt = p.day_sd**2 * p.effect_days * (1 / then.sum() + 1 / now.sum())
+    return float((np.average(mean, weights=then) - np.average(mean, weights=now)) / (1 + doubt / p.drift_sd**2))
+
+
+def expected(rest: Rest, covariates: Floats, quiet: Flags) -> Floats:
+    """(D, B) expected at rest without rain that no covariate knows, relative. quiet: (D,) earlier days of rest."""
+    today = covariates @ rest.effects
+    tomorrow = np.append(today[1:], today[-1:])
+    width = len(rest.profile)
+    after_midnight = np.arange(width) >= width / 2 if width > 1 else np.zeros(1, dtype=bool)
+    lift = np.where(after_midnight, tomorrow[:, None], today[:, None])
+    return np.asarray(rest.profile + lift + (rest.earlier * quiet)[:, None])
 
 
 def level_prior(rest: Rest, belief: LevelBelief, p: RestParameters) -> float:
     """Log prior density of the level of rest."""
     level = np.log(max(float(rest.profile.mean()) * rest.reference_kw, 1e-6))
-    total = 0.0
+    total = -0.5 * (rest.earlier / p.drift_sd) ** 2
     for (centre, spread), one_sided in zip(belief.centres, belief.one_sided, strict=True):
         away = level - np.log(max(centre, 1e-6))
         if one_sided:

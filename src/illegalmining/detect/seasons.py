@@ -21,7 +21,7 @@ class SeasonParameters:
     recession: share of the water in the rock that is still there a day later, 0.7-0.9. cold_c: daily mean below which
     intake air is heated (coal-mine safety rules ask for 2 degrees in the shaft). peers: resting mines needed to infer
     rain from them. base_days, base_quantile: window and quantile that stand for a dry day's load. wet_unit, cold_unit:
-    rise, and degrees below `cold_c`, that count as one.
+    rise, and degrees below `cold_c`, that count as one. water_unit: the same for water, in its standard deviations.
     """
 
     recession: float = 0.82
@@ -31,6 +31,7 @@ class SeasonParameters:
     base_quantile: float = 0.25
     wet_unit: float = 0.15
     cold_unit: float = 10.0
+    water_unit: float = 0.33
 
 
 def district_wetness(rises: list[pd.Series], parameters: SeasonParameters) -> pd.Series | None:
@@ -73,12 +74,12 @@ def covariates(
 
 
 def standing_water(rain: pd.Series, parameters: SeasonParameters) -> Floats:
-    """Water still to be pumped after the rain of past days, in units of its standard deviation."""
+    """Water still to be pumped after the rain of past days, in units that lift rest as a usual change does."""
     fallen = np.nan_to_num(rain.to_numpy(float))
     water = np.zeros(len(fallen))
     for day in range(len(fallen)):
         water[day] = fallen[day] + (parameters.recession * water[day - 1] if day else 0.0)
-    return np.asarray(water / max(float(water.std()), 1e-9))
+    return np.asarray(water / max(parameters.water_unit * float(water.std()), 1e-9))
 
 
 def calm_load(load: Floats, days: pd.DatetimeIndex, resting: Flags) -> pd.Series:

@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 
 from illegalmining.detect.findings import detection
-from illegalmining.detect.shut_mines import Factor, Orders, days_in_a_row, iso, rounded
+from illegalmining.detect.load import MineLoad
+from illegalmining.detect.shut_mines import Orders, days_in_a_row, iso, rounded
 
 
 @dataclass(frozen=True)
@@ -25,26 +26,31 @@ class SilenceParameters:
 
 
 def silent(
-    mine_id: str, geometry: Any, factor: Factor, orders: Orders, first: pd.Timestamp, p: SilenceParameters
+    mine_id: str,
+    geometry: Any,
+    load: MineLoad | None,
+    safety_kw: float,
+    orders: Orders,
+    first: pd.Timestamp,
+    p: SilenceParameters,
 ) -> list[dict[str, Any]]:
     """The latest long silence of a mine's meter since `first`, if there was one; unread days are no silence."""
-    safety = factor.safety_kw if factor.safety_kw > 0 else np.nan
-    if not safety > 0:
+    if load is None or not safety_kw > 0:
         return []
     with np.errstate(invalid="ignore"):
-        low = (factor.load.mean_kw < p.share * safety) & np.asarray(factor.load.days >= first)
+        low = (load.mean_kw < p.share * safety_kw) & np.asarray(load.days >= first)
     run = days_in_a_row(low)
     long = np.flatnonzero(run >= p.days)
     if not len(long):
         return []
     end = int(long[-1])
     begin = max(end - int(run[end]) + 1, int(np.flatnonzero(low)[0]))
-    days = factor.load.days
+    days = load.days
     attributes = {
         "question": "meter_silent",
         "status": str(orders.statuses.get(days[end], "")),
-        "mean_kw": rounded(float(factor.load.mean_kw[begin : end + 1].mean())),
-        "safety_load_kw": rounded(safety),
+        "mean_kw": rounded(float(load.mean_kw[begin : end + 1].mean())),
+        "safety_load_kw": rounded(safety_kw),
         "silent_from": iso(days[begin]),
     }
     return [detection("power", days[begin], days[end], 0.0, geometry, mine_id=mine_id, attributes=attributes)]

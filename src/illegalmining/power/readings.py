@@ -37,6 +37,7 @@ HOUR_COLUMNS = tuple(f"h{hour:02d}" for hour in HOURS)
 DAY_MINUTES = 1440
 SLOTS_AN_HOUR = 60 // SLOT_MINUTES
 HOUR_MASK = 2**SLOTS_AN_HOUR - 1
+FAULT_WORDS = ("gap", "zero_block", "peak", "duplicate", "clock")
 UNITS = {"clock": "day(s)"}
 
 
@@ -371,6 +372,25 @@ def fault_rows(found: dict[str, tuple[int, Any]], file: str, meter: str) -> list
     ]
 
 
+def listed_faults(profiles: pd.DataFrame) -> list[dict[str, Any]]:
+    """Every fault of every series, gaps and missing days included: meter_id, quantity, fault, days, first, last.
+
+    Faults are unknown load and no evidence; those that set readings aside stand in the quarantine too.
+    """
+    listed = []
+    for (meter, quantity), frame in profiles.groupby(["meter_id", "quantity"], observed=True, sort=True):
+        days = frame["day"].to_numpy("datetime64[D]")
+        codes = frame["faults"].to_numpy(dtype=str)
+        whole = np.arange(days.min(), days.max() + 1)
+        seen = {word: days[np.char.find(codes, word) >= 0] for word in FAULT_WORDS}
+        seen["gap"] = np.union1d(seen["gap"], np.setdiff1d(whole, days))
+        for fault, where in seen.items():
+            if len(where):
+                row = {"meter_id": str(meter), "quantity": str(quantity), "fault": fault, "days": len(where)}
+                listed.append({**row, "first": str(where.min()), "last": str(where.max())})
+    return listed
+
+
 def joined(parts: list[pd.DataFrame], wanted: pd.DataFrame) -> pd.DataFrame:
     """All chunks as one table with readable columns."""
     parts = [part for part in parts if len(part)]
@@ -387,8 +407,7 @@ def joined(parts: list[pd.DataFrame], wanted: pd.DataFrame) -> pd.DataFrame:
             }
         )
     frame = pd.concat(parts, ignore_index=True)
-    words = ("gap", "zero_block", "peak", "duplicate", "clock")
-    texts = ["+".join(word for bit, word in enumerate(words) if code >> bit & 1) for code in range(32)]
+    texts = ["+".join(word for bit, word in enumerate(FAULT_WORDS) if code >> bit & 1) for code in range(32)]
     frame["faults"] = pd.Categorical(frame["faults"], categories=range(32)).rename_categories(texts)
     number = frame.pop("number").to_numpy()
     for name in ("meter_id", "quantity"):

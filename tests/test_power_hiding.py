@@ -1,0 +1,233 @@
+"""Ways to hide work from the meters, and what only looks like it: planted loads, one way at a time."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import pytest
+
+from illegalmining.detect.findings import Findings
+from illegalmining.detect.holidays import spring_festival
+from illegalmining.detect.load import HOUR_COLUMNS
+from illegalmining.detect.power import detect_power
+
+HISTORY, MONITOR, AS_OF = date(2025, 1, 1), date(2026, 1, 1), date(2026, 5, 31)
+DAYS = pd.date_range(HISTORY, AS_OF, freq="D")
+ORDER = "2025-11-20"
+ALARM = 1.65
+CRS = "EPSG:32649"
+REST, STEP = 400.0, 800.0
+NIGHTS = np.arange(400, 440, 2)  # day numbers: every second night from early February
+
+
+def at_rest(seed: int, rest_kw: float = REST) -> np.ndarray:
+    """A resting mine, (D, 24): a night tariff, a weekly service, rain that sets in and runs off, noise."""
+    rng = np.random.default_rng(seed)
+    hours = len(DAYS) * 24
+    rain = np.zeros(hours)
+    for begin in rng.integers(0, hours, 12):
+        rain[begin:] += 0.2 * np.exp(-np.arange(hours - begin) / 60.0)
+    load = (1 + rain).reshape(-1, 24) * np.where(np.arange(24) < 7, 1.4, 0.83)
+    load[2::7, 8:12] += 0.3
+    return rest_kw * load * rng.gamma(400, 1 / 400, load.shape)
+
+
+def by_night(load: np.ndarray, nights: np.ndarray, kw: float) -> np.ndarray:
+    """The same with work from 21:00 to 5:00."""
+    load = load.copy()
+    load[nights, 21:] += kw
+    load[nights + 1, :5] += kw
+    return load
+
+
+def by_shift(load: np.ndarray) -> np.ndarray:
+    """The same with lawful work until the order."""
+    load = load.copy()
+    lawful = np.asarray((DAYS < ORDER) & (DAYS.dayofweek != 6))
+    load[np.flatnonzero(lawful)[:, None], np.arange(6, 22)] += STEP
+    return load
+
+
+def profile(meter: str, hours: np.ndarray, quantity: str = "power") -> pd.DataFrame:
+    frame = pd.DataFrame(hours, columns=HOUR_COLUMNS)
+    frame.insert(0, "meter_id", meter)
+    frame.insert(1, "quantity", quantity)
+    frame.insert(2, "day", DAYS)
+    frame["total"] = hours.sum(axis=1)
+    return frame
+
+
+def judge(
+    *profiles: pd.DataFrame,
+    others: dict[str, str] | None = None,
+    status: str = "suspended",
+    place: float = 0.0,
+    **more: Any,
+) -> Findings:
+    """One mine `m` with meter `m` under an order; others: further meters and their category, `place` degrees away."""
+    mines = gpd.GeoDataFrame({"mine_id": ["m"]}, geometry=gpd.points_from_xy([111.0], [37.0]), crs="EPSG:4326").to_crs(
+        CRS
+    )
+    mines["capacity_t"], mines["safety_load_kw"] = np.nan, REST
+    orders = pd.DataFrame({"mine_id": ["m"], "shaft_id": [None], "status": [status], "from": [pd.Timestamp(ORDER)]})
+    orders["to"], orders["order_no"] = pd.NaT, "KJ-7"
+    others = others or {}
+    meters = pd.DataFrame({"meter_id": ["m", *others], "mine_id": ["m", *[None] * len(others)]})
+    meters["category"], meters["capacity_kva"] = ["mine", *others.values()], 5000.0
+    meters["lon"], meters["lat"] = [111.0, *[111.0 + place] * len(others)], 37.0
+    return detect_power(pd.concat(profiles, ignore_index=True), meters, mines, orders, None, MONITOR, AS_OF, **more)
+
+
+def asked(findings: Findings, question: str) -> list[tuple[float, dict[str, Any]]]:
+    """(nats, attributes) of the rows that ask a question."""
+    rows = [(row.log_lr, json.loads(row.attributes)) for row in findings.detections.itertuples()]
+    return [(nats, attributes) for nats, attributes in rows if attributes["question"] == question]
+
+
+def test_a_night_tariff_rain_and_services_are_no_work() -> None:
+    for seed in range(3):
+        found = asked(judge(profile("m", by_shift(at_rest(seed)))), "worked_while_forbidden")
+        assert [nats for nats, _ in found if nats > ALARM] == []
+
+
+@pytest.mark.parametrize("share", [0.15, 0.25, 1.0])
+def test_some_nights_at_a_share_of_full_load_are_found_and_dated(share: float) -> None:
+    load = by_night(by_shift(at_rest(4)), NIGHTS, share * STEP)
+    ((nats, told),) = asked(judge(profile("m", load)), "worked_while_forbidden")
+    assert nats > ALARM
+    nights = {f"{DAYS[night]:%Y-%m-%d}" for night in NIGHTS}
+    assert set(told["worked_on"]) <= nights
+    assert len(told["worked_on"]) >= 0.8 * len(nights)
+    for key, night in (("first_seen_interval", NIGHTS[0]), ("last_seen_interval", NIGHTS[-1])):
+        low, high = told[key]
+        assert low <= f"{DAYS[night]:%Y-%m-%d}" <= high
+    truth = share * STEP * 8 * len(NIGHTS)
+    assert told["excess_kwh"] == pytest.approx(truth, rel=0.3)
+
+
+def test_the_plot_shows_load_band_orders_and_work() -> None:
+    load = by_night(by_shift(at_rest(5)), NIGHTS, 0.4 * STEP)
+    ((_, told),) = asked(judge(profile("m", load)), "worked_while_forbidden")
+    series = told["series"]
+    count = len(series["dates"])
+    assert {len(series[name]) for name in ("observed", "expected", "low", "high")} == {count}
+    assert series["unit"] == "kWh/day"
+    assert told["orders"] == [{"status": "suspended", "from": ORDER, "to": None, "order_no": "KJ-7"}]
+    table = pd.DataFrame({name: series[name] for name in ("observed", "high")}, index=series["dates"])
+    worked = table.index.isin(told["worked_on"])
+    assert (table["observed"] > table["high"])[worked].mean() > 0.8
+    assert (table["observed"] > table["high"])[~worked].mean() < 0.2
+
+
+def test_work_by_day_under_a_maintenance_notice_is_found() -> None:
+    load = by_shift(at_rest(6))
+    load[400:420, 7:19] += 0.3 * STEP
+    found = asked(judge(profile("m", load), status="rectifying"), "worked_while_forbidden")
+    assert max(nats for nats, _ in found) > ALARM
+
+
+def test_a_meter_cut_now_and_then_hides_no_campaign_and_the_cuts_are_listed() -> None:
+    load = by_night(by_shift(at_rest(7)), NIGHTS, 0.4 * STEP)
+    load[[408, 409, 421]] = np.nan
+    ((nats, told),) = asked(judge(profile("m", load)), "worked_while_forbidden")
+    assert nats > ALARM
+    assert told["unread_days"] == [f"{DAYS[day]:%Y-%m-%d}" for day in (408, 409, 421)]
+    quiet = by_shift(at_rest(7))
+    quiet[[408, 409, 421, 430]] = np.nan
+    assert [nats for nats, _ in asked(judge(profile("m", quiet)), "worked_while_forbidden") if nats > ALARM] == []
+
+
+def test_a_hoist_tells_what_the_whole_meter_hides() -> None:
+    """The mine's power is made even; its hoist runs by night."""
+    hoist = np.full((len(DAYS), 24), 4.0) * np.random.default_rng(8).gamma(50, 1 / 50, (len(DAYS), 24))
+    lawful = np.asarray(DAYS < ORDER)
+    hoist[np.flatnonzero(lawful)[:, None], np.arange(6, 22)] += 120.0
+    power = profile("m", by_shift(at_rest(8)))
+    idle = judge(power, profile("m", hoist, "hoist"))
+    assert [nats for nats, _ in asked(idle, "worked_while_forbidden") if nats > ALARM] == []
+    found = asked(judge(power, profile("m", by_night(hoist, NIGHTS, 50.0), "hoist")), "worked_while_forbidden")
+    nats, told = found[0]
+    assert nats > ALARM
+    assert told["quantity"] == "hoist"
+    assert told["factors"]["hoist"] > told["factors"]["power"]
+    assert told["series"]["unit"] == "hoist/day"
+
+
+def village(seed: int) -> np.ndarray:
+    """A village: evenings, weekends, more at the Spring Festival."""
+    rng = np.random.default_rng(seed)
+    load = np.tile(np.where((np.arange(24) >= 18) & (np.arange(24) < 23), 90.0, 40.0), (len(DAYS), 1))
+    load[DAYS.dayofweek >= 5] *= 1.1
+    load[spring_festival(DAYS)] *= 1.15
+    return load * rng.gamma(40, 1 / 40, load.shape)
+
+
+def test_work_on_a_village_meter_near_by_is_the_shut_mines() -> None:
+    """Within 1 km of the mine: its own case; the same load far from every mine: a place to look at."""
+    power, other = profile("m", by_shift(at_rest(9))), {"v": "other"}
+    still = judge(power, profile("v", village(9)), others=other, place=0.01)
+    assert asked(still, "moved_to_neighbour") == []
+    assert asked(still, "mine_like_meter") == []
+    carried = profile("v", by_night(village(9), NIGHTS, 0.5 * STEP))
+    ((nats, told),) = asked(judge(power, carried, others=other, place=0.01), "moved_to_neighbour")
+    assert nats > ALARM
+    assert told["meter_id"] == "v"
+    assert told["distance_m"] == pytest.approx(890, abs=30)
+    assert told["nights"] == len(NIGHTS)
+    far = judge(power, carried, others=other, place=0.3)
+    assert asked(far, "moved_to_neighbour") == []
+    ((nats, told),) = asked(far, "mine_like_meter")
+    assert 0 < nats < ALARM, "bounded: a reason to look"
+
+
+def test_a_meter_of_nobodys_mine_that_always_drew_like_one_is_a_candidate() -> None:
+    mine = at_rest(10)
+    mine[~spring_festival(DAYS)] += STEP
+    findings = judge(profile("m", by_shift(at_rest(11))), profile("x", mine), others={"x": "other"}, place=0.3)
+    assert [told["meter_id"] for _, told in asked(findings, "mine_like_meter")] == ["x"]
+
+
+def test_a_silent_meter_is_said_and_carries_no_nats() -> None:
+    load = by_shift(at_rest(12))
+    load[390:450] = 0.1 * REST
+    findings = judge(profile("m", load))
+    ((nats, told),) = asked(findings, "meter_silent")
+    assert nats == 0.0
+    assert told["silent_from"] == f"{DAYS[390]:%Y-%m-%d}"
+    assert "neither accuses nor clears" in " ".join(findings.remarks)
+    assert [nats for nats, _ in asked(findings, "worked_while_forbidden") if nats > ALARM] == []
+
+
+def test_a_closed_mine_may_draw_nothing_and_its_nights_are_found() -> None:
+    dark = by_shift(at_rest(13))
+    dark[np.asarray(DAYS >= ORDER)] = 0.0
+    assert [nats for nats, _ in asked(judge(profile("m", dark), status="closed"), "worked_while_forbidden")] == []
+    found = asked(judge(profile("m", by_night(dark, NIGHTS, 0.3 * STEP)), status="closed"), "worked_while_forbidden")
+    assert max(nats for nats, _ in found) > ALARM
+
+
+def test_measured_rain_explains_what_would_look_like_work() -> None:
+    """Round-the-clock pumping for weeks, in step with a table of rain."""
+    rng = np.random.default_rng(14)
+    rain = np.where(rng.random(len(DAYS)) < 0.15, rng.exponential(20.0, len(DAYS)), 0.0)
+    water = np.zeros(len(DAYS))
+    for day in range(1, len(DAYS)):
+        water[day] = 0.82 * water[day - 1] + rain[day]
+    load = by_shift(at_rest(14)) + REST * 0.4 * (water / water.std())[:, None]
+    weather = pd.DataFrame({"rain_mm": rain}, index=DAYS)
+    found = asked(judge(profile("m", load), weather=weather), "worked_while_forbidden")
+    assert [nats for nats, _ in found if nats > ALARM] == []
+
+
+def test_daily_readings_alone_are_judged_too() -> None:
+    load = by_shift(at_rest(15))
+    load[400:440, :] += 0.5 * STEP
+    frame = profile("m", load)
+    frame[HOUR_COLUMNS] = np.nan
+    found = asked(judge(frame), "worked_while_forbidden")
+    assert max(nats for nats, _ in found) > ALARM
