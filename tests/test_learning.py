@@ -57,12 +57,11 @@ def test_many_outcomes_find_the_planted_corrections() -> None:
     assert parameters.calibration == "calibrated on 4000 outcome(s)"
 
 
-def test_a_handful_of_outcomes_moves_little() -> None:
-    """Shrinkage: three refusals of sure cases may not silence a detector."""
+def test_one_outcome_does_not_overturn_a_detector() -> None:
+    """Shrinkage: a sure case refuted lowers the next one like it, and leaves it a case."""
     sure = Lesson("unlicensed", (Term("surface", 8.0, 1.0),), 1.0, 0.97, False)
-    parameters = calibrate([sure] * 3)
-    assert 0.6 < parameters.scale["surface"] < 1.0
-    assert 0.5 < foretold(sure, parameters) < foretold(sure, FusionParameters())
+    one, ten = (foretold(sure, calibrate([sure] * count)) for count in (1, 10))
+    assert ten < 0.5 < 0.7 < one < foretold(sure, FusionParameters())
 
 
 def test_what_is_learned_of_one_kind_leans_on_the_others_but_is_its_own() -> None:

@@ -92,8 +92,8 @@ def accused(
     """New cases that the old registers would not have made of today's evidence."""
     before = {row["case_id"] for row in ledger.rows(SIGHTINGS, SIGHTINGS.c.run < present.run)}
     opened = present.cases[~present.cases["case_id"].isin(before)]
-    known = opened.assign(geometry=shapely.to_wkb(opened.geometry.to_numpy()))
-    as_then = set(continuation(then, pd.DataFrame(known), IdentityParameters()).former.values())
+    known = pd.DataFrame(opened).assign(geometry=shapely.to_wkb(opened.geometry.to_numpy()))
+    as_then = set(continuation(then, known, IdentityParameters()).former.values())
     rows = []
     for case in opened[~opened["case_id"].isin(as_then)].to_dict("records"):
         about = concerning(present, changed, case["mine_id"], case["geometry"])
