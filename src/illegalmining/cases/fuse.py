@@ -231,7 +231,7 @@ def rivals(took_place: float, judgement: Judgement) -> dict[str, float]:
     """The probability of every other reading; with the case's own they sum to 1."""
     others = {"no_activity": 1 - took_place}
     others |= {name: took_place * share for name, share in judgement.rivals}
-    return {name: round(share, 6) for name, share in others.items()}
+    return {name: round(share, 9) for name, share in others.items()}
 
 
 def site_outline(supporting: list[Judgement], lead: Judgement) -> BaseGeometry:
