@@ -37,7 +37,7 @@ def lessons_from(rng: np.random.Generator, count: int, true_scale: float, shift:
     found = []
     for _ in range(count):
         terms = (Term("surface", float(rng.normal(1, 3)), 1.0), Term("radar", float(rng.normal(1, 3)), 0.8))
-        nats = sum(t.weight * bounded(t.log_lr * (true_scale if t.detector == "radar" else 1), 0.02) for t in terms)
+        nats = sum(t.weight * (true_scale if t.detector == "radar" else 1) * bounded(t.log_lr, 0.02) for t in terms)
         truth = rng.random() < expit(prior.prior("unlicensed") + shift + nats)
         found.append(Lesson("unlicensed", terms, 1.0, 0.5, bool(truth)))
     return found
