@@ -753,6 +753,22 @@ def test_old_datum_with_its_parameters_is_accepted() -> None:
     np.testing.assert_allclose(moved[0], pipeline.transform(111.05, 37.05), atol=0.01)
 
 
+def test_a_corner_table_on_an_old_datum_is_drawn_with_the_parameters_it_brings(tmp_path: Path, read: Read) -> None:
+    """Beijing 1954 corners, made by PROJ's own pipeline from known ones, come back to them."""
+    back = pyproj.Transformer.from_pipeline(
+        "+proj=pipeline +step +inv +proj=tmerc +lon_0=111 +x_0=500000 +ellps=GRS80 +step +proj=cart +ellps=GRS80 "
+        "+step +inv +proj=helmert +x=15.8 +y=-154.4 +z=-82.3 +step +inv +proj=cart +ellps=krass "
+        "+step +proj=tmerc +lon_0=111 +x_0=500000 +ellps=krass"
+    )
+    old = shapely.transform(PARCEL, lambda xy: np.column_stack(back.transform(*xy.T)))
+    assert shapely.hausdorff_distance(old, PARCEL) > 40  # what a guess would be wrong by
+    crs = "+proj=tmerc +lon_0=111 +x_0=37500000 +ellps=krass +towgs84=15.8,-154.4,-82.3,0,0,0,0 +type=crs"
+    found, quarantine = corner_register(corner_rows(crs, 37e6, outline=old), tmp_path, read)
+    assert quarantine == []
+    assert found is not None
+    assert shapely.hausdorff_distance(found.geometry[0], PARCEL) < 0.02
+
+
 # --- values -----------------------------------------------------------------------------------------------------
 
 

@@ -114,16 +114,22 @@ def outside_each(outlines: NDArray[Any], allowed: NDArray[Any], size: Numbers) -
 
 
 def outside_elevations(
-    ground_m: float, depth_m: float, depth_sd_m: float, top_m: float, bottom_m: float, thickness_m: float
+    ground_m: float, depth_m: float, depth_sd_m: float, top_m: float, bottom_m: float, slack_m: float, deepest_m: float
 ) -> float:
-    """Probability that a seam at a depth below ground lies above or below a licence's elevation range.
+    """Probability that a face at a depth below ground lies outside a licence's elevation range.
 
-    NaN limits are open, a NaN ground or depth gives 0. `thickness_m`: how far beyond a limit still counts as within
-    (the extracted height itself).
+    Two hypotheses, equally likely before: anywhere within the range, or anywhere else down to `deepest_m`. A depth that
+    is hardly known therefore says nothing, however narrow the range. NaN limits are open; a NaN ground gives 0.
+    `slack_m`: how far beyond a limit still counts as within.
     """
-    if not np.isfinite([ground_m, depth_m]).all():
+    if not np.isfinite([ground_m, depth_m]).all() or np.isnan([top_m, bottom_m]).all():
         return 0.0
-    elevation, sd = ground_m - depth_m, max(depth_sd_m, np.finfo(float).tiny)
-    above = 0.0 if np.isnan(top_m) else norm.sf((top_m + thickness_m - elevation) / sd)
-    below = 0.0 if np.isnan(bottom_m) else norm.cdf((bottom_m - thickness_m - elevation) / sd)
-    return float(above + below)
+    upper = 0.0 if np.isnan(top_m) else max(ground_m - top_m - slack_m, 0.0)
+    lower = deepest_m if np.isnan(bottom_m) else min(ground_m - bottom_m + slack_m, deepest_m)
+    if not 0.0 < lower - upper < deepest_m:
+        return 0.0
+    sd = max(depth_sd_m, np.finfo(float).tiny)
+    at = norm.cdf((np.array([0.0, upper, lower, deepest_m]) - depth_m) / sd)
+    within = (at[2] - at[1]) / (lower - upper)
+    beyond = (at[1] - at[0] + at[3] - at[2]) / (deepest_m - lower + upper)
+    return float(beyond / (within + beyond)) if within + beyond > 0 else 0.0

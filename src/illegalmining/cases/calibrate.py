@@ -15,7 +15,7 @@ from scipy.optimize import minimize
 from scipy.special import expit, xlogy
 from scipy.stats import beta
 
-from illegalmining.cases.fuse import FusionParameters, Term, activity
+from illegalmining.cases.fuse import FusionParameters, Term, activity, bounded
 from illegalmining.cases.verdict import JudgingParameters
 from illegalmining.tables import DETECTORS, KINDS
 
@@ -24,15 +24,15 @@ Numbers = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Shrinkage:
-    """How strongly corrections are held to nothing (weak priors, assumed).
+    """How strongly corrections are held to nothing (chosen on simulated districts apart from those that are reported).
 
     scale_sd: of a detector's log scale. shift_sd: of the shift all kinds share, nats. kind_sd: of a kind's own shift
     about that, nats. visits: how many visits the assumed share of a rival is worth. folds: of the cross-validation.
     bins: of the reliability curve. decimals: corrections are rounded, so that machines agree.
     """
 
-    scale_sd: float = 0.5
-    shift_sd: float = 1.0
+    scale_sd: float = 1.0
+    shift_sd: float = 2.0
     kind_sd: float = 0.5
     visits: float = 50.0
     folds: int = 10
@@ -92,7 +92,7 @@ def calibrate(
 
 
 class Design:
-    """The outcomes as arrays: (n, detectors) nats and weights, what each case's prior was, and whether it was so."""
+    """The outcomes as arrays: (n, detectors) bounded nats and weights, each case's prior, and whether it was so."""
 
     def __init__(
         self, lessons: Sequence[Lesson], detectors: list[str], kinds: list[str], parameters: FusionParameters
@@ -103,21 +103,18 @@ class Design:
         for row, lesson in enumerate(lessons):
             for term in lesson.terms:
                 place = (0 if term.log_lr > 0 else 1, row, detectors.index(term.detector))
-                self.nats[place], self.weights[place] = term.log_lr, term.weight
+                self.nats[place], self.weights[place] = bounded(term.log_lr, parameters.artefact), term.weight
         self.prior = np.array([parameters.prior(lesson.kind) for lesson in lessons])
         self.kind = np.array([kinds.index(lesson.kind) for lesson in lessons])
         self.against = np.array([lesson.against for lesson in lessons])
         self.confirmed = np.array([lesson.confirmed for lesson in lessons], dtype=float)
-        self.artefact = parameters.artefact
         self.detectors = len(detectors)
 
     def loss(self, corrections: Numbers, shrinkage: Shrinkage) -> float:
         """Negative log posterior of log scales, the common shift and the kinds' own shifts."""
         scales, common, own = np.split(corrections, [self.detectors, self.detectors + 1])
-        nats = self.nats * np.exp(scales)
-        size = np.abs(nats)
-        bound = -np.sign(nats) * np.logaddexp(np.log1p(-self.artefact) - size, np.log(self.artefact))
-        total = self.prior + common[0] + own[self.kind] + (self.weights * bound).sum(axis=(0, 2))
+        counted = (self.weights * self.nats * np.exp(scales)).sum(axis=(0, 2))
+        total = self.prior + common[0] + own[self.kind] + counted
         p = np.clip(expit(total) * self.against, 1e-9, 1 - 1e-9)
         likelihood = xlogy(self.confirmed, p) + xlogy(1 - self.confirmed, 1 - p)
         penalty = (

@@ -34,11 +34,11 @@ class FusionParameters:
     odds, because a detector that looked everywhere has already paid for it in nats. artefact: probability that
     something no model knows of mimics an offence; bounds what one detector can say to ln(1/artefact) nats.
     further_weight: weight of every detector after the strongest, whose evidence is partly shared (w_k <= 1,
-    science.md). scale: correction of a detector's nats learned from outcomes, 1 where there are none. shift: correction
-    of a kind's prior log-odds learned from outcomes, nats. learned_from: how many outcomes taught these two. join_m:
-    outlines of different detectors nearer than this are one site, m. touch_m: outlines of one detector, which has
-    already drawn sites apart, are one site only when they are this near, m. least: candidates below this probability
-    are not cases.
+    science.md). scale: correction of a detector's bounded nats learned from outcomes, 1 where there are none. shift:
+    correction of a kind's prior log-odds learned from outcomes, nats. learned_from: how many outcomes taught these two.
+    join_m: outlines of different detectors nearer than this are one site, m. touch_m: outlines of one detector, which
+    has already drawn sites apart, are one site only when they are this near, m. least: candidates below this
+    probability are not cases.
     """
 
     mine_base_rate: float = 48 / 296
@@ -75,8 +75,7 @@ class Term:
 
     def counted(self, parameters: FusionParameters) -> float:
         """Nats after what outcomes taught, the artefact bound and the weight for shared evidence."""
-        scale = parameters.scale.get(self.detector, 1.0)
-        return self.weight * bounded(self.log_lr * scale, parameters.artefact)
+        return self.weight * scaled(self.detector, self.log_lr, parameters)
 
 
 def activity(kind: str, terms: list[Term], parameters: FusionParameters) -> float:
@@ -91,6 +90,11 @@ def bounded(log_lr: float, artefact: float) -> float:
     """
     size = abs(log_lr)
     return float(np.sign(log_lr) * -np.logaddexp(np.log1p(-artefact) - size, np.log(artefact)))
+
+
+def scaled(detector: str, log_lr: float, parameters: FusionParameters) -> float:
+    """A detector's nats, bounded, then scaled: outcomes may teach that its artefacts are rarer than assumed."""
+    return parameters.scale.get(detector, 1.0) * bounded(log_lr, parameters.artefact)
 
 
 def fuse(judgements: list[Judgement], crs: Any, parameters: FusionParameters | None = None) -> gpd.GeoDataFrame:
@@ -196,8 +200,8 @@ def site_kind(group: list[Judgement], parameters: FusionParameters) -> str:
 
 
 def nats(judgement: Judgement, parameters: FusionParameters) -> float:
-    """A judgement's evidence, scaled by what outcomes taught and bounded by the artefact rate."""
-    return bounded(judgement.log_lr * parameters.scale.get(judgement.detector, 1.0), parameters.artefact)
+    """A judgement's evidence, bounded by the artefact rate and scaled by what outcomes taught."""
+    return scaled(judgement.detector, judgement.log_lr, parameters)
 
 
 def strongest_each(group: list[Judgement], parameters: FusionParameters) -> list[Judgement]:
@@ -231,7 +235,7 @@ def rivals(took_place: float, judgement: Judgement) -> dict[str, float]:
     """The probability of every other reading; with the case's own they sum to 1."""
     others = {"no_activity": 1 - took_place}
     others |= {name: took_place * share for name, share in judgement.rivals}
-    return {name: round(share, 6) for name, share in others.items()}
+    return {name: round(share, 9) for name, share in others.items()}
 
 
 def site_outline(supporting: list[Judgement], lead: Judgement) -> BaseGeometry:

@@ -223,7 +223,7 @@ class Court:
         low, high = attributes.get("depth_low_m"), attributes.get("depth_high_m")
         known = low is not None and high is not None
         sd = (float(high) - float(low)) / FROM_90_PERCENT if known else self.parameters.depth_share * depth
-        return outside_elevations(ground, depth, sd, top, bottom, self.parameters.seam_m)
+        return outside_elevations(ground, depth, sd, top, bottom, self.parameters.seam_m, self.parameters.deepest_m)
 
     def mine_questions(self, evidence: Evidence) -> list[list[Judgement]]:
         """Evidence whose mine is known: power, and declared faces that move when or as they should not."""

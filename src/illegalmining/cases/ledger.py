@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,8 +20,6 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, NoSuchModuleError, SQLAlchemyError
 
 from illegalmining.errors import ConfigurationError, InputError
-
-log = logging.getLogger(__name__)
 
 METADATA = sa.MetaData()
 Column, Text, Integer = sa.Column, sa.Text, sa.Integer
@@ -220,7 +217,7 @@ def open_ledger(where: Path | str, district: str, writing: bool = True) -> Itera
     engine = engine_of(where, writing)
     try:
         with engine.begin() as connection:
-            prepare(connection, district)
+            prepare(connection, writing)
             yield Ledger(connection, district)
     except SQLAlchemyError as error:
         cause = error.orig if isinstance(error, DBAPIError) else error
@@ -257,20 +254,21 @@ def engine_of(where: Path | str, writing: bool) -> sa.Engine:
     return engine
 
 
-def prepare(connection: sa.Connection, district: str) -> None:
-    """The tables and what guards them, made once; writers of one district wait for each other."""
+def prepare(connection: sa.Connection, writing: bool) -> None:
+    """The tables and what guards them, made once; writers of a shared database take turns, readers do not wait."""
     dialect = connection.dialect.name
-    if dialect == "postgresql":
-        connection.execute(sa.text("SELECT pg_advisory_xact_lock(hashtext('illegalmining'))"))
     fresh = not sa.inspect(connection).has_table(AUDIT.name)
+    if dialect == "postgresql" and (writing or fresh):
+        connection.execute(sa.text("SELECT pg_advisory_xact_lock(hashtext('illegalmining'))"))
+        fresh = not sa.inspect(connection).has_table(AUDIT.name)
+    if not fresh:
+        return
     METADATA.create_all(connection)
-    if fresh:
-        if dialect == "postgresql":
-            connection.execute(sa.text("CREATE EXTENSION IF NOT EXISTS postgis"))
-            connection.execute(sa.text(CASES_MAP))
-        for statement in APPEND_ONLY[dialect]:
-            connection.execute(sa.text(statement))
-    log.debug("ledger of %s open on %s", district, dialect)
+    if dialect == "postgresql":
+        connection.execute(sa.text("CREATE EXTENSION IF NOT EXISTS postgis"))
+        connection.execute(sa.text(CASES_MAP))
+    for statement in APPEND_ONLY[dialect]:
+        connection.execute(sa.text(statement))
 
 
 def shown(where: Path | str) -> str:

@@ -49,10 +49,9 @@ def rejudge(ledger: Ledger, present: Present, as_of: date) -> pd.DataFrame:
     then = present.judged_by(registers_as_known(ledger, last["register_version"], present.registers, present.cases.crs))
     rows = [*explained(ledger, present, last, then, changed, as_of), *accused(ledger, present, last, then, changed)]
     for row in rows:
-        if row["verdict_now"] == EXPLAINED:
-            ledger.change(
-                CASES, CASES.c.case_id == row["case_id"], status="closed", decided=as_of.isoformat(), why="register"
-            )
+        this = CASES.c.case_id == row["case_id"]
+        if row["verdict_now"] == EXPLAINED and ledger.rows(CASES, this, CASES.c.status == "open"):
+            ledger.change(CASES, this, status="closed", decided=as_of.isoformat(), why="register")
             ledger.note("rejudged", row["case_id"], {"changed": row["changed"], "as_of": as_of.isoformat()})
     return pd.DataFrame(sorted(rows, key=lambda row: row["case_id"]), columns=list(REJUDGED))
 
@@ -92,8 +91,8 @@ def accused(
     """New cases that the old registers would not have made of today's evidence."""
     before = {row["case_id"] for row in ledger.rows(SIGHTINGS, SIGHTINGS.c.run < present.run)}
     opened = present.cases[~present.cases["case_id"].isin(before)]
-    known = opened.assign(geometry=shapely.to_wkb(opened.geometry.to_numpy()))
-    as_then = set(continuation(then, pd.DataFrame(known), IdentityParameters()).former.values())
+    known = pd.DataFrame(opened).assign(geometry=shapely.to_wkb(opened.geometry.to_numpy()))
+    as_then = set(continuation(then, known, IdentityParameters()).former.values())
     rows = []
     for case in opened[~opened["case_id"].isin(as_then)].to_dict("records"):
         about = concerning(present, changed, case["mine_id"], case["geometry"])

@@ -22,8 +22,9 @@ class JudgingParameters:
     likely operator, m (the Indian MSS looks 500 m around leases). onset_margin_days: how late a sensor may notice what
     was dug before an order, days; work counts as done while shut only after that. face_outside_share: the share of a
     face that must lie outside before it leaves its licence. seam_m: how far beyond an elevation limit still is the
-    seam's own height, m. depth_share: standard deviation of a depth of which no interval is known, as a share of it
-    (tan beta spans 1.5-2.4, science.md). shut_share: share of days forbidden from which a mine counts as shut.
+    seam's own height, m. deepest_m: how deep faces are dug at most, m below ground. depth_share: standard deviation of
+    a depth of which no interval is known, as a share of it (tan beta spans 1.5-2.4, science.md). shut_share: share of
+    days forbidden from which a mine counts as shut.
     """
 
     position: Position = field(default_factory=Position)
@@ -36,6 +37,7 @@ class JudgingParameters:
     onset_margin_days: int = 20
     face_outside_share: float = 0.15
     seam_m: float = 5.0
+    deepest_m: float = 1500.0
     depth_share: float = 0.25
     shut_share: float = 0.5
 

@@ -44,8 +44,8 @@ ZONE_NAME = re.compile(r"(?:zone|第)\s*(\d{2})|(?<!\d)(\d{2})\s*(?:号?带|zone
 MERIDIAN_NAME = re.compile(r"(?:cm|中央(?:经线|子午线)|meridian)\D{0,3}(\d{2,3})|(?<!\d)(\d{2,3})\s*°?\s*e\b")
 
 SEVEN_PARAMETERS = (
-    "PROJ knows no transformation there but a ballpark one, tens of metres wrong: reproject the data with the seven "
-    "parameters your survey office gives, and declare the result's CRS"
+    "PROJ knows no transformation there but a ballpark one, tens of metres wrong: declare a CRS that brings the seven "
+    "parameters your survey office gives (+towgs84=dx,dy,dz,rx,ry,rz,ds), or reproject the data with them"
 )
 
 

@@ -89,7 +89,7 @@ def name_of(text: str) -> Name:
     chinese = is_chinese(plain)
     number = number_of(plain, chinese)
     if chinese:
-        bare = re.sub(f"第?{CHINESE_NUMBER}号?(矿井|矿|井)", "矿", plain) if number is not None else plain
+        bare = re.sub(f"第?{CHINESE_NUMBER}号?(矿井|矿|井)", "", plain) if number is not None else plain
         parts = [ENGLISH_WORDS.sub(" ", part).strip(" ()") for part in CORPORATE.split(bare)]
     else:
         parts = [ENGLISH_WORDS.sub(" ", ENGLISH_NUMBERED.sub(" ", plain))]
@@ -170,13 +170,16 @@ def names_of(row: dict[str, Any]) -> list[str]:
 
 
 def county_alike(one: Any, other: Any) -> float | None:
-    """How alike two counties' names are, 0-100; None where one is not stated."""
+    """How alike two counties are, 0-100, the second with the units around it (`a / b`); None where one is missing."""
     if not isinstance(one, str) or not isinstance(other, str) or not one.strip() or not other.strip():
         return None
-    a, b = (COUNTY_SUFFIX.sub("", text.strip()) for text in (one, other))
-    if a and b and (a in b or b in a):
-        return 100.0
-    return float(fuzz.partial_ratio(sound_of(a), sound_of(b)))
+    asked = COUNTY_SUFFIX.sub("", one.strip())
+    best = 0.0
+    for unit in other.split("/"):
+        known = COUNTY_SUFFIX.sub("", unit.strip())
+        within = len(asked) > 1 and asked in known
+        best = max(best, 100.0 if within else fuzz.ratio(asked, known), fuzz.ratio(sound_of(asked), sound_of(known)))
+    return float(best)
 
 
 def capacity_alike(one: Any, other: Any) -> float | None:
@@ -202,17 +205,20 @@ def candidates(wanted: pd.DataFrame, mines: pd.DataFrame, parameters: LinkParame
     if wanted.empty or mines.empty:
         return pd.DataFrame(columns=columns)
     known = mines.to_dict("records")
-    called = [(place, name) for place, row in enumerate(known) for name in names_of(row)]
+    every = {(row["mine_id"], name): place for place, row in enumerate(known) for name in names_of(row)}
+    called = [(place, name) for (_, name), place in every.items()]
     sounds = [name_of(name).whole for _, name in called]
     found: list[dict[str, Any]] = []
     for label, row in zip(wanted.index, wanted.to_dict("records"), strict=True):
-        near: dict[int, tuple[float, str]] = {}
+        near: dict[str, tuple[float, str, int]] = {}
         for asked in names_of(row):
             hits = process.extract(name_of(asked).whole, sounds, scorer=fuzz.partial_ratio, limit=parameters.screened)
             for _, _, hit in hits:
                 place, name = called[hit]
-                near[place] = max(near.get(place, (0.0, "")), (alike(asked, name, parameters), name))
-        proposed = [proposal(row, known[place], score, name, parameters) for place, (score, name) in near.items()]
+                mine_id, likeness = known[place]["mine_id"], alike(asked, name, parameters)
+                if mine_id not in near or likeness > near[mine_id][0]:
+                    near[mine_id] = (likeness, name, place)
+        proposed = [proposal(row, known[place], score, name, parameters) for score, name, place in near.values()]
         proposed = [one for one in proposed if one["score"] >= parameters.least]
         proposed.sort(key=lambda one: (-one["score"], one["mine_id"]))
         found += [{"row": label, **one} for one in proposed[: parameters.most]]
