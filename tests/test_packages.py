@@ -296,9 +296,43 @@ def test_a_file_changed_under_the_seal_is_refused(package: Path, key_file: Path,
 
 def test_a_changed_manifest_is_refused(package: Path, key_file: Path) -> None:
     def change(files: dict[str, bytes]) -> None:
-        files["manifest.json"] = files["manifest.json"].replace(b'"cases"', b'"cases "')
+        files["manifest.json"] = files["manifest.json"].replace(b'"version": "', b'"version": "1')
 
     refused(sealed_with(package, change), key_file, "signature does not hold")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"cases": "many"},
+        {"cases": None},
+        {"files": []},
+        {"files": {"cases.csv": 7}},
+        {"files": {"cases.csv": {"bytes": "x", "sha256": 1}}},
+        {"recipient": "me"},
+        {"recipient": {"code": 1, "public_key": None}},
+        {"not_before": "soon"},
+        {"not_before": 20261101},
+        {"sender": None},
+        {"sender": "ed25519:AAAA"},
+        {"format": 2},
+        {"district": ["x"]},
+    ],
+    ids=str,
+)
+def test_a_manifest_of_another_form_is_refused(package: Path, key_file: Path, key: Any, change: dict[str, Any]) -> None:
+    """Even when it is signed."""
+
+    def broken(files: dict[str, bytes]) -> None:
+        files["manifest.json"] = json.dumps({**json.loads(files["manifest.json"]), **change}).encode()
+        files["manifest.sig"] = sign(key, files["manifest.json"]).encode()
+
+    refused(sealed_with(package, broken), key_file, "cannot be read|not of format|does not hold")
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"\xff\xfe", b"{}", b"[" * 100_000])
+def test_a_manifest_that_is_none_is_refused(package: Path, key_file: Path, content: bytes) -> None:
+    refused(sealed_with(package, lambda files: files.update({"manifest.json": content})), key_file, "cannot be read")
 
 
 @pytest.mark.parametrize("name", ["manifest.json", "manifest.sig", "cases.csv"])
