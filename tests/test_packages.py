@@ -6,12 +6,14 @@ import io
 import json
 import re
 import shutil
+import sqlite3
 import stat
 import struct
 import subprocess
 import tarfile
 import zlib
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -105,8 +107,10 @@ def test_it_holds_what_the_contract_names_for_its_owners_eyes(made: Path) -> Non
     for path in [*made.iterdir(), made.with_suffix(".age")]:
         assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
     assert stat.S_IMODE(made.stat().st_mode) == 0o700
-    layers = dict(pyogrio.list_layers(made / "hotspots.gpkg"))
-    assert {"cases", "hotspots"} <= set(layers)
+    assert {"cases", "hotspots"} <= set(dict(pyogrio.list_layers(made / "hotspots.gpkg")))
+    with closing(sqlite3.connect(made / "hotspots.gpkg")) as database:
+        styled = database.execute("SELECT f_table_name, useAsDefault FROM layer_styles ORDER BY 1").fetchall()
+    assert styled == [("cases", 1), ("hotspots", 1)]
 
 
 def test_every_case_of_the_county_is_in_every_format(made: Path, whole: MapContent) -> None:

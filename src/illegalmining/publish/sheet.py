@@ -80,6 +80,7 @@ def sheet_data(
         "rows": case_rows(shown, content, language),
         "licences": licence_rows(content, limits),
         "roads": content.roads is not None and len(content.roads) > 0,
+        "mines": content.mines is not None and len(content.mines) > 0,
         "sources": [source_line(source) for source in content.sources],
         "unseen": unseen(content, language),
     }
