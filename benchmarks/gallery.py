@@ -13,6 +13,8 @@ from typing import Any
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
+from illegalmining.publish.style import palette
+
 GALLERY = Path(__file__).resolve().parents[1] / "maps" / "gallery"
 DESK = {"width": 1280, "height": 800}
 PHONE = {"width": 390, "height": 844}
@@ -73,13 +75,26 @@ def first_sheet(path: Path) -> bytes:
 
 
 def save(shot: bytes, path: Path) -> int:
-    """Write a PNG of few colours; returns its size, which a README can bear."""
+    """Write a PNG of few colours, the map's own among them; returns its size, which a README can bear."""
     picture = Image.open(io.BytesIO(shot)).convert("RGB")
-    picture.quantize(COLOURS, dither=Image.Dither.NONE).save(path, optimize=True)
+    reduced(picture).save(path, optimize=True)
     size = path.stat().st_size
     if size > MOST_BYTES:
         raise SystemExit(f"{path}: {size} bytes; expected at most {MOST_BYTES}: lower COLOURS")
     return size
+
+
+def reduced(picture: Image.Image) -> Image.Image:
+    """The picture in few colours: those of the kinds are few pixels, so swatches of them are counted in."""
+    own = [look["colour"] for look in palette()["kinds"].values()] + ["#a11d1d", "#0b5c8f", "#1c2733", "#ffffff"]
+    strip = picture.height // 4
+    grown = Image.new("RGB", (picture.width, picture.height + strip))
+    grown.paste(picture, (0, 0))
+    for at, colour in enumerate(own):
+        left, right = (picture.width * edge // len(own) for edge in (at, at + 1))
+        grown.paste(colour, (left, picture.height, right, picture.height + strip))
+    few = grown.quantize(COLOURS, method=Image.Quantize.MAXCOVERAGE, kmeans=2, dither=Image.Dither.NONE)
+    return few.crop((0, 0, picture.width, picture.height))
 
 
 if __name__ == "__main__":

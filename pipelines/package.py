@@ -27,13 +27,14 @@ class Packages:
     """What was written.
 
     folder: `packages/`. written: codes. sealed: codes of those sealed for their recipient. aside: code -> why there is
-    no package. sender: the office's fingerprint.
+    no package. nobodys: ids of cases that are in no package. sender: the office's fingerprint.
     """
 
     folder: Path
     written: list[str]
     sealed: list[str]
     aside: dict[str, str]
+    nobodys: list[str]
     sender: str
 
 
@@ -45,7 +46,7 @@ def package(district: District, journal: Journal, not_before: date | None = None
     earlier = earlier_cases(district.out, whole.as_of, district.crs)
     key = signing_key(district.state / "keys")
     aside: dict[str, str] = {}
-    written, sealed = [], []
+    written, sealed, packed = [], [], set()
     folder = district.out / "packages"
     with atomic_folder(folder) as partial:
         for recipient in recipients(registers, not_before):
@@ -57,12 +58,14 @@ def package(district: District, journal: Journal, not_before: date | None = None
                         seal(made, recipient.public_key)
                         sealed.append(recipient.code)
                 written.append(recipient.code)
+                packed |= set(content.cases["case_id"])
             except InputError as error:
                 aside[recipient.code] = str(error)
     for code in written:
         facts = {"recipient": code, "as_of": whole.as_of.isoformat(), "sealed": code in sealed}
         note(district.state / "access.jsonl", "packaged", **facts)
-    return Packages(folder, written, sealed, aside, fingerprint(sender_of(key)))
+    nobodys = [case_id for case_id in whole.cases["case_id"] if case_id not in packed]
+    return Packages(folder, written, sealed, aside, nobodys, fingerprint(sender_of(key)))
 
 
 def content_of(district: District, registers: Registers) -> MapContent:

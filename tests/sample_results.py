@@ -16,10 +16,10 @@ from odc.geo.geobox import GeoBox
 from odc.geo.xr import wrap_xr
 from PIL import Image
 from shapely.affinity import rotate
-from shapely.geometry import MultiPolygon, Point, Polygon, box
+from shapely.geometry import LineString, MultiPolygon, Point, Polygon, box
 
 from illegalmining.hotspots import hotspots
-from illegalmining.tables import CASES, CONCESSIONS, DETECTIONS, JURISDICTIONS, KINDS, MINES
+from illegalmining.tables import CASES, CONCESSIONS, DETECTIONS, JURISDICTIONS, KINDS, MINES, ROADS
 
 CRS = "EPSG:4546"
 BOUNDS = (500000.0, 4100000.0, 508000.0, 4108000.0)
@@ -164,7 +164,12 @@ def registers(language: str = "en") -> dict[str, gpd.GeoDataFrame]:
             ]
         )
     ]
+    ways = [
+        {"class": "secondary", "oneway": None, "geometry": LineString([(500000, 4103000), (508000, 4104600)])},
+        {"class": "track", "oneway": None, "geometry": LineString([(502000, 4100000), (502600, 4108000)])},
+    ]
     return {
+        "roads": ROADS.frame(ways, CRS),
         "jurisdictions": JURISDICTIONS.frame(counties, CRS),
         "concessions": CONCESSIONS.frame(licences, CRS),
         "mines": MINES.frame(mines, CRS),

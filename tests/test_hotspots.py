@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from datetime import date
+from datetime import date, timedelta
 
 import geopandas as gpd
 import numpy as np
@@ -13,17 +13,20 @@ import xarray as xr
 from affine import Affine
 from odc.geo.geobox import GeoBox
 from odc.geo.xr import wrap_xr
+from pyproj import Geod
 from scipy.stats import false_discovery_control, kendalltau, norm
 from shapely.geometry import Point, box
 
 from illegalmining.coverage import CoverageParameters, smallest_site
 from illegalmining.hotspots import (
     HotspotParameters,
+    area_spread,
     benjamini_hochberg,
     gi_star,
     gi_star_z,
     hotspots,
     mann_kendall,
+    runs_wanted,
 )
 from illegalmining.tables import CASES, HOTSPOTS, JURISDICTIONS
 
@@ -258,6 +261,97 @@ def test_trends_are_named_as_defined(counts: list[int], trend: str) -> None:
     assert here["trend"].tolist() == [trend]
 
 
+def run_on(day: pd.Timestamp, place: tuple[float, float], count: int) -> tuple[date, gpd.GeoDataFrame]:
+    """A run of that day which found `count` cases at a place, and one at the far end."""
+    rows = [case_at(place[0] + k, place[1], 0.9) for k in range(count)]
+    return day.date(), cases_of(case_at(507900, 4107900, 0.2), *rows)
+
+
+@pytest.mark.parametrize(
+    ("counts", "trend"),
+    [
+        ([3] * 10, "persistent"),
+        ([3, 4, 5, 6, 7, 8, 9, 10, 11, 12], "intensifying"),
+        ([12, 11, 10, 9, 8, 7, 6, 5, 4, 3], "diminishing"),
+        ([0, 0, 0, 0, 0, 0, 0, 0, 0, 3], "new"),
+        ([3, 0, 0, 3, 0, 0, 3, 0, 0, 0], "sporadic"),
+        ([0] * 10, "none"),
+    ],
+)
+def test_trends_over_runs_are_named_as_defined(counts: list[int], trend: str) -> None:
+    """Every case has the same dates of evidence: only the runs tell the trends apart."""
+    place = (502125, 4104125)
+    days = [pd.Timestamp(AS_OF) - pd.Timedelta(days=31 * (len(counts) - 1 - i)) for i in range(len(counts))]
+    runs = [run_on(day, place, count) for day, count in zip(days, counts, strict=True)]
+    cells = hotspots(runs[-1][1], None, BOUNDS, CRS, AS_OF, earlier=runs[:-1])
+    assert set(cells["trend_over"]) == {"runs"}
+    assert cells[cells.contains(Point(place))]["trend"].tolist() == [trend]
+    # too few runs: the evidence, all of it in the last step, says new or none
+    few = hotspots(runs[-1][1], None, BOUNDS, CRS, AS_OF, earlier=runs[-3:-1])
+    assert set(few["trend_over"]) == {"evidence"}
+
+
+def test_of_nightly_runs_one_a_step_is_taken() -> None:
+    nights = [AS_OF - timedelta(days=back) for back in range(100)]
+    assert runs_wanted(nights, AS_OF) == [AS_OF - timedelta(days=back) for back in (90, 60, 30)]
+    assert runs_wanted([date(2020, 1, 1)], AS_OF) == []
+    assert runs_wanted([], AS_OF) == []
+
+
+# --- a part of the district ---
+
+
+def test_gi_star_of_a_county_equals_esda_on_its_cells_alone() -> None:
+    """A ragged county: neighbours across its border are no neighbours, and count in no mean."""
+    from esda.getisord import G_Local
+    from libpysal.weights import W, fill_diagonal
+
+    rng = np.random.default_rng(4)
+    rows, columns = 12, 15
+    values = rng.gamma(0.5, 1.0, (rows, columns))
+    ground = np.hypot(*(np.mgrid[:rows, :columns] - np.array([6, 5]).reshape(2, 1, 1))) < 5.3
+    inside = [(int(r), int(c)) for r, c in zip(*np.nonzero(ground), strict=True)]
+    neighbours = {
+        (r, c): [(i, j) for i in (r - 1, r, r + 1) for j in (c - 1, c, c + 1) if (i, j) != (r, c) and (i, j) in inside]
+        for r, c in inside
+    }
+    weights = fill_diagonal(W(neighbours, id_order=inside, silence_warnings=True), 1.0)
+    theirs = G_Local(values[ground], weights, transform="B", star=True, permutations=0)
+    ours = gi_star(values, 1, ground)
+    np.testing.assert_allclose(ours[ground], theirs.Zs, rtol=1e-9)
+    assert (ours[~ground] == 0).all()
+
+
+def test_only_the_cells_of_a_county_are_there_and_tests() -> None:
+    county = box(500000, 4100000, 503000, 4108000)
+    outside = [case_at(503100, 4104000 + 50 * i, 0.9) for i in range(6)]
+    cells = hotspots(cases_of(case_at(502100, 4104100)), None, BOUNDS, CRS, AS_OF, within=county)
+    assert cells.union_all().equals(county)
+    with_a_case = hotspots(cases_of(*outside), None, BOUNDS, CRS, AS_OF, within=county)
+    assert len(with_a_case) > len(cells)  # a cell with the county's own case belongs to it
+    assert hotspots(cases_of(), None, BOUNDS, CRS, AS_OF, within=Point()).empty
+
+
+@pytest.mark.parametrize(
+    ("crs", "bounds", "equal"),
+    [
+        ("EPSG:4546", (500000, 4100000, 635000, 4200000), True),
+        ("EPSG:3035", (4000000, 2000000, 5000000, 3000000), True),
+        ("EPSG:3857", (12300000, 4200000, 12700000, 4700000), False),
+    ],
+)
+def test_how_equal_the_cells_are_against_geodesic_areas(crs: str, bounds: tuple, equal: bool) -> None:
+    geod = Geod(ellps="GRS80" if crs != "EPSG:3857" else "WGS84")
+    areas = []
+    for x in np.linspace(bounds[0], bounds[2], 21):
+        for y in np.linspace(bounds[1], bounds[3], 21):
+            cell = gpd.GeoSeries([box(x - 500, y - 500, x + 500, y + 500)], crs=crs).to_crs("EPSG:4326").iloc[0]
+            areas.append(abs(geod.geometry_area_perimeter(cell)[0]))
+    spread = area_spread(bounds, crs)
+    assert spread == pytest.approx(max(areas) / min(areas) - 1, rel=0.02, abs=2e-5)
+    assert (spread < 0.001) == equal
+
+
 # --- scale ---
 
 
@@ -276,7 +370,21 @@ def test_a_million_cells_take_seconds() -> None:
         crs=CRS,
     )
     started = time.monotonic()
-    cells = hotspots(cases, None, (0, 0, 1e6, 1e6), CRS, AS_OF, HotspotParameters(cell_m=1000))
+    counties = JURISDICTIONS.frame(
+        [
+            {
+                "code": f"{i:03d}",
+                "name": "",
+                "parent_code": None,
+                "level": "county",
+                "geometry": Point(5e4 + 1e5 * (i % 10), 5e4 + 1e5 * (i // 10)).buffer(5e4, cap_style="square"),
+            }
+            for i in range(100)
+        ],
+        CRS,
+    )
+    cells = hotspots(cases, counties, (0, 0, 1e6, 1e6), CRS, AS_OF, HotspotParameters(cell_m=1000))
+    assert cells["jurisdiction"].notna().all()
     assert len(cells) == 1_000_000
     assert time.monotonic() - started < 60
 

@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import geopandas as gpd
+import pandas as pd
+import pyrage
 import pytest
 from typer.testing import CliRunner
 
@@ -24,11 +26,13 @@ PUBLISHED = (
     "cases.csv",
     "cases.xlsx",
     "cases.kml",
+    "cases.gpx",
     "detections.parquet",
     "hotspots.parquet",
     "hotspots.gpkg",
     "hotspots.tif",
     "hotspots.html",
+    "hotspots.pdf",
     "coverage.tif",
     "quarantine.csv",
     "run.json",
@@ -153,6 +157,9 @@ def test_a_source_that_cannot_be_read_is_set_aside_and_the_rest_goes_on(inputs: 
         (["simulate", "x", "--preset", "moon"], 2, "no such preset"),
         (["run", "{district}", "--only", "smell"], 2, "no such detector"),
         (["run", "{district}", "--as-of", "2001-01-01"], 2, "choose a later day"),
+        (["open", "nowhere.age"], 1, "no such package"),
+        (["open", "nowhere.age", "--identity", "nowhere.txt"], 2, "age-keygen"),
+        (["package", "{district}"], 1, "holds no finished run"),
     ],
 )
 def test_a_wrong_command_is_one_clean_message(inputs, tmp_path, monkeypatch, capsys, arguments, code, says) -> None:
@@ -181,6 +188,50 @@ def test_evaluate_scores_a_run_as_json(night: Path) -> None:
     scores = json.loads(output)
     assert scores["sites"] == len(gpd.read_file(night / "truth" / "sites.gpkg"))
     assert 0 <= scores["found"] <= scores["sites"]
+
+
+def test_packages_go_to_their_recipients_and_open_there(night: Path, tmp_path: Path) -> None:
+    """From the results of a run to the recipient's desk, by the commands alone."""
+    path = copy(night, tmp_path / "district")
+    mine = pyrage.x25519.Identity.generate()
+    codes = sorted(gpd.read_file(path.parent / "registers" / "jurisdictions.gpkg")["code"])
+    rows = [f"{codes[0]},一科,{mine.to_public()}", f"{codes[1]},二科,", "000000,nowhere,"]
+    (path.parent / "registers" / "recipients.csv").write_text("\n".join(["code,name,public_key", *rows]) + "\n")
+    code, output = invoke("package", str(path), "--json", "--not-before", "2026-11-01")
+    assert code == 3, output
+    told = json.loads(output)
+    assert (told["written"], told["sealed"], list(told["set_aside"])) == (codes, [codes[0]], ["000000"])
+    out = out_of(path.parent)
+    cases = read_cases(out)
+    packed = {one: pd.read_csv(out / "packages" / one / "cases.csv")["case_id"].tolist() for one in codes}
+    for one in codes:
+        assert packed[one] == cases.loc[cases["jurisdiction"] == one, "case_id"].tolist()
+    inbox = tmp_path / "inbox"
+    inbox.mkdir()
+    sealed = shutil.copy(out / "packages" / f"{codes[0]}.age", inbox)
+    (tmp_path / "key.txt").write_text(f"{mine}\n")
+    code, output = invoke("open", sealed, "--identity", str(tmp_path / "key.txt"), "--json")
+    assert code == 0, output
+    assert json.loads(output)["sender"] == told["sender"]
+    assert (inbox / codes[0] / "hotspots.pdf").read_bytes() == (
+        out / "packages" / codes[0] / "hotspots.pdf"
+    ).read_bytes()
+    code, output = invoke("open", str(out / "packages" / codes[1]), "--json")
+    assert json.loads(output)["known_sender"]
+    log = (path.parent / "state" / "access.jsonl").read_text().splitlines()
+    assert [json.loads(line)["action"] for line in log] == ["packaged", "packaged", "opened"]
+
+
+def test_a_changed_package_is_one_clean_message(night: Path, tmp_path: Path, monkeypatch, capsys) -> None:
+    path = copy(night, tmp_path / "district")
+    invoke("package", str(path), "--quiet")
+    package = next((out_of(path.parent) / "packages").glob("*/"))
+    (package / "cases.csv").write_text("nothing here\n")
+    monkeypatch.setattr("sys.argv", ["illegalmining", "open", str(package)])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 1
+    assert "cases.csv was changed" in capsys.readouterr().err
 
 
 def test_an_existing_dask_scheduler_gives_the_same_bytes(night: Path, inputs: Path, tmp_path: Path) -> None:

@@ -6,12 +6,14 @@ import io
 import json
 import re
 import shutil
+import sqlite3
 import stat
 import struct
 import subprocess
 import tarfile
 import zlib
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -105,8 +107,10 @@ def test_it_holds_what_the_contract_names_for_its_owners_eyes(made: Path) -> Non
     for path in [*made.iterdir(), made.with_suffix(".age")]:
         assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
     assert stat.S_IMODE(made.stat().st_mode) == 0o700
-    layers = dict(pyogrio.list_layers(made / "hotspots.gpkg"))
-    assert {"cases", "hotspots"} <= set(layers)
+    assert {"cases", "hotspots"} <= set(dict(pyogrio.list_layers(made / "hotspots.gpkg")))
+    with closing(sqlite3.connect(made / "hotspots.gpkg")) as database:
+        styled = database.execute("SELECT f_table_name, useAsDefault FROM layer_styles ORDER BY 1").fetchall()
+    assert styled == [("cases", 1), ("hotspots", 1)]
 
 
 def test_every_case_of_the_county_is_in_every_format(made: Path, whole: MapContent) -> None:
@@ -296,9 +300,43 @@ def test_a_file_changed_under_the_seal_is_refused(package: Path, key_file: Path,
 
 def test_a_changed_manifest_is_refused(package: Path, key_file: Path) -> None:
     def change(files: dict[str, bytes]) -> None:
-        files["manifest.json"] = files["manifest.json"].replace(b'"cases"', b'"cases "')
+        files["manifest.json"] = files["manifest.json"].replace(b'"version": "', b'"version": "1')
 
     refused(sealed_with(package, change), key_file, "signature does not hold")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"cases": "many"},
+        {"cases": None},
+        {"files": []},
+        {"files": {"cases.csv": 7}},
+        {"files": {"cases.csv": {"bytes": "x", "sha256": 1}}},
+        {"recipient": "me"},
+        {"recipient": {"code": 1, "public_key": None}},
+        {"not_before": "soon"},
+        {"not_before": 20261101},
+        {"sender": None},
+        {"sender": "ed25519:AAAA"},
+        {"format": 2},
+        {"district": ["x"]},
+    ],
+    ids=str,
+)
+def test_a_manifest_of_another_form_is_refused(package: Path, key_file: Path, key: Any, change: dict[str, Any]) -> None:
+    """Even when it is signed."""
+
+    def broken(files: dict[str, bytes]) -> None:
+        files["manifest.json"] = json.dumps({**json.loads(files["manifest.json"]), **change}).encode()
+        files["manifest.sig"] = sign(key, files["manifest.json"]).encode()
+
+    refused(sealed_with(package, broken), key_file, "cannot be read|not of format|does not hold")
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"\xff\xfe", b"{}", b"[" * 100_000])
+def test_a_manifest_that_is_none_is_refused(package: Path, key_file: Path, content: bytes) -> None:
+    refused(sealed_with(package, lambda files: files.update({"manifest.json": content})), key_file, "cannot be read")
 
 
 @pytest.mark.parametrize("name", ["manifest.json", "manifest.sig", "cases.csv"])

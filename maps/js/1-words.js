@@ -9,6 +9,20 @@ data.cases = data.cases.rows.map((row) => {
   one.evidence = one.evidence.map(([detector, nats, says, series]) => ({ detector, nats, says, series: series || null, seriesLeftOut: series === false }));
   return one;
 });
+// Behind them, where there are thousands, the others: points with their facts, and their evidence elsewhere.
+data.full = data.cases.length;
+(data.points.id || []).forEach((id, i) => {
+  const from = data.points;
+  const word = (name) => (from[name][i] < 0 ? null : from[name + '_words'][from[name][i]]);
+  const day = (name) => (from[name][i] < 0 ? null : from.days[from[name][i]]);
+  const mine = word('mine');
+  const [mineName, operator] = data.owners[mine] || [null, null];
+  data.cases.push({
+    bare: true, rank: data.full + i + 1, id, kind: word('kind'), p: from.p[i] / 1e4, mine, mineName, operator, licence: word('licence'),
+    jurisdiction: word('jurisdiction'), first: day('first'), last: day('last'), reported: day('reported'), isNew: day('reported') === data.asOf,
+    area: from.area[i], outside: null, depth: null, status: word('status'), lon: from.lon[i] / 1e6, lat: from.lat[i] / 1e6, gcj: null, shape: null, evidence: [],
+  });
+});
 
 function t(key, values) {
   const found = data.words[key];

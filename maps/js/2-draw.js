@@ -45,6 +45,32 @@ const Label = L.CircleMarker.extend({
   _updatePath: function () { this._renderer._updateLabel(this); },
 });
 
+// Thousands of cases as one layer of small symbols.
+const Crowd = L.Path.extend({
+  options: { bubblingMouseEvents: false, radius: 4.5 },
+  initialize: function () { this.members = []; },
+  show: function (members) { this.members = members; if (this._map) this.redraw(); },
+  _project: function () {
+    this._points = this.members.map((one) => this._map.latLngToLayerPoint([one.lat, one.lon]));
+    this._pxBounds = L.bounds(this._points);
+    if (!this.members.length) return;
+    this._pxBounds.min._subtract([20, 20]);
+    this._pxBounds.max._add([20, 20]);
+  },
+  _update: function () { this._updatePath(); },
+  _updatePath: function () { this._renderer._updateCrowd(this); },
+  _empty: function () { return !this.members.length; },
+  _containsPoint: function (at) {
+    this.under = null;
+    let nearest = 9;
+    this._points.forEach((point, i) => {
+      const far = Math.hypot(point.x - at.x, point.y - at.y);
+      if (far < nearest) { nearest = far; this.under = this.members[i]; }
+    });
+    return this.under !== null;
+  },
+});
+
 let hatch = null;
 function hatchPattern(context) {
   if (hatch) return hatch;
@@ -132,6 +158,25 @@ L.Canvas.include({
     pen.textAlign = 'center';
     pen.textBaseline = 'middle';
     pen.fillText(label, x, y + (style.shape === 'triangle' ? r * 0.28 : r * 0.06));
+  },
+  _updateCrowd: function (layer) {
+    if (!this._drawing || layer._empty()) return;
+    const { min, max } = this._bounds;
+    const pen = this._ctx;
+    pen.globalAlpha = 1;
+    // the most probable last, so that it lies on top
+    for (let i = layer.members.length - 1; i >= 0; i -= 1) {
+      const { x, y } = layer._points[i];
+      if (x < min.x || x > max.x || y < min.y || y > max.y) continue;
+      const ready = stamp(layer.members[i].kind, layer.options.radius);
+      pen.drawImage(ready, x - ready.half, y - ready.half, ready.half * 2, ready.half * 2);
+      if (layer.members[i] !== layer.options.chosen) continue;
+      pen.beginPath();
+      pen.arc(x, y, 12, 0, 2 * Math.PI);
+      pen.strokeStyle = '#1c2733';
+      pen.lineWidth = 2.5;
+      pen.stroke();
+    }
   },
   _updatePit: function (layer) {
     if (!this._drawing || layer._empty()) return;

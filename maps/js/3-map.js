@@ -103,13 +103,16 @@ function buildLayers() {
 }
 
 const drawn = new Map();
+const crowd = new Crowd();
+crowd.on('click', () => openCase(crowd.under.id));
 function buildCases() {
   const many = data.cases.length > 400;
-  for (const one of data.cases) {
+  for (const one of data.cases.slice(0, data.full)) {
     const parts = [];
     const colour = look(one.kind).colour;
     if (one.shape) {
-      parts.push(outline(one.shape, { color: '#ffffff', weight: 5, opacity: 0.9, fill: false, interactive: false }));
+      // among thousands a white edge is not seen, and costs as much as the outline
+      if (!many) parts.push(outline(one.shape, { color: '#ffffff', weight: 5, opacity: 0.9, fill: false, interactive: false }));
       parts.push(outline(one.shape, { color: colour, weight: 2.4, fillColor: colour, fillOpacity: 0.25, bubblingMouseEvents: false })
         .on('click', () => openCase(one.id)));
     }
@@ -129,9 +132,14 @@ function stack() {
 function drawCases(shown) {
   const group = layers.cases.group;
   group.clearLayers();
-  for (const one of shown) for (const part of drawn.get(one.id).parts) group.addLayer(part);
+  const full = shown.filter((one) => !one.bare);
+  if (data.full < data.cases.length) {
+    crowd.show(shown.filter((one) => one.bare));
+    group.addLayer(crowd);
+  }
+  for (const one of full) for (const part of drawn.get(one.id).parts) group.addLayer(part);
   // the most probable last, so that it lies on top
-  for (let i = shown.length - 1; i >= 0; i -= 1) group.addLayer(drawn.get(shown[i].id).site);
+  for (let i = full.length - 1; i >= 0; i -= 1) group.addLayer(drawn.get(full[i].id).site);
 }
 function fitDistrict() {
   const legend = byId('legend').open ? byId('legend').offsetWidth + 12 : 0;

@@ -41,7 +41,11 @@ function foldLegend() {
 }
 function mark(id, on) {
   const found = drawn.get(id);
-  if (!found) return;
+  if (!found) {
+    crowd.options.chosen = on ? caseById.get(id) : null;
+    if (crowd._map) crowd.redraw();
+    return;
+  }
   found.site.options.chosen = on;
   // a site may lie in several parts: all of them stand out
   for (const part of found.parts) if (part.options.interactive) part.setStyle({ weight: on ? 4.5 : 2.4, fillOpacity: on ? 0.4 : 0.25 });
@@ -99,10 +103,10 @@ function facts(one) {
   add('status', t('status_' + one.status));
   const wgs = one.lon.toFixed(6) + ', ' + one.lat.toFixed(6);
   add('coordinates', el('span', {}, wgs), copyButton(wgs), el('small', {}, t('wgs84')),
-    el('span', {}, one.x.toFixed(1) + ', ' + one.y.toFixed(1)), el('small', {}, data.crs.name),
+    ...(one.bare ? [] : [el('span', {}, one.x.toFixed(1) + ', ' + one.y.toFixed(1)), el('small', {}, data.crs.name)]),
     ...(one.gcj ? [el('span', {}, one.gcj[0].toFixed(6) + ', ' + one.gcj[1].toFixed(6)), el('small', {}, t('gcj02'))] : []));
   add('navigate', ...ways(one));
-  return one.shape ? list : el('div', {}, list, el('p', { class: 'note' }, t('at_mine')));
+  return one.shape || one.bare ? list : el('div', {}, list, el('p', { class: 'note' }, t('at_mine')));
 }
 // Links for whoever drives there: followed only by a tap, and only then is a place told to anyone. The address is put
 // together here, so that nothing in the file looks like something to load.
@@ -123,7 +127,7 @@ function copyButton(text) {
   return button;
 }
 function evidence(one) {
-  if (!one.evidence.length) return [el('p', { class: 'note' }, t('no_evidence'))];
+  if (!one.evidence.length) return [el('p', { class: 'note' }, one.bare ? t('bare_note', { full: number(data.full) }) : t('no_evidence'))];
   const terms = one.evidence.map((term) => el('div', { class: 'term ' + (term.nats < 0 ? 'against' : 'for') },
     el('p', {}, el('span', { class: 'who' }, t('detector_' + term.detector)), ' ', el('span', { class: 'strength' }, '· ' + strength(term.nats))),
     el('p', {}, term.says), el('p', { class: 'odds' }, odds(term.nats)),

@@ -63,12 +63,14 @@ function aboutParts() {
 }
 function buildAbout() { byId('pane-about').replaceChildren(...aboutParts()); }
 
+const PAPER_ROWS = 1000;
 // Paper: the map as it is on screen, then the table of the cases shown, then the small print.
 function buildPaper() {
   const heads = ['number', 'cases', 'kind', 'probability', 'mine', 'licence', 'jurisdiction', 'evidence_period', 'area', 'wgs84', 'status'];
-  const rows = shown.map((one) => [one.rank, one.id, t('kind_' + one.kind), percent(one.p), one.mineName || one.mine || '–', one.licence || '–',
+  const rows = shown.slice(0, PAPER_ROWS).map((one) => [one.rank, one.id, t('kind_' + one.kind), percent(one.p), one.mineName || one.mine || '–', one.licence || '–',
     one.jurisdiction ? jurisdictionName(one.jurisdiction) : '–', one.first + ' – ' + one.last, one.area > 0 ? area(one.area) : '–',
     one.lon.toFixed(6) + ', ' + one.lat.toFixed(6), t('status_' + one.status)].map(String));
-  byId('paper').replaceChildren(shown.length ? table(heads.map((word) => t(word)), rows) : el('p', {}, byId('count').textContent),
+  const rest = shown.length > rows.length ? el('p', {}, t('left_out_print', { shown: number(rows.length), total: number(shown.length) })) : '';
+  byId('paper').replaceChildren(rest, shown.length ? table(heads.map((word) => t(word)), rows) : el('p', {}, byId('count').textContent),
     el('div', { class: 'about' }, ...aboutParts().slice(0, -1)));
 }

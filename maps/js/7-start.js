@@ -16,8 +16,9 @@ function speak(next) {
   refresh();
   byId('play').textContent = t(timer ? 'pause' : 'play');
   const left = byId('left-out');
-  left.hidden = data.total <= data.cases.length;
-  left.textContent = t('left_out', { shown: number(data.cases.length), total: number(data.total) });
+  const some = { full: number(data.full), shown: number(data.cases.length), total: number(data.total) };
+  left.hidden = data.total <= data.full;
+  left.textContent = data.total > data.cases.length ? t('left_out', some) : t('bare_notice', some);
   if (chosen !== null) { const id = chosen; byId('card').replaceChildren(cardHead(caseById.get(id)), cardBody(caseById.get(id))); }
 }
 let view = null;

@@ -226,10 +226,15 @@ def package(
     made = write_packages(district, Journal(quiet=quiet or as_json), not_before.date() if not_before else None)
     unsealed = [code for code in made.written if code not in made.sealed]
     lines = [f"{len(made.written)} package(s), {len(made.sealed)} sealed: {made.folder}"]
-    lines += [f"not sealed, having no public_key in the register of recipients: {', '.join(unsealed)}"] * bool(unsealed)
+    if unsealed:
+        lines += [f"not sealed, having no public_key in the register of recipients: {', '.join(unsealed)}"]
     lines += [f"no package for {code}: {why}" for code, why in made.aside.items()]
+    lines += [f"{len(made.nobodys)} case(s) are in no package: no recipient has their jurisdiction"] * bool(
+        made.nobodys
+    )
     lines += [f"signed by {made.sender}; tell recipients this by telephone"]
     facts = {"folder": str(made.folder), "written": made.written, "sealed": made.sealed}
+    facts["nobodys"] = made.nobodys
     tell(as_json, {**facts, "set_aside": made.aside, "sender": made.sender}, "\n".join(lines))
     raise typer.Exit(SET_ASIDE if made.aside else DONE)
 
@@ -247,12 +252,13 @@ def open_(
     """Verify a package and unpack it; whatever was changed, cut short or made for others is refused."""
     from illegalmining.publish.keys import fingerprint
     from illegalmining.publish.opening import open_package
+    from illegalmining.publish.text import harmless
 
     opened = open_package(path, identity=identity, sender=sender, into=into)
     manifest, signer = opened.manifest, fingerprint(opened.manifest["sender"])
     known = "known sender" if opened.known_sender else "first package from this sender: compare this by telephone"
     text = (
-        f"{opened.folder}: whole and unchanged; {manifest['cases']} case(s) as of {manifest['as_of']}\n"
+        f"{opened.folder}: whole and unchanged; {manifest['cases']} case(s) as of {harmless(manifest['as_of'])}\n"
         f"signed by {signer} ({known})"
     )
     facts = {"folder": str(opened.folder), "cases": manifest["cases"], "as_of": manifest["as_of"]}

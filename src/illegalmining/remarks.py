@@ -6,6 +6,7 @@ import pandas as pd
 
 from illegalmining.checkpoint import Watched
 from illegalmining.district import District
+from illegalmining.hotspots import area_spread
 from illegalmining.registers.read import Registers
 
 WITHOUT_REGISTER = {
@@ -59,6 +60,13 @@ NIGHTLIGHT = {
     "zh": "尚未使用夜间灯光影像：{name}未参与分析。",
 }
 
+UNEQUAL_CELLS = {
+    "en": "Hot spot cells differ in area by {share:.1%} across the district: choose an equal-area or local CRS.",
+    "zh": "热点网格面积在全区相差 {share:.1%}：宜改用等积或当地坐标系。",
+}
+MOST_UNEQUAL = 0.01
+"""Cells may differ in area by this share before the map says so."""
+
 NOTHING_SEEN = {
     "en": "{name}: {remark}",
     "zh": "{name}：{remark}",
@@ -94,4 +102,5 @@ def unjudged(district: District, registers: Registers, watched: list[Watched], o
         for found in watched
         for remark in found.findings.remarks
     ]
-    return remarks
+    spread = area_spread(district.configuration.district.bounds, district.crs)
+    return [*remarks, UNEQUAL_CELLS[language].format(share=spread)] if spread > MOST_UNEQUAL else remarks

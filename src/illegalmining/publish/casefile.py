@@ -23,13 +23,26 @@ SERIES = ("observed", "expected", "low", "high")
 class PageLimits:
     """What one file may hold, so that it opens in two seconds.
 
-    cases: the most probable ones are shown, the rest counted. series_bytes: for the plots of evidence, given to the
-    most probable cases first. series_points: of one plot.
+    cases: up to so many, each is shown in full. full_of_more: where there are more, so many of the most probable are
+    shown in full, and the rest as points with their facts. points: the most of these, then they are only counted.
+    series_bytes: for the plots of evidence, given to the most probable cases first. series_points: of one plot.
     """
 
     cases: int = 5000
+    full_of_more: int = 1500
+    points: int = 35_000
     series_bytes: int = 1_200_000
     series_points: int = 120
+
+    def full(self, cases: int) -> int:
+        """How many of so many cases are shown in full."""
+        return cases if cases <= self.cases else self.full_of_more
+
+
+def by_rank(cases: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+    """The cases that have a place, most probable first."""
+    placed = cases[cases.geometry.notna() & ~cases.geometry.is_empty]
+    return placed.sort_values(["probability", "case_id"], ascending=[False, True]).reset_index(drop=True)
 
 
 def case_files(
@@ -39,12 +52,12 @@ def case_files(
     as_of: date,
     limits: PageLimits,
 ) -> list[dict[str, Any]]:
-    """The most probable cases, first to last, each with its rank.
+    """The most probable cases in full, first to last, each with its rank.
 
     Names of mines are in `owners`, once a mine.
     """
-    shown = cases[cases.geometry.notna() & ~cases.geometry.is_empty]
-    shown = shown.sort_values(["probability", "case_id"], ascending=[False, True]).head(limits.cases)
+    shown = by_rank(cases)
+    shown = shown.head(limits.full(len(shown)))
     if shown.empty:
         return []
     series = SeriesShelf(detections, limits)
@@ -85,6 +98,37 @@ def facts(row: dict[str, Any], as_of: date) -> dict[str, Any]:
         "depth": number(row["depth_m"], 0),
         "status": row["status"],
     }
+
+
+def case_points(cases: gpd.GeoDataFrame, as_of: date, limits: PageLimits) -> dict[str, list[Any]]:
+    """The cases after those in full as columns of numbers and of places in lists of words; empty where there are none.
+
+    lon, lat: 1e-6 degrees. p: 1e-4.
+    """
+    ranked = by_rank(cases)
+    rest = ranked.iloc[limits.full(len(ranked)) :].head(limits.points)
+    if rest.empty:
+        return {}
+    at = rest.geometry.representative_point().to_crs("EPSG:4326")
+    plain = pd.DataFrame([facts(row, as_of) for row in rest.to_dict("records")])
+    columns: dict[str, list[Any]] = {
+        "id": plain["id"].tolist(),
+        "p": (plain["p"] * 1e4).round().astype(int).tolist(),
+        "area": plain["area"].fillna(0).astype(int).tolist(),
+        "lon": (at.x * 1e6).round().astype(int).tolist(),
+        "lat": (at.y * 1e6).round().astype(int).tolist(),
+    }
+    for name in ("kind", "status", "jurisdiction", "mine", "licence"):
+        columns |= coded(name, plain[name])
+    days, places = pd.factorize(pd.concat([plain["first"], plain["last"], plain["reported"]]), sort=True)
+    columns |= {"days": places.tolist()}
+    return columns | dict(zip(("first", "last", "reported"), days.reshape(3, -1).tolist(), strict=True))
+
+
+def coded(name: str, values: pd.Series) -> dict[str, list[Any]]:
+    """A column as numbers of words, -1 for nothing, and the words."""
+    numbers, found = pd.factorize(values, sort=True)
+    return {name: numbers.tolist(), f"{name}_words": found.tolist()}
 
 
 def owners(mines: gpd.GeoDataFrame | None, cases: gpd.GeoDataFrame) -> dict[str, list[str | None]]:

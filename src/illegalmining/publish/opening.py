@@ -180,12 +180,15 @@ def readable(content: bytes, path: Path) -> dict[str, Any]:
     """The manifest as a mapping of the expected form."""
     try:
         manifest = json.loads(content)
-        right = manifest["format"] == FORMAT and isinstance(manifest["files"], dict)
-        right &= all({"bytes", "sha256"} <= set(one) for one in manifest["files"].values())
-        right &= {"code", "name", "public_key"} <= set(manifest["recipient"]) and "sender" in manifest
+        right = manifest["format"] == FORMAT
+        texts = [manifest["sender"], manifest["district"], manifest["as_of"], manifest["recipient"]["code"]]
+        texts += [one["sha256"] for one in manifest["files"].values()]
+        numbers = [manifest["cases"], *(one["bytes"] for one in manifest["files"].values())]
+        right &= all(isinstance(one, str) for one in texts) and all(isinstance(one, int) for one in numbers)
+        right &= isinstance(manifest["recipient"]["public_key"], str | None)
         if manifest["not_before"] is not None:
             date.fromisoformat(manifest["not_before"])
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise PackageError(f"{path}: {MANIFEST} cannot be read ({type(error).__name__}); {ASK_AGAIN}") from error
     if not right:
         raise PackageError(f"{path}: {MANIFEST} is not of format {FORMAT}; open it with the version that wrote it")

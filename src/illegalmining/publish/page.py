@@ -19,7 +19,7 @@ import xarray as xr
 from illegalmining.atomic import write_bytes
 from illegalmining.errors import IllegalMiningError
 from illegalmining.publish import layers
-from illegalmining.publish.casefile import PageLimits, case_files, in_columns, owners
+from illegalmining.publish.casefile import PageLimits, case_files, case_points, in_columns, owners
 from illegalmining.publish.content import MapContent
 from illegalmining.publish.spreadsheet import crs_name
 from illegalmining.publish.style import palette
@@ -57,6 +57,7 @@ def page_data(content: MapContent, limits: PageLimits) -> dict[str, Any]:
         "crs": {"name": working.name, "code": crs_name(working) if working.to_authority() else ""},
         "bounds": degrees_of(bounds, working),
         "cases": in_columns(case_files(content.cases, content.detections, bounds, content.as_of, limits)),
+        "points": case_points(content.cases, content.as_of, limits),
         "owners": owners(content.mines, content.cases),
         "total": len(content.cases),
         "cells": layers.cells(content.hotspots),

@@ -16,7 +16,7 @@ import pandas as pd
 import typst
 
 from illegalmining.atomic import write_bytes
-from illegalmining.publish.casefile import owners, terms
+from illegalmining.publish.casefile import by_rank, owners, terms
 from illegalmining.publish.content import MapContent
 from illegalmining.publish.layers import day, text
 from illegalmining.publish.page import cell_side, seen, source_line, trend_over
@@ -38,7 +38,7 @@ def publish_sheet(path: Path, content: MapContent, limits: SheetLimits | None = 
     """Write the printed map; the same content gives the same bytes."""
     limits = limits or SheetLimits()
     frame = frame_of(content.bounds, limits)
-    shown = ranked(content.cases).head(limits.cases)
+    shown = by_rank(content.cases).head(limits.cases)
     placed = spots(shown, frame, limits)
     with tempfile.TemporaryDirectory() as folder, as_file(files("illegalmining.maps")) as maps:
         here = Path(folder)
@@ -52,12 +52,6 @@ def publish_sheet(path: Path, content: MapContent, limits: SheetLimits | None = 
         (here / "sheet.json").write_text(json.dumps(data, ensure_ascii=False), "utf-8")
         pdf = typst.compile(str(here / "sheet.typ"), root=folder, font_paths=[str(maps / "fonts")])
     return write_bytes(path, pdf)
-
-
-def ranked(cases: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
-    """The cases that have a place, most probable first, in the order of the page's ranks."""
-    placed = cases[cases.geometry.notna() & ~cases.geometry.is_empty]
-    return placed.sort_values(["probability", "case_id"], ascending=[False, True]).reset_index(drop=True)
 
 
 def sheet_data(
@@ -86,6 +80,7 @@ def sheet_data(
         "rows": case_rows(shown, content, language),
         "licences": licence_rows(content, limits),
         "roads": content.roads is not None and len(content.roads) > 0,
+        "mines": content.mines is not None and len(content.mines) > 0,
         "sources": [source_line(source) for source in content.sources],
         "unseen": unseen(content, language),
     }
