@@ -110,7 +110,7 @@ def peer(interpreter: str) -> None:
         name, *figures = line.split("|")
         if len(figures) == 2:
             fitted, updated = map(float, figures)
-            print(f"peer {name:14} fit {fitted:9.3f}, update {updated:9.3f} M pixel-dates/s", flush=True)
+            print(f"peer {name:14} fit {fitted:9.4f}, update {updated:9.5f} M pixel-dates/s", flush=True)
         elif figures:
             print(f"peer {line}", flush=True)
     if done.returncode:

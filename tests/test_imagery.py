@@ -135,7 +135,7 @@ def test_stack_lands_pixel_on_pixel_on_the_contracts_grid(tmp_path: Path) -> Non
     assert np.isfinite(values).sum() == values.size - 2
     np.testing.assert_allclose(values[0, 10], red[10] * 1e-4, rtol=1e-6)
     assert (cube["scl"].values == 4).all()
-    assert cube.chunks["time"] == (2,)
+    assert cube.chunks["time"] == (1, 1), "history, and every later date by itself"
     assert describe(cube)["bounds"] == list(BOUNDS)
 
 

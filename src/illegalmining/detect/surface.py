@@ -32,9 +32,10 @@ class SurfaceParameters:
     (4 vegetation, 5 bare, 6 water, 7 unclassified). darkest: reflectance below which the logarithm is cut, where the
     atmospheric correction is as large as the signal (Sentinel-2: 0.005 to 0.02). contrast: change of a typical pit, log
     reflectance. index_contrast: the same for a cube of NDVI alone. greener: rise of ln(nir / red), or of NDVI
-    (index_greener), that no mine makes: a crop where another was expected. mineral, roof: ln(swir16 / nir) of bare
-    rock, soil and coal, which reflect as much or more at 1.6 um as in the near infrared (0 to 0.4), and of paint,
-    plastic and sheet metal, which reflect less. differing: how far materials of either kind depart from that.
+    (index_greener), that no mine makes: a crop where another was expected. index_course_sd: how far a field's NDVI
+    keeps to its own course when its season moves. mineral, roof: ln(swir16 / nir) of bare rock, soil and coal, which
+    reflect as much or more at 1.6 um as in the near infrared (0 to 0.4), and of paint, plastic and sheet metal, which
+    reflect less. differing: how far materials of either kind depart from that.
     """
 
     change: ChangeParameters = field(default_factory=ChangeParameters)
@@ -45,6 +46,7 @@ class SurfaceParameters:
     index_contrast: float = 0.3
     greener: float = 0.15
     index_greener: float = 0.05
+    index_course_sd: float = 0.06
     mineral: float = 0.1
     roof: float = -0.1
     differing: float = 0.05
@@ -107,15 +109,16 @@ def detect_surface(
     contrast = parameters.contrast if logarithmic else parameters.index_contrast
     features = OpticalFeatures(logarithmic, classified, parameters)
     change = with_contrast(parameters.change, contrast)
+    regions = parameters.regions if logarithmic else replace(parameters.regions, course_sd=parameters.index_course_sd)
     unit, natural = ("reflectance", np.exp) if logarithmic else ("NDVI", np.asarray)
     telling = Telling(names, unit, natural, partial(roofed, names=names, parameters=parameters))
     transform = cube.rio.transform(recalc=True)
     with remembering(archive, when, cube, len(names), change) as memory:
         maps, histories = judge_stack(stack, features, when, change, features.scale, memory)
         maps = replace(maps, evidence=np.where(greener(maps.shift, names, parameters), 0, maps.evidence))
-        rows = region_rows("surface", maps, histories, when, transform, telling, parameters.regions)
+        rows = region_rows("surface", maps, histories, when, transform, telling, regions)
     pixel_m2 = abs(transform.a * transform.e)
-    smallest = smallest_site(maps, np.full(len(names), contrast), pixel_m2, parameters.regions)
+    smallest = smallest_site(maps, np.full(len(names), contrast), pixel_m2, regions)
     return Findings(detections(rows, crs), seen(cube, smallest))
 
 
