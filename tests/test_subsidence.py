@@ -15,7 +15,8 @@ import xarray as xr
 from scipy.special import erf
 from shapely.geometry import box
 
-from illegalmining.detect.subsidence import detect_subsidence
+from illegalmining.detect.subsidence import SubsidenceParameters, detect_subsidence
+from illegalmining.detect.tiles import tiles_of
 
 WEST, NORTH, PIXEL, SIDE = 500_000.0, 4_000_000.0, 30.0, 100
 FIRST, MONITOR, AS_OF = pd.Timestamp("2023-01-01"), "2024-07-05", "2025-12-31"
@@ -106,6 +107,79 @@ def test_a_face_whose_middle_lost_coherence_is_found() -> None:
     cube = scene(110, moved)
     cube["displacement"][60:, 40:47, 43:51] = np.nan
     assert off(detected(cube)["undeclared_face"][0], 1400, 1300) < 100
+
+
+def lost_from(cube: xr.Dataset, when: int, rows: slice, columns: slice) -> xr.Dataset:
+    """The cube with pixels that unwrapping lost on an epoch: no value from then on, and their coherence spoilt."""
+    cube["displacement"][when:, rows, columns] = np.nan
+    coherence = np.full((SIDE, SIDE), 0.9, np.float32)
+    coherence[rows, columns] = 0.3
+    return cube.assign(temporal_coherence=(("y", "x"), coherence))
+
+
+@pytest.mark.parametrize("seed", [151, 152])
+def test_a_declared_face_that_lost_its_middle_was_dug(seed: int) -> None:
+    """A fast bowl keeps only its rim: no filter over lost pixels may read them as ground at rest."""
+    moved = course(590, 90)[:, None, None] * bowl(1500, 1500, (200, 120), 125, 1.0)
+    cube = lost_from(scene(seed, moved), 52, slice(44, 57), slice(44, 57))
+    found = detected(cube, register(1500, 1500, (200, 120), 590, 680))
+    assert found["declared_face"][0]["log_lr"] < -3
+    assert set(found) == {"declared_face"}
+
+
+def test_a_declared_face_begun_late_is_not_called_absent() -> None:
+    """Register: from day 640. Work: from day 730; little of it has been seen by day 888."""
+    moved = course(730, 200)[:, None, None] * bowl(1500, 1500, (300, 100), 120, 0.15)
+    assert "declared_face_never_moved" not in detected(scene(153, moved), register(1500, 1500, (300, 100), 640, 840))
+
+
+def test_work_after_the_stop_is_said_and_decay_is_not() -> None:
+    sides, faces = (300.0, 100.0), register(1500, 1500, (300, 100), 380, 560)
+    own = course(380, 180)[:, None, None] * bowl(1500, 1500, sides, 120, 0.3)
+    more = course(690, 120)[:, None, None] * bowl(1500, 1500, sides, 120, 0.2)
+    assert "declared_face_past_stop" not in detected(scene(154, own), faces)
+    again = detected(scene(155, own, more), faces)
+    assert again["declared_face_past_stop"][0]["log_lr"] > 1
+    assert abs((again["declared_face_past_stop"][0]["first_seen"] - day(690)).days) < 80
+
+
+@pytest.mark.parametrize(("seed", "per_year"), [(156, 0.8), (157, 2.0)])
+def test_old_workings_that_settle_are_no_face(seed: int, per_year: float) -> None:
+    """Worked out before the first epoch: fast at first, slower and slower since."""
+    settling = (1 - np.exp(-per_year * DAYS / 365))[:, None, None] * bowl(1400, 1300, (280, 200), 110, 0.25)
+    assert "undeclared_face" not in detected(scene(seed, settling))
+
+
+def test_a_slide_that_creeps_is_no_face() -> None:
+    """Down a slope that faces the satellite the ground comes towards it; it creeps all the time, more in spring."""
+    x, y = np.meshgrid(np.arange(SIDE) * PIXEL, np.arange(SIDE) * PIXEL)
+    patch = np.exp(-((x - 1400) ** 2 / 90**2 + (y - 1300) ** 2 / 180**2))
+    creep = 0.08 * DAYS / 365 + 0.008 * np.sin(2 * np.pi * DAYS / 365)
+    for seed, towards in ((158, 1.0), (159, -1.0)):
+        assert "undeclared_face" not in detected(scene(seed, towards * creep[:, None, None] * patch))
+
+
+def test_tiles_answer_for_every_pixel_once_and_look_over_their_sides() -> None:
+    count = np.zeros((103, 57), int)
+    tiles = list(tiles_of(count.shape, 40, 12))
+    for tile in tiles:
+        count[tile.core] += 1
+        seen = np.zeros(count.shape, bool)
+        seen[tile.whole] = True
+        assert seen[tile.core].all()
+        assert np.ones(count.shape)[tile.whole][tile.inner].shape == count[tile.core].shape
+    assert (count == 1).all()
+    assert len(tiles) == 3
+
+
+def test_a_face_on_the_side_of_a_tile_is_found_once() -> None:
+    moved = course(640, 150)[:, None, None] * bowl(1500, 1300, (280, 100), 110, 0.15)
+    small = SubsidenceParameters(tile_m=1500.0, margin_m=1200.0)
+    found = detect_subsidence(scene(160, moved), None, FIRST, MONITOR, AS_OF, small)
+    assert len(found.detections) == 1
+    assert found.smallest_site_m2 is not None
+    assert np.isfinite(found.smallest_site_m2.values).all()
+    assert off(found.detections.iloc[0].to_dict(), 1500, 1300) < 60
 
 
 def test_air_and_broad_sinking_are_no_faces() -> None:

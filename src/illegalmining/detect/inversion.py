@@ -19,7 +19,7 @@ from illegalmining.detect.advance import advancing, dug_by
 from illegalmining.detect.bowls import Peak, Search, Templates, mean_look, series_at
 from illegalmining.detect.deformation import Bools, Nuisance, unit_courses
 from illegalmining.detect.face_fit import FaceFitParameters, FittedFace, Window, fit_face
-from illegalmining.detect.pim import Floats, Panel, settled_share, sight, sight_gradient
+from illegalmining.detect.pim import DAYS_PER_YEAR, Floats, Panel, settled_share, sight, sight_gradient
 
 Pixels = npt.NDArray[np.intp]
 
@@ -31,7 +31,7 @@ class InversionParameters:
     radius_m, length_m, width_m, w0_m: medians of a face, m (science.md: H 150 to 700, tan(beta) 1.5 to 2.4; W0 = m q).
     radius_ln, length_ln, width_ln, w0_ln: standard deviations of their logarithms. window_radii: reach of the window,
     radii. pixels_most: pixels used, the rest thinned. extraction_days, per_year, step_days: courses tried; nan: until
-    the last epoch. model_error: share of the bowl that the method gets wrong (5 % at Guotun, science.md). pixels_least:
+    the last epoch. old_per_year: c of old workings that still settle, 1/year. model_error: share of the bowl that the method gets wrong (5 % at Guotun, science.md). pixels_least:
     to say anything. off_m: a panel further from its bowl than its reach and this is not its cause.
     """
 
@@ -47,6 +47,7 @@ class InversionParameters:
     pixels_most: int = 450
     extraction_days: tuple[float, ...] = (0.0, 30.0, 60.0, 100.0, 150.0, 200.0, 270.0, 360.0, float("nan"))
     per_year: tuple[float, ...] = (3.0, 6.0, 10.0)
+    old_per_year: tuple[float, ...] = (0.3, 0.6, 1.0, 2.0, 4.0)
     step_days: float = 6.0
     model_error: float = 0.05
     pixels_least: int = 15
@@ -114,6 +115,12 @@ def rival_courses(days: Floats) -> Floats:
     return np.concatenate([np.tri(count, count, -1).T[:-1], np.eye(count)])
 
 
+def old_workings(days: Floats, parameters: InversionParameters) -> Floats:
+    """Courses (K, T) of ground that still settles over workings closed before the first epoch, whenever that was."""
+    rates = np.array(parameters.old_per_year)[:, None] / DAYS_PER_YEAR
+    return -np.exp(-rates * (days - days[0]))
+
+
 def fit_course(
     search: Search, peak: Peak, templates: Templates, monitor_day: float, parameters: InversionParameters
 ) -> tuple[Course, float, Floats]:
@@ -140,7 +147,8 @@ def fit_course(
     frozen = shares[:, :].copy()
     frozen[:, days > monitor_day] = np.array([[np.interp(monitor_day, days, share)] for share in shares])
     ended = rival_nats(series, weighed.nuisance, frozen)
-    left = z[best] ** 2 / 2 - max(jump, ended)
+    old = rival_nats(series, weighed.nuisance, old_workings(days, parameters))
+    left = z[best] ** 2 / 2 - max(jump, ended, old)
     root_weight = weighed.nuisance.root_weight
     return course, min(peak.ratio, float(left)), root_weight / root_weight.mean()
 
