@@ -199,6 +199,8 @@ def against_past(
         return None
     past = np.zeros(len(days), dtype=bool)
     past[before] = True
+    if strange_days(load, past, full_kw, p)[judged & known].sum() < OrderParameters().least_days:
+        return None
     level = levels(host.load, past, np.nan, np.nan, LoadParameters())
     usual = max(float(np.nanmedian(host.load.mean_kw[past])), 1e-3)
     lifts = covariates(days, None, weather, p.seasons)
@@ -219,6 +221,15 @@ def against_past(
         placebo = replace(given, counted=past & ~early, quiet=early)
         found = replace(found, log_lr=found.log_lr - max(hidden_work(placebo, p.work).log_lr, 0.0))
     return found, Factor(POWER, host.load, replace(level, quiet_kw=usual), past, lifts, np.nan)
+
+
+def strange_days(load: Floats, past: Flags, full_kw: float, p: OtherMeterParameters) -> Flags:
+    """Days whose busiest hours lie so far above the meter's past that they could hold work at all, (D,)."""
+    width = load.shape[1]
+    usual = np.array([float(np.median(hour[past & np.isfinite(hour)])) for hour in load.T])
+    above = np.sort(np.where(np.isfinite(load), load - usual, -np.inf), axis=1)
+    hours = max(1, min(p.work.shapes.lengths) * width // 24)
+    return np.asarray(above[:, -hours:].mean(axis=1) >= p.work.amounts[0] * full_kw)
 
 
 def worked(found: HiddenWork) -> Flags:

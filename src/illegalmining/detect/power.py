@@ -6,6 +6,7 @@ cold and for maintenance; a closed one next to nothing; a producing mine must dr
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -238,7 +239,8 @@ def remarks(
     unseen = sum(1 for mine in declaring if not mine.levels.two and not mine.safety_kw > 0)
     if unseen:
         said.append(f"{unseen} mine(s) never rested and have no safety load: declared output was judged loosely.")
-    mute = sorted(str(row["mine_id"]) for row in rows if '"question": "meter_silent"' in row["attributes"])
+    told = [(str(row["mine_id"]), json.loads(row["attributes"])) for row in rows]
+    mute = sorted(mine for mine, what in told if what["question"] == "meter_silent" and what["status"] != "closed")
     if mute:
         shown = ", ".join(mute[:8]) + (", ..." if len(mute) > 8 else "")
         said.append(

@@ -34,11 +34,12 @@ def silent(
     first: pd.Timestamp,
     p: SilenceParameters,
 ) -> list[dict[str, Any]]:
-    """The latest long silence of a mine's meter since `first`, if there was one; unread days are no silence."""
+    """The latest long silence of a shut mine's meter since `first`, if there was one; unread days are no silence."""
     if load is None or not safety_kw > 0:
         return []
     with np.errstate(invalid="ignore"):
         low = (load.mean_kw < p.share * safety_kw) & np.asarray(load.days >= first)
+    low &= pd.Series(orders.forbidden, orders.statuses.index).reindex(load.days, fill_value=False).to_numpy()
     run = days_in_a_row(low)
     long = np.flatnonzero(run >= p.days)
     if not len(long):
