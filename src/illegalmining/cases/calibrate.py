@@ -28,8 +28,8 @@ class Shrinkage:
 
     scale_sd: of a detector's log scale. shift_sd: of the shift all kinds share, nats. kind_sd: of a kind's own shift
     about that, nats. worth: how many outcomes it takes until half of what they teach is believed: one refusal of a sure
-    case is no reason to silence its detector. visits: how many visits the assumed share of a rival is worth. folds: of the cross-validation.
-    bins: of the reliability curve. decimals: corrections are rounded, so that machines agree.
+    case is no reason to silence its detector. visits: how many visits the assumed share of a rival is worth. folds: of
+    the cross-validation. bins: of the reliability curve. decimals: corrections are rounded, so that machines agree.
     """
 
     scale_sd: float = 1.0
