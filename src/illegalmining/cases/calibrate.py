@@ -27,13 +27,15 @@ class Shrinkage:
     """How strongly corrections are held to nothing (chosen on simulated districts apart from those that are reported).
 
     scale_sd: of a detector's log scale. shift_sd: of the shift all kinds share, nats. kind_sd: of a kind's own shift
-    about that, nats. visits: how many visits the assumed share of a rival is worth. folds: of the cross-validation.
-    bins: of the reliability curve. decimals: corrections are rounded, so that machines agree.
+    about that, nats. worth: how many outcomes it takes until half of what they teach is believed: one refusal of a sure
+    case is no reason to silence its detector. visits: how many visits the assumed share of a rival is worth. folds: of
+    the cross-validation. bins: of the reliability curve. decimals: corrections are rounded, so that machines agree.
     """
 
     scale_sd: float = 1.0
     shift_sd: float = 2.0
     kind_sd: float = 0.5
+    worth: float = 5.0
     visits: float = 50.0
     folds: int = 10
     bins: int = 10
@@ -79,6 +81,7 @@ def calibrate(
     design = Design(lessons, detectors, kinds, parameters)
     start = np.zeros(len(detectors) + 1 + len(kinds))
     fitted = minimize(design.loss, start, args=(shrinkage,), method="L-BFGS-B").x
+    fitted *= len(lessons) / (len(lessons) + shrinkage.worth)
     scales, common, own = np.split(fitted, [len(detectors), len(detectors) + 1])
     rounded = [round(float(np.exp(value)), shrinkage.decimals) for value in scales]
     shifts = [round(float(common[0] + value), shrinkage.decimals) for value in own]

@@ -7,7 +7,10 @@ explain yields no judgement. All detections of a kind are judged together: a mil
 
 from __future__ import annotations
 
+import gc
 from bisect import bisect_left
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -34,8 +37,28 @@ def judge(
     detections: gpd.GeoDataFrame, registers: Registers, language: str, parameters: JudgingParameters | None = None
 ) -> list[Judgement]:
     """Judge every detection; order follows `detections`."""
+    with uncollected():
+        return judged(detections, registers, language, parameters or JudgingParameters())
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """No search for garbage while millions of objects are made that all stay: each search would visit them again."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
+
+
+def judged(
+    detections: gpd.GeoDataFrame, registers: Registers, language: str, parameters: JudgingParameters
+) -> list[Judgement]:
+    """See `judge`."""
     evidence = unpacked(detections)
-    court = Court(registers, language, parameters or JudgingParameters())
+    court = Court(registers, language, parameters)
     ground = np.array([row["detector"] in SENSORS for row in evidence.rows], dtype=bool)
     question = [
         None if dug else row["attributes"].get("question") for dug, row in zip(ground, evidence.rows, strict=True)
@@ -126,6 +149,8 @@ class Court:
         lapsed = self.places.lapsed(evidence.outlines, evidence.first, evidence.worked)
         mines, attribution = self.whose(evidence.outlines, lapsed)
         yard, shut = self.places.near_yard(evidence.outlines, self.parameters.yard_m), self.is_shut(evidence, mines)
+        readings = {beside: self.rivals_of_bare_ground(beside) for beside in (False, True)}
+        mining = {beside: 1.0 - sum(share for _, share in rivals) for beside, rivals in readings.items()}
         verdicts = []
         for i in range(len(evidence.rows)):
             expired = lapsed[i] != NONE
@@ -133,8 +158,8 @@ class Court:
             text = self.excavation_text(
                 evidence, i, "excavation_expired" if expired else "excavation_unlicensed", number
             )
-            rivals = self.rivals_of_bare_ground(bool(yard[i]) and not expired)
-            p_against = 1.0 - sum(share for _, share in rivals)
+            beside = bool(yard[i]) and not expired
+            rivals, p_against = readings[beside], mining[beside]
             common = {"mine_id": mines[i], "licence_no": number, "attribution": attribution[i], "mine_is_shut": shut[i]}
             verdicts.append(self.judgement(evidence, i, "unlicensed", text, p_against, rivals, **common))
         return verdicts
