@@ -25,7 +25,7 @@ district's working CRS, metres, x east and y north.
 """
 INPUTS = tuple(REGISTERS.values())
 OUTPUTS = (CASES, DETECTIONS, HOTSPOTS, QUARANTINE, SITES)
-TYPES = {TEXT: "text", NUMBER: "number", DATE: "date", "bool": "yes or no"}
+TYPES = {TEXT: "text", NUMBER: "number", DATE: "date", "bool": "yes or no", "int64": "whole number"}
 
 
 def data_dictionary() -> str:
