@@ -507,6 +507,17 @@ def test_hostile_text_is_only_text(english: Path, visit: Callable[..., Visit], c
     assert seen.page.locator("img:not(.leaflet-image-layer)").count() == 0
 
 
+def test_a_name_without_end_leaves_the_map_its_room(
+    arguments: dict[str, Any], tmp_path: Path, visit: Callable[..., Visit]
+) -> None:
+    long = MapContent(**{**arguments, "district_name": "深" * 5000 + "W" * 5000, "remarks": ["W" * 10_000]})
+    seen = visit(publish_page(tmp_path / "long.html", long))
+    assert seen.page.locator("#map").bounding_box()["height"] > 500
+    assert seen.page.evaluate("document.documentElement.scrollWidth") <= DESK["width"]
+    seen.page.click("#tab-about")
+    assert seen.page.evaluate("document.getElementById('pane-about').scrollWidth") <= 392
+
+
 # --- phone, paper, size ---
 
 

@@ -35,7 +35,7 @@ from illegalmining.publish.tables import (
     publish_hotspots,
     publish_quarantine,
 )
-from illegalmining.publish.text import defused, harmless, words
+from illegalmining.publish.text import defused, harmless, word, words
 from illegalmining.tables import CASES, KINDS
 from sample_results import AS_OF, BOUNDS, CRS, HOSTILE, coverage, page_arguments, registers, sample
 
@@ -182,6 +182,8 @@ def test_hostile_text_from_any_field_is_harmless_in_every_format(name: str, tmp_
     data = page[page.index('id="data">') : page.index("</script>", page.index('id="data">'))]
     assert "<" not in data[len('id="data">') :]
     assert page.count("<script") == 3
+    # the map's sheet stays one sheet, its tables follow
+    assert word("cases", "en") in page_text(tmp_path / "hotspots.pdf", 2)
     told_pdf = subprocess.run(["pdftotext", "-raw", tmp_path / "hotspots.pdf", "-"], capture_output=True, check=True)
     words = told_pdf.stdout.decode().replace("\u200b", "").replace("\n", "")
     assert plain.replace("\n", "").strip()[:12].strip() in words
@@ -195,6 +197,12 @@ def test_hostile_text_from_any_field_is_harmless_in_every_format(name: str, tmp_
             assert not set("\u202e\u2066\u200f\x07\x1b") & set(path.read_bytes().decode("utf-8", "ignore")) or (
                 path.suffix in (".gpkg", ".xlsx", ".pdf")
             )
+
+
+def page_text(path: Path, page: int) -> str:
+    """One page of a PDF as text."""
+    command = ["pdftotext", "-f", str(page), "-l", str(page), path, "-"]
+    return subprocess.run(command, capture_output=True, check=True).stdout.decode()
 
 
 def hostile_arguments(text: str) -> dict[str, Any]:

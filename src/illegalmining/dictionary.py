@@ -27,7 +27,7 @@ district's working CRS, metres, x east and y north.
 """
 INPUTS = (*REGISTERS.values(), OUTCOMES, LINK_DECISIONS)
 OUTPUTS = (CASES, DETECTIONS, HOTSPOTS, QUARANTINE, SITES)
-TYPES = {TEXT: "text", NUMBER: "number", DATE: "date", "bool": "yes or no"}
+TYPES = {TEXT: "text", NUMBER: "number", DATE: "date", "bool": "yes or no", "int64": "whole number"}
 
 
 def data_dictionary() -> str:

@@ -450,6 +450,8 @@ HOTSPOTS = Table(
             "significant": pa.Column("bool", description="after Benjamini-Hochberg control of false discovery"),
             "trend": text("over the steps of time", one_of(TRENDS)),
             "jurisdiction": text("code of the jurisdiction of the cell's centre", empty=True),
+            "cases_near": pa.Column("int64", description="cases in the cell and the cells around it"),
+            "trend_over": text("what the steps of the trend are", one_of(("runs", "evidence"))),
         }
     ),
     key=("cell_id",),

@@ -64,7 +64,7 @@ def sheet_data(
     return {
         "language": language,
         "words": {key: text_of[language] for key, text_of in words().items()},
-        "district": breakable(content.name),
+        "district": breakable(content.name, CellLimits(most=72)),
         "as_of": content.as_of.isoformat(),
         "imagery": [min(s["first"] for s in images), max(s["last"] for s in images)] if images else None,
         "version": harmless(str(content.run.get("version", ""))),
@@ -81,12 +81,15 @@ def sheet_data(
         "licences": licence_rows(content, limits),
         "roads": content.roads is not None and len(content.roads) > 0,
         "mines": content.mines is not None and len(content.mines) > 0,
-        "sources": [source_line(source) for source in content.sources],
-        "unseen": unseen(content, language),
+        "sources": [
+            {**source_line(source), "name": breakable(source.get("name"), CellLimits(most=40))}
+            for source in content.sources[: limits.sources]
+        ],
+        "unseen": unseen(content, language, limits),
     }
 
 
-def unseen(content: MapContent, language: str) -> list[str]:
+def unseen(content: MapContent, language: str, limits: SheetLimits) -> list[str]:
     """What could not be seen, in sentences."""
     known = seen(content.coverage, content.bounds, content.working_crs)
     share = f"{known['blindShare']:.0%}" if known["blindShare"] >= 0.01 or not known["blindShare"] else "< 1%"
@@ -98,7 +101,9 @@ def unseen(content: MapContent, language: str) -> list[str]:
         lines = [word("unseen_none", language)]
     if known["typicalSite"] is not None:
         lines.append(word("unseen_smallest", language, area=hectares(known["typicalSite"], language)))
-    return [*lines, word("unseen_small", language), *(breakable(remark) for remark in content.remarks)]
+    told = [breakable(remark) for remark in content.remarks[: limits.remarks]]
+    more = [word("more_remarks", language)] if len(content.remarks) > limits.remarks else []
+    return [*lines, word("unseen_small", language), *told, *more]
 
 
 def case_rows(shown: gpd.GeoDataFrame, content: MapContent, language: str) -> list[list[str]]:

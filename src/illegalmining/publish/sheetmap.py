@@ -38,6 +38,7 @@ class SheetLimits:
     width_mm, height_mm: the most the map's frame may take. margin: ground shown round the bounds, share of the longer
     side. spot_mm: a spot's symbol across. grid_mm: least distance of grid lines. pixels_per_mm: of the ground's
     picture. cases, licences: rows of the tables, the most probable cases first. corners: of one licence in the table.
+    sources, remarks: lines beside the map.
     """
 
     width_mm: float = 284.0
@@ -49,6 +50,8 @@ class SheetLimits:
     cases: int = 500
     licences: int = 300
     corners: int = 12
+    sources: int = 12
+    remarks: int = 12
 
 
 @dataclass(frozen=True)
