@@ -113,6 +113,9 @@ def scores(path: Path) -> dict[int, dict[str, tuple[float, float]]]:
 
 def main(path: Path) -> None:
     """One line a machine and method."""
+    if not path.exists():
+        print(f"{path} is not there: name the table of labelled machines")
+        return
     for asset, methods in scores(path).items():
         for name, (right, balanced) in methods.items():
             print(f"machine {asset}  {name:<12} {right:6.1%} of hours right, balanced {balanced:6.1%}")
