@@ -77,7 +77,7 @@ def bfast(values, days, history, side):
     dates = [datetime(1970, 1, 1) + timedelta(int(day)) for day in days]
     data = np.where(np.isfinite(values[:, 0]), values[:, 0] * 1e4, -32768).astype(np.int16).reshape(-1, side, side)
     for _ in range(2):
-        model = BFASTMonitor(dates[history], freq=365, k=2, hfrac=0.25, trend=False, level=0.05, backend="opencl")
+        model = BFASTMonitor(dates[history], freq=365, k=3, hfrac=0.25, trend=False, level=0.05, backend="opencl")
         begun = time.perf_counter()
         model.fit(data, dates, n_chunks=1, nan_value=-32768)
         seconds = time.perf_counter() - begun
