@@ -21,10 +21,10 @@ from illegalmining.cases.identity import identify
 from illegalmining.cases.known import changes, latest_version, registers_as_known, remember_registers, worded
 from illegalmining.cases.ledger import AUDIT, CASES, RUNS, broken_link, open_ledger
 from illegalmining.cases.outcomes import attach, lessons, record
+from illegalmining.decisions import OUTCOMES as OUTCOMES_TABLE
 from illegalmining.district import Configuration
 from illegalmining.errors import InputError
 from illegalmining.pipelines.casework import begin_run, operated
-from illegalmining.tables import OUTCOMES as OUTCOMES_TABLE
 from postgres import lacking, server
 from sample_registers import CRS, cases_of, licence, mine, pit, registers
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+from illegalmining.decisions import LINK_DECISIONS, OUTCOMES
 from illegalmining.tables import (
     CASES,
     DATE,
     DETECTIONS,
     HOTSPOTS,
-    LINK_DECISIONS,
     NUMBER,
-    OUTCOMES,
     QUARANTINE,
     REGISTERS,
     SITES,
@@ -19,7 +18,7 @@ from illegalmining.tables import (
 
 HEAD = """# Data dictionary
 
-Written from `src/illegalmining/tables.py` by `illegalmining.dictionary`; do not edit. Renew it with
+Written from `src/illegalmining/tables.py` and `decisions.py` by `illegalmining.dictionary`; do not edit. Renew it with
 `python -m illegalmining.dictionary > geodata/data_dictionary.md`.
 
 Dates are days without a time; every end (`to`, `stop`, `valid_to`) is exclusive, empty means open. Places are in the

@@ -23,8 +23,6 @@ FORBIDDING_STATUSES = ("suspended", "long_term_shut", "closed", "rectifying")
 DETECTORS = ("surface", "radar", "subsidence", "power", "nightlight")
 KINDS = ("hidden_working_face", "active_while_shut", "beyond_boundary", "unlicensed", "paper_output")
 CASE_STATUSES = ("open", "confirmed", "refuted", "closed")
-OUTCOMES_OF_VISITS = ("confirmed", "refuted", "inconclusive", "closed")
-FOUND_INSTEAD = ("construction", "nature", "lawful_work", "nothing", "other")
 TRENDS = ("new", "intensifying", "persistent", "diminishing", "sporadic", "none")
 
 TEXT = "object"
@@ -316,46 +314,6 @@ REGISTERS = {
         ROADS,
     )
 }
-
-OUTCOMES = Table(
-    "outcomes",
-    pa.DataFrameSchema(
-        {
-            "case_id": optional_text("the case visited; empty: the case at the place given"),
-            "outcome": text("what was found", one_of(OUTCOMES_OF_VISITS)),
-            "visited": day("day of the visit"),
-            "reason": optional_text("why, in writing: needed for all but confirmed"),
-            "found": text("what it was instead", one_of(FOUND_INSTEAD), empty=True, required=False),
-            "inspector": optional_text("who was there"),
-            "mineral": optional_text("what was dug"),
-            "volume_m3": optional_number("how much was dug, m3", 0),
-            "penalty_basis": optional_text("the rule the penalty rests on"),
-            "operator_id": optional_text("who dug, where the visit found out: registration number"),
-            "operator": optional_text("who dug, where the visit found out: name"),
-            "lon": optional_number("longitude of the visit, degrees, WGS 84", -180, 180),
-            "lat": optional_number("latitude of the visit, degrees, WGS 84", -90, 90),
-        }
-    ),
-)
-
-LINK_DECISIONS = Table(
-    "link_decisions",
-    pa.DataFrameSchema(
-        {
-            "name": text("the mine's name as the closure list has it"),
-            "county": optional_text("county, as the list has it"),
-            "decided": day("day of the closure, as the list has it"),
-            "mine_id": text("the mine proposed"),
-            "mine_name": optional_text("its name in the register"),
-            "score": optional_number("how alike the two are", 0, 100),
-            "because": optional_text("what the score rests on"),
-            "decision": text("yes: the same mine; no: another; empty: not decided", one_of(("yes", "no")), empty=True),
-            "decided_by": optional_text("who decided"),
-            "remark": optional_text("why"),
-        }
-    ),
-    key=("name", "county", "decided", "mine_id"),
-)
 
 SITES = Table(
     "sites",

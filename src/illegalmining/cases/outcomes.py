@@ -14,8 +14,8 @@ from illegalmining.cases.calibrate import Lesson
 from illegalmining.cases.fuse import Term
 from illegalmining.cases.known import plain
 from illegalmining.cases.ledger import CASES, OUTCOMES, RUNS, SIGHTINGS, Ledger
+from illegalmining.decisions import OUTCOMES as OUTCOMES_TABLE
 from illegalmining.registers.quarantine import Fault
-from illegalmining.tables import OUTCOMES as OUTCOMES_TABLE
 
 NEAR_M = 60.0
 """A visit without a case's id belongs to the case this near, m: the distance that makes one site of two outlines."""

@@ -12,13 +12,14 @@ from typing import Any
 import geopandas as gpd
 import pandas as pd
 
+from illegalmining.decisions import LINK_DECISIONS
 from illegalmining.errors import InputError
 from illegalmining.registers.jurisdiction import jurisdiction_of
 from illegalmining.registers.linking import candidates
 from illegalmining.registers.quarantine import SetAside
 from illegalmining.registers.raw import contract_cells
 from illegalmining.registers.values import typed
-from illegalmining.tables import LINK_DECISIONS, MINE_STATUS
+from illegalmining.tables import MINE_STATUS
 
 YES, NO = "yes", "no"
 Key = tuple[str, str, str]

@@ -8,6 +8,7 @@ from typing import Any
 import geopandas as gpd
 import numpy as np
 
+from illegalmining.decisions import OUTCOMES
 from illegalmining.district import District
 from illegalmining.errors import InputError
 from illegalmining.registers.crs import WGS84
@@ -17,7 +18,6 @@ from illegalmining.registers.read import DECLARE_CRS, opened
 from illegalmining.registers.shapes import Place, settled
 from illegalmining.registers.values import typed
 from illegalmining.registers.vectors import column_names
-from illegalmining.tables import OUTCOMES
 
 WHERE = ("Point", "Polygon", "MultiPolygon")
 REASON = (
