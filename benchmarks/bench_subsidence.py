@@ -60,9 +60,9 @@ def screen(side_km: float) -> None:
     seconds = time.process_time() - begun - making
     whole = seconds * (WHOLE_KM / side_km) ** 2
     print(
-        f"{side_km:6.0f} km {side**2 / 1e6:6.2f} Mpx  {seconds:7.1f} s of one core  {time.perf_counter() - wall:7.1f} s "
-        f"wall  {peak_memory() / 2**30:5.2f} GiB  {len(found)} found; {WHOLE_KM:.0f} x {WHOLE_KM:.0f} km: "
-        f"{whole:.0f} s of one core, {whole / CORES / 60:.1f} min on {CORES}",
+        f"{side_km:6.0f} km {side**2 / 1e6:6.2f} Mpx  {seconds:7.1f} s of one core  "
+        f"{time.perf_counter() - wall:7.1f} s wall  {peak_memory() / 2**30:5.2f} GiB  {len(found)} found; "
+        f"{WHOLE_KM:.0f} x {WHOLE_KM:.0f} km: {whole:.0f} s of one core, {whole / CORES / 60:.1f} min on {CORES}",
         flush=True,
     )
 

@@ -28,11 +28,12 @@ Pixels = npt.NDArray[np.intp]
 class InversionParameters:
     """Priors and limits of the inversion.
 
-    radius_m, length_m, width_m, w0_m: medians of a face, m (science.md: H 150 to 700, tan(beta) 1.5 to 2.4; W0 = m q).
-    radius_ln, length_ln, width_ln, w0_ln: standard deviations of their logarithms. window_radii: reach of the window,
-    radii. pixels_most: pixels used, the rest thinned. extraction_days, per_year, step_days: courses tried; nan: until
-    the last epoch. old_per_year: c of old workings that still settle, 1/year. model_error: share of the bowl that the method gets wrong (5 % at Guotun, science.md). pixels_least:
-    to say anything. off_m: a panel further from its bowl than its reach and this is not its cause.
+    radius_m, length_m, width_m, w0_m: medians of a face, m (science.md: H 150 to 700, tan(beta) 1.5 to 2.4; W0 = m
+    q). radius_ln, length_ln, width_ln, w0_ln: standard deviations of their logarithms. window_radii: reach of the
+    window, radii. pixels_most: pixels used, the rest thinned. extraction_days, per_year, step_days: courses tried;
+    nan: until the last epoch. old_per_year: c of old workings that still settle, 1/year. model_error: share of the
+    bowl that the method gets wrong (5 % at Guotun, science.md). pixels_least: to say anything. off_m: a panel further
+    from its bowl than its reach and this is not its cause.
     """
 
     radius_m: float = 120.0

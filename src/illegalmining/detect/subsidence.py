@@ -151,7 +151,9 @@ def judged(
     past_stop = [row["geometry"] for row in rows if "past_stop" in row["attributes"]]
     for found, nats in hidden:
         row = undeclared_row(search, found, nats, epochs, parameters)
-        if row is not None and not any(under(found, face) for face in past_stop):
+        if row is None or any(under(found, face) for face in past_stop):
+            continue
+        if not any(is_declared(found, face, parameters) for face in declared):
             rows.append(row)
     return rows, smallest_panel(search, templates, parameters)
 
@@ -214,6 +216,13 @@ def scene_of(ground: Deformation, parameters: SubsidenceParameters) -> Search:
 def under(found: Inverted, face: BaseGeometry) -> bool:
     """Whether a face that was found is at a declared place."""
     return bool(face.buffer(SAME_PLACE_M).contains(outline(found.panel).centroid))
+
+
+def is_declared(found: Inverted, face: Declared, parameters: SubsidenceParameters) -> bool:
+    """Whether a face that was found is a declared one: at its place while it works, where its fit left something."""
+    within = parameters.verdicts.past_days
+    at_its_time = face.start - within <= found.face.advance.start <= face.stop + within
+    return at_its_time and under(found, face.geometry)
 
 
 def less(search: Search, hidden: list[Inverted], parameters: SubsidenceParameters) -> Search:
