@@ -158,8 +158,11 @@ def joined(found: dict[str, gpd.GeoDataFrame]) -> gpd.GeoDataFrame:
         inside = rows[rows.intersects(part)]
         best = inside.groupby("detector").log_lr.max().map(lambda nats: bounded(nats, rule.artefact))
         best = best.sort_values(ascending=False)
-        lead = inside[inside.detector == best.index[0]]
-        nats = best.iloc[0] + rule.further_weight * best.iloc[1:].sum()
+        lead = inside[(inside.detector == best.index[0]) & (inside.log_lr > 0)]
+        if lead.empty:
+            continue
+        further = best.iloc[1:]
+        nats = best.iloc[0] + further.where(further < 0, rule.further_weight * further).sum()
         made.append({"detector": "both", "log_lr": nats, "geometry": lead.union_all()})
     return gpd.GeoDataFrame(made, crs=rows.crs)
 

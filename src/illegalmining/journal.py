@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import logging
+import os
 import platform
 import resource
 import sys
@@ -146,5 +147,5 @@ def stamped(path: Path) -> list[int]:
 
 
 def relative(path: Path, root: Path) -> str:
-    """A path as a reader of the district knows it."""
-    return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
+    """A path as a reader of the district knows it; one beside the district starts with `..`."""
+    return Path(os.path.relpath(path, root)).as_posix()

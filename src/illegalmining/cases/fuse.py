@@ -33,12 +33,12 @@ class FusionParameters:
     satellite triggers: 48 of 296 confirmed on the ground, science.md). place_base_rate: the same for a place: even
     odds, because a detector that looked everywhere has already paid for it in nats. artefact: probability that
     something no model knows of mimics an offence; bounds what one detector can say to ln(1/artefact) nats.
-    further_weight: weight of every detector after the strongest, whose evidence is partly shared (w_k <= 1,
-    science.md). scale: correction of a detector's bounded nats learned from outcomes, 1 where there are none. shift:
-    correction of a kind's prior log-odds learned from outcomes, nats. learned_from: how many outcomes taught these two.
-    join_m: outlines of different detectors nearer than this are one site, m. touch_m: outlines of one detector, which
-    has already drawn sites apart, are one site only when they are this near, m. least: candidates below this
-    probability are not cases.
+    further_weight: weight of every detector for the offence after the strongest, whose evidence is partly shared (w_k
+    <= 1, science.md); what speaks against counts in full. scale: correction of a detector's bounded nats learned from
+    outcomes, 1 where there are none. shift: correction of a kind's prior log-odds learned from outcomes, nats.
+    learned_from: how many outcomes taught these two. join_m: outlines of different detectors nearer than this are one
+    site, m. touch_m: outlines of one detector, which has already drawn sites apart, are one site only when they are
+    this near, m. least: candidates below this probability are not cases.
     """
 
     mine_base_rate: float = 48 / 296
@@ -105,7 +105,8 @@ def fuse(judgements: list[Judgement], crs: Any, parameters: FusionParameters | N
     `tables.CASES` without identity: `case_id`, `jurisdiction`, `operator`, `first_reported` and `status` come later.
     """
     parameters = parameters or FusionParameters()
-    rows = [case_row(group, parameters) for group in sites(judgements, parameters)]
+    supported = [group for group in sites(judgements, parameters) if any(one.log_lr > 0 for one in group)]
+    rows = [case_row(group, parameters) for group in supported]
     rows = [row for row in rows if row["probability"] >= parameters.least]
     rows.sort(key=lambda row: (-row["probability"], row["kind"], row["geometry"].wkt))
     return CASES.typed(rows, crs)
@@ -215,8 +216,8 @@ def strongest_each(group: list[Judgement], parameters: FusionParameters) -> list
 
 
 def weights(heard: list[Judgement], parameters: FusionParameters) -> list[float]:
-    """1 for the strongest, less for each further detector."""
-    return [1.0 if rank == 0 else parameters.further_weight for rank in range(len(heard))]
+    """1 for the strongest and for what speaks against, less for each further detector for the offence."""
+    return [1.0 if rank == 0 or j.log_lr < 0 else parameters.further_weight for rank, j in enumerate(heard)]
 
 
 def line(judgement: Judgement, term: Term, parameters: FusionParameters) -> dict[str, Any]:

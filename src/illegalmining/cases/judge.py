@@ -59,14 +59,19 @@ def judged(
     """See `judge`."""
     evidence = unpacked(detections)
     court = Court(registers, language, parameters)
-    ground = np.array([row["detector"] in SENSORS for row in evidence.rows], dtype=bool)
-    question = [
-        None if dug else row["attributes"].get("question") for dug, row in zip(ground, evidence.rows, strict=True)
-    ]
+    question = [row["attributes"].get("question") for row in evidence.rows]
+    building = np.array([asked == "building" for asked in question], dtype=bool)
+    ground = np.array([row["detector"] in SENSORS for row in evidence.rows], dtype=bool) & ~building
     face = np.array([asked == "undeclared_face" for asked in question], dtype=bool)
     of_mine = np.array([asked in MINE_QUESTIONS for asked in question], dtype=bool)
     verdicts: list[list[Judgement]] = [[] for _ in evidence.rows]
-    for chosen, hear in ((ground, court.excavations), (face, court.undeclared_faces), (of_mine, court.mine_questions)):
+    hearings = (
+        (ground, court.excavations),
+        (building, court.buildings),
+        (face, court.undeclared_faces),
+        (of_mine, court.mine_questions),
+    )
+    for chosen, hear in hearings:
         positions = np.flatnonzero(chosen)
         for position, found in zip(positions, hear(evidence.taken(positions)), strict=True):
             verdicts[position] = found
@@ -163,6 +168,13 @@ class Court:
             common = {"mine_id": mines[i], "licence_no": number, "attribution": attribution[i], "mine_is_shut": shut[i]}
             verdicts.append(self.judgement(evidence, i, "unlicensed", text, p_against, rivals, **common))
         return verdicts
+
+    def buildings(self, evidence: Evidence) -> list[list[Judgement]]:
+        """Ground that has changed, but now looks like buildings: against a mine, whatever the licence."""
+        return [
+            [self.judgement(evidence, i, "unlicensed", self.excavation_text(evidence, i, "building"), 1.0)]
+            for i in range(len(evidence.rows))
+        ]
 
     def rivals_of_bare_ground(self, beside_yard: bool) -> tuple[tuple[str, float], ...]:
         """What else ground laid bare outside every licence may be; whatever is left is mining."""

@@ -78,6 +78,10 @@ SAYS: dict[str, dict[str, str]] = {
         "en": "The load agrees with production as declared",
         "zh": "用电与申报的生产相符",
     },
+    "building": {
+        "en": "{sensor}: {area:.2f} ha changed since {first}, but what stands there now looks like buildings, not a pit",
+        "zh": "{sensor}：自{first}起{area:.2f}公顷地表改变，但现状更像建筑物而非采坑",
+    },
     "excavation_lawful": {
         "en": "{sensor}: {area:.2f} ha dug inside the licence since {first}: the mine does work",
         "zh": "{sensor}：自{first}起许可范围内开挖{area:.2f}公顷：矿山确在生产",

@@ -144,7 +144,11 @@ def region_rows(
     telling: Telling,
     parameters: RegionParameters,
 ) -> list[dict[str, Any]]:
-    """One row of `tables.DETECTIONS` per region whose evidence outweighs looking everywhere."""
+    """One row of `tables.DETECTIONS` per region whose evidence outweighs looking everywhere.
+
+    A change that looks less like a mine than like something else has nats against (question `building`): another
+    sensor may see only that the ground has changed.
+    """
     pixel_m2 = abs(transform.a * transform.e)
     label, count = labelled(maps, pixel_m2, parameters)
     places = ndimage.find_objects(label)
@@ -157,14 +161,17 @@ def region_rows(
         if nats <= 0:
             continue
         observed, expected = histories.of(inside & (np.nan_to_num(maps.evidence) >= parameters.grow))
-        nats = min(nats, novelty(observed, expected, maps, inside, when, parameters))
-        nats -= telling.unlike(level_now(observed, maps, inside, when, parameters))
-        if nats <= 0:
+        changed = min(nats, novelty(observed, expected, maps, inside, when, parameters))
+        if changed <= 0:
             continue
+        unlike = telling.unlike(level_now(observed, maps, inside, when, parameters))
+        nats = max(changed - unlike, math.log(parameters.artefact))
         geometry = outline(inside, window, transform)
         onsets = maps.onset[inside & (np.nan_to_num(maps.evidence) >= parameters.grow)]
         attributes = described(maps, inside, onsets, lasting, pixel_m2, telling, parameters)
         attributes["series"] = series(observed, expected, inside, maps, when, telling, parameters)
+        if nats <= 0:
+            attributes["question"] = "building"
         last = np.quantile(maps.last[inside & (maps.evidence > 0)], 0.9, method="higher")
         first = np.quantile(onsets, 0.1, method="lower")
         rows.append(
