@@ -219,6 +219,26 @@ def test_two_sensors_on_one_pit_make_one_surer_case(registers) -> None:
     assert twice["probability"][0] == one["probability"][0]  # one detector's detections share their errors
 
 
+def test_a_sensor_that_sees_buildings_speaks_against_one_that_sees_only_change(registers) -> None:
+    here = box(3500, 500, 3600, 600)
+    change = seen("radar", here, log_lr=3.9)
+    building = seen("surface", box(3510, 500, 3610, 600), log_lr=-3.9, question="building")
+    (alone,) = fuse(judged(registers, change), CRS).to_dict("records")
+    (doubted,) = fuse(judged(registers, change, building), CRS).to_dict("records")
+    assert alone["probability"] > 0.9
+    # equal nats for and against leave even odds, less what else bare ground may be
+    assert doubted["probability"] == pytest.approx(
+        0.5 * alone["probability"] / (1 / (1 + math.exp(-bounded(3.9, 0.02))))
+    )
+    assert doubted["geometry"].equals(here)
+    assert "buildings" in doubted["evidence"]
+
+
+def test_buildings_alone_are_no_case(registers) -> None:
+    unsure = seen("surface", box(3500, 500, 3600, 600), log_lr=-0.1, question="building")
+    assert fuse(judged(registers, unsure), CRS).empty
+
+
 def test_evidence_against_lowers_output_on_paper(registers) -> None:
     place = Point(6000, 1900)
     idle = seen("power", place, 6.0, mine_id="deep", question="declared_but_idle")

@@ -451,8 +451,9 @@ def test_what_stands_there_now_decides_between_a_pit_and_a_roof(material: np.nda
     days = np.arange(20000, 20400, 10, dtype=np.int32)
     course = np.log(np.repeat(GREEN[None], 40, axis=0))
     level = np.where((days >= 20200)[:, None], np.log(ground), course)
-    rows = rows_of(level, course, Days(days, 15), region_maps(20200, 20390, 15))
-    assert len(rows) == is_pit
+    (row,) = rows_of(level, course, Days(days, 15), region_maps(20200, 20390, 15))
+    assert (row["log_lr"] > 0) == is_pit
+    assert (json.loads(row["attributes"]).get("question") == "building") != is_pit
 
 
 @pytest.mark.parametrize(("dates", "is_pit"), [(4, False), (12, True)])
