@@ -180,6 +180,9 @@ def test_a_face_on_the_side_of_a_tile_is_found_once() -> None:
     assert found.smallest_site_m2 is not None
     assert np.isfinite(found.smallest_site_m2.values).all()
     assert off(found.detections.iloc[0].to_dict(), 1500, 1300) < 60
+    # W at the middle of a square panel (science.md) of the prior face: 2 m, q 0.7, 300 m deep, tan(beta) 2
+    side = np.sqrt(found.smallest_site_m2.min())
+    assert 2.0 * 0.7 * erf(np.sqrt(np.pi) * side / (2 * 150)) ** 2 > 0.97 * small.least_peak_mm / 1000
 
 
 def test_air_and_broad_sinking_are_no_faces() -> None:

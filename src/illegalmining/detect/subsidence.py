@@ -297,7 +297,7 @@ def smallest_panel(search: Search, templates: Templates, parameters: SubsidenceP
     """(Y, X) m2: area of the square panel of the prior face that would have been found; nan where there is no data.
 
     The face works for `prior_days` of the monitored time, or for half of it where that is less. Small panels move the
-    ground in proportion to their area.
+    ground in proportion to their area. None is smaller than one whose peak would be taken for no face at all.
     """
     known = np.where(search.known, 1.0, np.nan)
     if not len(templates.starts):
@@ -323,4 +323,6 @@ def smallest_panel(search: Search, templates: Templates, parameters: SubsidenceP
     _, size = unit_courses(weighed, share[None])
     looks = search_nats(search.known, pixel_m, templates, parameters.search)
     needed = np.sqrt(2 * (looks + parameters.least_log_lr)) * weighed.local / max(gain * float(size[0]), 1e-12)
-    return (known * side**2 * needed).astype(np.float32)
+    deepest_mm = 1000 * small.w0_m * float(share[-1])
+    least = radius**2 * parameters.least_peak_mm / max(deepest_mm, 1e-9)  # the peak of a small panel: W0 (side / r)^2
+    return (known * np.maximum(side**2 * needed, least)).astype(np.float32)
