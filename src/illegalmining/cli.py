@@ -82,9 +82,7 @@ def run(
     as_json: Json = False,
 ) -> None:
     """The whole batch: read, detect, judge, fuse, rank, publish; resumable."""
-    district = read_district(path)
-    if as_of is not None:
-        district = district.at(as_of.date())
+    district = read_at(path, as_of)
     if scheduler is not None:
         district = district.on(scheduler)
     outcome = run_district(district, quiet, only)
@@ -167,9 +165,7 @@ def explain(
     from illegalmining.pipelines.explain import as_text
     from illegalmining.pipelines.explain import explain as laid_open
 
-    district = read_district(path)
-    if as_of is not None:
-        district = district.at(as_of.date())
+    district = read_at(path, as_of)
     told = laid_open(district, case_id)
     typer.echo(json.dumps(told, ensure_ascii=False, default=str) if as_json else as_text(told))
 
@@ -199,9 +195,7 @@ def evaluate(
     """Score the cases of a run against known sites."""
     from illegalmining.cases.evaluate import report
 
-    district = read_district(path)
-    if as_of is not None:
-        district = district.at(as_of.date())
+    district = read_at(path, as_of)
     scores = scored(district, truth)
     tell(as_json, scores.as_dict(), report(scores))
 
@@ -220,9 +214,7 @@ def package(
     from illegalmining.journal import Journal
     from illegalmining.pipelines.package import package as write_packages
 
-    district = read_district(path)
-    if as_of is not None:
-        district = district.at(as_of.date())
+    district = read_at(path, as_of)
     made = write_packages(district, Journal(quiet=quiet or as_json), not_before.date() if not_before else None)
     unsealed = [code for code in made.written if code not in made.sealed]
     lines = [f"{len(made.written)} package(s), {len(made.sealed)} sealed: {made.folder}"]
@@ -263,6 +255,12 @@ def open_(
     )
     facts = {"folder": str(opened.folder), "cases": manifest["cases"], "as_of": manifest["as_of"]}
     tell(as_json, {**facts, "sender": signer, "known_sender": opened.known_sender}, text)
+
+
+def read_at(path: Path, as_of: datetime | None) -> District:
+    """The district, as of another day where one is given."""
+    district = read_district(path)
+    return district if as_of is None else district.at(as_of.date())
 
 
 def simulated(directory: Path, preset: str, seed: int, quiet: bool) -> Path:
