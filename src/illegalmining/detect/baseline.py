@@ -25,6 +25,16 @@ FAST = {"contract", "reassoc", "nsz", "arcp"}
 
 DAYS_A_YEAR = 365.2425
 
+kernel = njit(nogil=True, cache=True, fastmath=FAST)
+"""Compiles a whole kernel, once a machine."""
+
+part = njit(nogil=True, cache=True, fastmath=FAST, forceinline=True)
+"""Compiles a kernel's part, always into the kernel itself.
+
+A part that stayed a function of its own would be that of its own module in the process that compiles, and the kernel's
+copy of it in every process that finds the kernel on disk: two machine codes, whose sums round apart.
+"""
+
 
 @dataclass(frozen=True)
 class BaselineParameters:
@@ -91,7 +101,7 @@ def season(days: npt.NDArray[np.float64], harmonics: int) -> Floats:
     return np.hstack([np.ones((len(days), 1)), np.cos(turns), np.sin(turns)]).astype(np.float32)
 
 
-@njit(nogil=True, cache=True, fastmath=FAST)
+@part
 def load(values: Floats, at: int, lanes: int, local: Floats, weight: Floats, count: Floats) -> None:
     """Copy one group of pixels into cache; a date counts where every feature is finite."""
     dates, features, _ = values.shape
@@ -115,7 +125,7 @@ def load(values: Floats, at: int, lanes: int, local: Floats, weight: Floats, cou
             count[lane] += weight[t, lane]
 
 
-@njit(nogil=True, cache=True, fastmath=FAST)
+@part
 def accumulate(
     local: Floats, design: Floats, weight: Floats, ridge: Floats, prior: Floats, normal: Floats, right: Floats
 ) -> None:
@@ -141,7 +151,7 @@ def accumulate(
                     right[k, c, lane] += weight[t, lane] * x * local[t, k, lane]
 
 
-@njit(nogil=True, cache=True, fastmath=FAST)
+@part
 def factorise(normal: Floats) -> None:
     """Cholesky factor of a group's normal matrices, in place, in the lower triangle."""
     terms = normal.shape[0]
@@ -157,7 +167,7 @@ def factorise(normal: Floats) -> None:
                     normal[c, e, lane] /= normal[e, e, lane]
 
 
-@njit(nogil=True, cache=True, fastmath=FAST)
+@part
 def substitute(factor: Floats, right: Floats, solution: Floats) -> None:
     """Solve with a Cholesky factor for every right-hand side of a group."""
     terms = factor.shape[0]
@@ -179,7 +189,7 @@ def substitute(factor: Floats, right: Floats, solution: Floats) -> None:
                 solution[k, c, lane] /= factor[c, c, lane]
 
 
-@njit(nogil=True, cache=True, fastmath=FAST)
+@part
 def distances(
     local: Floats, design: Floats, solution: Floats, scale: Floats, distance: Floats, residual: Floats
 ) -> None:
@@ -200,7 +210,7 @@ def distances(
                 distance[t, lane] += residual[t, k, lane] * residual[t, k, lane] * scale[k, lane]
 
 
-@njit(nogil=True, cache=True, fastmath=FAST)
+@part
 def reweigh(
     residual: Floats,
     distance: Floats,
@@ -228,7 +238,7 @@ def reweigh(
             scale[k, lane] = 1.0 / max(scale[k, lane] / max(count[lane], np.float32(1.0)), floor * floor)
 
 
-@njit(nogil=True, cache=True, fastmath=FAST)
+@kernel
 def fit_kernel(
     values: Floats,
     design: Floats,

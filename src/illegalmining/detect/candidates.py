@@ -9,9 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
-from illegalmining.detect.baseline import FAST, LANES, Days, Floats
+from illegalmining.detect.baseline import LANES, Days, Floats, kernel, part
 
 SLOTS = 2
 """Candidate onsets kept for each pixel."""
@@ -71,7 +70,7 @@ def unwatched(pixels: int, features: int) -> Watch:
     )
 
 
-@njit(nogil=True, cache=True, fastmath=FAST, inline="always")
+@part
 def mixture(
     distance: np.float32, variance: np.float32, features: np.float32, keep: np.float32, broad: np.float32
 ) -> np.float32:
@@ -82,7 +81,7 @@ def mixture(
     return broad + np.log1p(np.exp(normal - broad))
 
 
-@njit(nogil=True, cache=True, fastmath=FAST)
+@part
 def give_up(watch: Watch, s: int, p: int) -> None:
     """Empty a candidate's place; remember it where it was the best so far."""
     if watch.level[s, p] > EMPTY and watch.peak[s, p] > watch.peak[PAST, p]:
@@ -96,7 +95,7 @@ def give_up(watch: Watch, s: int, p: int) -> None:
     watch.peak[s, p] = 0.0
 
 
-@njit(nogil=True, cache=True, fastmath=FAST)
+@part
 def begin(
     watch: Watch,
     s: int,
@@ -123,7 +122,7 @@ def begin(
     watch.peak[s, p] = max(evidence, np.float32(0.0))
 
 
-@njit(nogil=True, cache=True, fastmath=FAST)
+@part
 def follow(
     watch: Watch, s: int, p: int, z: Floats, today: np.int32, quiet: np.float32, broad: np.float32, setting: Floats
 ) -> None:
@@ -157,7 +156,7 @@ def follow(
         watch.peak_dates[s, p] = watch.dates[s, p]
 
 
-@njit(nogil=True, cache=True, fastmath=FAST)
+@part
 def weigh(
     watch: Watch, p: int, z: Floats, today: np.int32, away: np.float32, spare: np.float32, size: np.float32,
     setting: Floats,
@@ -183,7 +182,7 @@ def weigh(
     return np.float32(1.0) - np.exp(broad - quiet)
 
 
-@njit(nogil=True, cache=True, fastmath=FAST)
+@part
 def gather(
     at: int, lanes: int, coefficients: Floats, information: Floats, whitening: Floats, mine: Floats, error: Floats,
     white: Floats,
@@ -201,7 +200,7 @@ def gather(
                 error[c, m, lane] = information[c, m, at + lane] * np.float32(1.0 if c == m else 2.0)
 
 
-@njit(nogil=True, cache=True, fastmath=FAST)
+@part
 def residuals(
     values: Floats, t: int, at: int, lanes: int, design: Floats, offset: Floats, noisier: Floats, mine: Floats,
     error: Floats, white: Floats, local: Floats, unit: Floats,
@@ -238,7 +237,7 @@ def residuals(
             unit[k, lane] *= local[features, lane]
 
 
-@njit(nogil=True, cache=True, fastmath=FAST)
+@part
 def wander(
     unit: Floats, drift: Floats, variance: Floats, day: Days, today: np.int32, years: Floats, fading: Floats,
     judged: npt.NDArray[np.bool_], away: Floats, share: Floats,
@@ -261,7 +260,7 @@ def wander(
             away[lane] /= np.float32(1.0) + variance[lane]
 
 
-@njit(nogil=True, cache=True, fastmath=FAST)
+@part
 def settle(unit: Floats, drift: Floats, variance: Floats, share: Floats) -> None:
     """Kalman update of a group's drift with the share of the date that shows the baseline."""
     for lane in range(LANES):
@@ -272,7 +271,7 @@ def settle(unit: Floats, drift: Floats, variance: Floats, share: Floats) -> None
                 drift[k, lane] += gain * (unit[k, lane] - drift[k, lane])
 
 
-@njit(nogil=True, cache=True, fastmath=FAST)
+@part
 def recall(watch: Watch, at: int, lanes: int, years: Floats, drift: Floats, variance: Floats, day: Days) -> None:
     """Copy a group's drift into cache; one that has not begun starts from its stationary variance."""
     for lane in range(LANES):
@@ -286,7 +285,7 @@ def recall(watch: Watch, at: int, lanes: int, years: Floats, drift: Floats, vari
             drift[:, lane] = watch.drift[:, p]
 
 
-@njit(nogil=True, cache=True, fastmath=FAST)
+@kernel
 def monitor_kernel(
     watch: Watch, values: Floats, design: Floats, days: Days, offset: Floats, noisier: Floats, coefficients: Floats,
     information: Floats, whitening: Floats, year: Floats, size: Floats, setting: Floats, fading: Floats,

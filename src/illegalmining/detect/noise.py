@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from illegalmining.detect.baseline import (
-    FAST,
     LANES,
     Baseline,
     BaselineParameters,
     Days,
     Floats,
     along,
+    kernel,
     nan_median,
+    part,
     sampled,
 )
 
@@ -22,7 +22,7 @@ T_MAD = 0.765
 """Median absolute value of a t distribution with 3 degrees of freedom and unit scale."""
 
 
-@njit(nogil=True, cache=True, fastmath=FAST)
+@part
 def unexplained(
     values: Floats, t: int, at: int, lanes: int, design: Floats, offset: Floats, mine: Floats, precision: Floats,
     outlier: np.float32, now: Floats, whole: Floats, use: Floats, previous: Floats,
@@ -55,7 +55,7 @@ def unexplained(
             whole[k, lane] = whole[k, lane] if use[lane] > 0 else np.float32(0.0)
 
 
-@njit(nogil=True, cache=True, fastmath=FAST)
+@kernel
 def noise_kernel(
     values: Floats,
     design: Floats,
