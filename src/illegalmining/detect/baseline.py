@@ -1,9 +1,8 @@
 """What each pixel should look like: a robust seasonal baseline, its noise, and how long that noise lingers.
 
 Every feature of a pixel follows `level + annual + half-annual wave`; the errors are Student-t, so clouds that leaked
-through the mask hardly count (EM for the t distribution: Lange, Little & Taylor 1989, JASA 84:881). All features share
-one weight a date. Arrays have the pixel last, and pixels are worked on in groups: one pass over memory, then
-everything happens in cache.
+through the mask hardly count. All features share one weight a date. Arrays have the pixel last, and pixels are worked
+on in groups: one pass over memory, then everything happens in cache.
 """
 
 from __future__ import annotations
@@ -12,35 +11,17 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
-Floats = npt.NDArray[np.float32]
-Days = npt.NDArray[np.int32]
-
-LANES = 64
-"""Pixels worked on together: long enough for vector instructions to pay, short enough to stay in cache."""
-
-FAST = {"contract", "reassoc", "nsz", "arcp"}
-"""Liberties the compiler may take; it must still know NaN."""
+from illegalmining.detect.robust_fit import MOST_TERMS, QUAD, Days, Floats, fit_kernel
 
 DAYS_A_YEAR = 365.2425
-
-kernel = njit(nogil=True, cache=True, fastmath=FAST)
-"""Compiles a whole kernel, once a machine."""
-
-part = njit(nogil=True, cache=True, fastmath=FAST, forceinline=True)
-"""Compiles a kernel's part, always into the kernel itself.
-
-A part that stayed a function of its own would be that of its own module in the process that compiles, and the kernel's
-copy of it in every process that finds the kernel on disk: two machine codes, whose sums round apart.
-"""
 
 
 @dataclass(frozen=True)
 class BaselineParameters:
     """How a baseline is fitted.
 
-    harmonics: waves a year, 1-3. rounds: EM rounds, 3-10. tail: degrees of freedom of the error, 2-8 (3: textbook
+    harmonics: waves a year, 1-2. rounds: EM rounds, 3-8. tail: degrees of freedom of the error, 2-8 (3: textbook
     choice for contaminated data). wave_ridge: weight of the surroundings' season, in observations per wave.
     fewest: clear dates without which a pixel has no baseline. outlier: squared distance per feature, in squared scales,
     beyond which a date tells nothing of the noise. neighbours_dates: weight of the surroundings' noise, in dates.
@@ -52,7 +33,7 @@ class BaselineParameters:
     """
 
     harmonics: int = 2
-    rounds: int = 6
+    rounds: int = 4
     tail: float = 3.0
     wave_ridge: float = 1.0
     fewest: int = 6
@@ -101,194 +82,6 @@ def season(days: npt.NDArray[np.float64], harmonics: int) -> Floats:
     return np.hstack([np.ones((len(days), 1)), np.cos(turns), np.sin(turns)]).astype(np.float32)
 
 
-@part
-def load(values: Floats, at: int, lanes: int, local: Floats, weight: Floats, count: Floats) -> None:
-    """Copy one group of pixels into cache; a date counts where every feature is finite."""
-    dates, features, _ = values.shape
-    for lane in range(LANES):
-        count[lane] = 0.0
-    for t in range(dates):
-        for lane in range(LANES):
-            weight[t, lane] = 1.0 if lane < lanes else 0.0
-        for k in range(features):
-            if lanes == LANES:
-                for lane in range(LANES):
-                    local[t, k, lane] = values[t, k, at + lane]
-            else:
-                for lane in range(lanes):
-                    local[t, k, lane] = values[t, k, at + lane]
-            for lane in range(LANES):
-                finite = np.isfinite(local[t, k, lane])
-                local[t, k, lane] = local[t, k, lane] if finite else np.float32(0.0)
-                weight[t, lane] = weight[t, lane] if finite else np.float32(0.0)
-        for lane in range(LANES):
-            count[lane] += weight[t, lane]
-
-
-@part
-def accumulate(
-    local: Floats, design: Floats, weight: Floats, ridge: Floats, prior: Floats, normal: Floats, right: Floats
-) -> None:
-    """Weighted normal equations of a group, starting from the prior."""
-    dates, features, _ = local.shape
-    terms = design.shape[1]
-    for c in range(terms):
-        for e in range(c + 1):
-            for lane in range(LANES):
-                normal[c, e, lane] = ridge[c] if c == e else np.float32(0.0)
-        for k in range(features):
-            for lane in range(LANES):
-                right[k, c, lane] = ridge[c] * prior[k, c]
-    for t in range(dates):
-        for c in range(terms):
-            x = design[t, c]
-            for e in range(c + 1):
-                xx = x * design[t, e]
-                for lane in range(LANES):
-                    normal[c, e, lane] += weight[t, lane] * xx
-            for k in range(features):
-                for lane in range(LANES):
-                    right[k, c, lane] += weight[t, lane] * x * local[t, k, lane]
-
-
-@part
-def factorise(normal: Floats) -> None:
-    """Cholesky factor of a group's normal matrices, in place, in the lower triangle."""
-    terms = normal.shape[0]
-    for c in range(terms):
-        for e in range(c + 1):
-            for m in range(e):
-                for lane in range(LANES):
-                    normal[c, e, lane] -= normal[c, m, lane] * normal[e, m, lane]
-            for lane in range(LANES):
-                if c == e:
-                    normal[c, c, lane] = np.sqrt(max(normal[c, c, lane], np.float32(1e-6)))
-                else:
-                    normal[c, e, lane] /= normal[e, e, lane]
-
-
-@part
-def substitute(factor: Floats, right: Floats, solution: Floats) -> None:
-    """Solve with a Cholesky factor for every right-hand side of a group."""
-    terms = factor.shape[0]
-    for k in range(right.shape[0]):
-        for c in range(terms):
-            for lane in range(LANES):
-                solution[k, c, lane] = right[k, c, lane]
-            for m in range(c):
-                for lane in range(LANES):
-                    solution[k, c, lane] -= factor[c, m, lane] * solution[k, m, lane]
-            for lane in range(LANES):
-                solution[k, c, lane] /= factor[c, c, lane]
-        for back in range(terms):
-            c = terms - 1 - back
-            for m in range(c + 1, terms):
-                for lane in range(LANES):
-                    solution[k, c, lane] -= factor[m, c, lane] * solution[k, m, lane]
-            for lane in range(LANES):
-                solution[k, c, lane] /= factor[c, c, lane]
-
-
-@part
-def distances(
-    local: Floats, design: Floats, solution: Floats, scale: Floats, distance: Floats, residual: Floats
-) -> None:
-    """Squared distance of each date from the fit, in squared scales summed over features (scale 0: not yet known)."""
-    dates, features, _ = local.shape
-    terms = design.shape[1]
-    for t in range(dates):
-        for lane in range(LANES):
-            distance[t, lane] = 0.0
-        for k in range(features):
-            for lane in range(LANES):
-                residual[t, k, lane] = local[t, k, lane]
-            for c in range(terms):
-                x = design[t, c]
-                for lane in range(LANES):
-                    residual[t, k, lane] -= x * solution[k, c, lane]
-            for lane in range(LANES):
-                distance[t, lane] += residual[t, k, lane] * residual[t, k, lane] * scale[k, lane]
-
-
-@part
-def reweigh(
-    residual: Floats,
-    distance: Floats,
-    weight: Floats,
-    count: Floats,
-    tail: np.float32,
-    floor: np.float32,
-    scale: Floats,
-    started: bool,
-) -> None:
-    """One EM step of the t distribution: new weights, then new inverse squared scales."""
-    dates, features, _ = residual.shape
-    if started:
-        for t in range(dates):
-            for lane in range(LANES):
-                here = np.float32(1.0) if weight[t, lane] > 0 else np.float32(0.0)
-                weight[t, lane] = here * (tail + features) / (tail + distance[t, lane])
-    for k in range(features):
-        for lane in range(LANES):
-            scale[k, lane] = 0.0
-        for t in range(dates):
-            for lane in range(LANES):
-                scale[k, lane] += weight[t, lane] * residual[t, k, lane] * residual[t, k, lane]
-        for lane in range(LANES):
-            scale[k, lane] = 1.0 / max(scale[k, lane] / max(count[lane], np.float32(1.0)), floor * floor)
-
-
-@kernel
-def fit_kernel(
-    values: Floats,
-    design: Floats,
-    ridge: Floats,
-    prior: Floats,
-    rounds: int,
-    tail: np.float32,
-    floor: np.float32,
-    coefficients: Floats,
-    information: Floats,
-    scales: Floats,
-    clear: Days,
-) -> None:
-    """Fit every pixel of `values` (T, K, P); fills the outputs (K, C, P), (C, C, P), (K, P), (P,)."""
-    dates, features, pixels = values.shape
-    terms = design.shape[1]
-    local = np.zeros((dates, features, LANES), np.float32)
-    residual = np.zeros((dates, features, LANES), np.float32)
-    weight = np.zeros((dates, LANES), np.float32)
-    distance = np.zeros((dates, LANES), np.float32)
-    count = np.zeros(LANES, np.float32)
-    normal = np.zeros((terms, terms, LANES), np.float32)
-    right = np.zeros((features, terms, LANES), np.float32)
-    solution = np.zeros((features, terms, LANES), np.float32)
-    scale = np.zeros((features, LANES), np.float32)
-    unit = np.zeros((terms, terms, LANES), np.float32)
-    inverse = np.zeros((terms, terms, LANES), np.float32)
-    for c in range(terms):
-        unit[c, c, :] = 1.0
-    for at in range(0, pixels, LANES):
-        lanes = min(LANES, pixels - at)
-        load(values, at, lanes, local, weight, count)
-        for step in range(rounds):
-            accumulate(local, design, weight, ridge, prior, normal, right)
-            factorise(normal)
-            substitute(normal, right, solution)
-            distances(local, design, solution, scale, distance, residual)
-            reweigh(residual, distance, weight, count, tail, floor, scale, step > 0)
-        substitute(normal, unit, inverse)
-        for lane in range(lanes):
-            clear[at + lane] = int(count[lane])
-            for k in range(features):
-                scales[k, at + lane] = 1.0 / np.sqrt(scale[k, lane])
-                for c in range(terms):
-                    coefficients[k, c, at + lane] = solution[k, c, lane]
-            for c in range(terms):
-                for m in range(terms):
-                    information[c, m, at + lane] = inverse[c, m, lane]
-
-
 def fit(values: Floats, design: Floats, parameters: BaselineParameters) -> tuple[Floats, Floats, Floats, npt.NDArray]:
     """Robust seasonal fit of a tile.
 
@@ -318,8 +111,17 @@ def fit_with(
     scales = np.empty((features, pixels), np.float32)
     clear = np.empty(pixels, np.int32)
     floor, tail = np.float32(parameters.smallest_noise), np.float32(parameters.tail)
-    fit_kernel(values, design, ridge, prior, parameters.rounds, tail, floor, coefficients, information, scales, clear)
+    waves = whole_quads(design)
+    products = np.stack([waves[c] * waves[e] for c in range(terms) for e in range(c + 1)])
+    rounds = parameters.rounds
+    fit_kernel(values, waves, products, ridge, prior, rounds, tail, floor, coefficients, information, scales, clear)
     return coefficients, information, scales, clear
+
+
+def whole_quads(design: Floats) -> Floats:
+    """A design (T, C) as rows (MOST_TERMS, T), with zeros up to whole quads of dates and to the most terms."""
+    dates, terms = design.shape
+    return np.ascontiguousarray(np.pad(design, ((0, -dates % QUAD), (0, MOST_TERMS - terms))).T)
 
 
 def sampled(pixels: int, most: int) -> npt.NDArray[np.intp]:

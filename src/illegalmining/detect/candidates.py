@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from illegalmining.detect.baseline import LANES, Days, Floats, kernel, part
+from illegalmining.detect.robust_fit import LANES, Days, Floats, kernel, part
 
 SLOTS = 2
 """Candidate onsets kept for each pixel."""
@@ -300,9 +300,14 @@ def monitor_kernel(
     error = np.zeros((design.shape[1], design.shape[1], LANES), np.float32)
     white = np.zeros((features, features, LANES), np.float32)
     drift = np.zeros((features, LANES), np.float32)
-    variance, away, share, years = np.zeros((4, LANES), np.float32)
-    day, clear = np.zeros((2, LANES), np.int32)
-    watched, here = np.zeros((2, LANES), np.bool_)
+    variance = np.zeros(LANES, np.float32)
+    away = np.zeros(LANES, np.float32)
+    share = np.zeros(LANES, np.float32)
+    years = np.zeros(LANES, np.float32)
+    day = np.zeros(LANES, np.int32)
+    clear = np.zeros(LANES, np.int32)
+    watched = np.zeros(LANES, np.bool_)
+    here = np.zeros(LANES, np.bool_)
     z = np.zeros(features, np.float32)
     odd = np.float32(features + 3)
     for at in range(0, pixels, LANES):

@@ -17,8 +17,9 @@ from math import lgamma, log, pi
 import numpy as np
 import numpy.typing as npt
 
-from illegalmining.detect.baseline import Baseline, Floats
+from illegalmining.detect.baseline import Baseline
 from illegalmining.detect.candidates import Watch, monitor_kernel
+from illegalmining.detect.robust_fit import Floats
 
 FADED_DAYS = 1500
 """Gap between clear dates after which nothing is left of a drift, days."""

@@ -6,17 +6,13 @@ import numpy as np
 import numpy.typing as npt
 
 from illegalmining.detect.baseline import (
-    LANES,
     Baseline,
     BaselineParameters,
-    Days,
-    Floats,
     along,
-    kernel,
     nan_median,
-    part,
     sampled,
 )
+from illegalmining.detect.robust_fit import LANES, Days, Floats, kernel, part
 
 T_MAD = 0.765
 """Median absolute value of a t distribution with 3 degrees of freedom and unit scale."""
@@ -78,10 +74,17 @@ def noise_kernel(
     dates, features, pixels = values.shape
     terms = design.shape[1]
     mine = np.zeros((features, terms, LANES), np.float32)
-    precision, now, whole, before = np.zeros((4, features, LANES), np.float32)
-    use, previous, count = np.zeros((3, LANES), np.float32)
-    sums, squares = np.zeros((2, features, features, LANES), np.float32)
-    levels, lags = np.zeros((features, LANES), np.float32), np.zeros((2, LANES), np.float32)
+    precision = np.zeros((features, LANES), np.float32)
+    now = np.zeros((features, LANES), np.float32)
+    whole = np.zeros((features, LANES), np.float32)
+    before = np.zeros((features, LANES), np.float32)
+    use = np.zeros(LANES, np.float32)
+    previous = np.zeros(LANES, np.float32)
+    count = np.zeros(LANES, np.float32)
+    sums = np.zeros((features, features, LANES), np.float32)
+    squares = np.zeros((features, features, LANES), np.float32)
+    levels = np.zeros((features, LANES), np.float32)
+    lags = np.zeros((2, LANES), np.float32)
     for at in range(0, pixels, LANES):
         lanes = min(LANES, pixels - at)
         for group in (sums, squares):
