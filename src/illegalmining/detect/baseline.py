@@ -111,10 +111,9 @@ def fit_with(
     scales = np.empty((features, pixels), np.float32)
     clear = np.empty(pixels, np.int32)
     floor, tail = np.float32(parameters.smallest_noise), np.float32(parameters.tail)
-    waves = whole_quads(design)
-    products = np.stack([waves[c] * waves[e] for c in range(terms) for e in range(c + 1)])
-    rounds = parameters.rounds
-    fit_kernel(values, waves, products, ridge, prior, rounds, tail, floor, coefficients, information, scales, clear)
+    waves, rounds = whole_quads(design), parameters.rounds
+    pairs = products(waves[:terms].T)
+    fit_kernel(values, waves, pairs, ridge, prior, rounds, tail, floor, coefficients, information, scales, clear)
     return coefficients, information, scales, clear
 
 
@@ -122,6 +121,12 @@ def whole_quads(design: Floats) -> Floats:
     """A design (T, C) as rows (MOST_TERMS, T), with zeros up to whole quads of dates and to the most terms."""
     dates, terms = design.shape
     return np.ascontiguousarray(np.pad(design, ((0, -dates % QUAD), (0, MOST_TERMS - terms))).T)
+
+
+def products(design: Floats) -> Floats:
+    """Products (C (C + 1) / 2, T) of each two terms of a design (T, C), in the order of a packed lower triangle."""
+    terms = design.shape[1]
+    return np.stack([design[:, c] * design[:, e] for c in range(terms) for e in range(c + 1)])
 
 
 def sampled(pixels: int, most: int) -> npt.NDArray[np.intp]:

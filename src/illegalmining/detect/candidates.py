@@ -8,9 +8,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from illegalmining.detect.robust_fit import LANES, Days, Floats, kernel, part
+from illegalmining.detect.robust_fit import LANES, MOST_TERMS, Days, Floats, kernel, part
 
 SLOTS = 2
 """Candidate onsets kept for each pixel."""
@@ -71,14 +70,23 @@ def unwatched(pixels: int, features: int) -> Watch:
 
 
 @part
-def mixture(
-    distance: np.float32, variance: np.float32, features: np.float32, keep: np.float32, broad: np.float32
-) -> np.float32:
-    """Log of (1 - e) Normal(distance; variance) + e broad: `keep` is 1 - e, `broad` already holds its share and log."""
-    normal = keep - np.float32(0.5) * (features * np.log(np.float32(6.2831853) * variance) + distance / variance)
-    if normal > broad:
-        return normal + np.log1p(np.exp(broad - normal))
-    return broad + np.log1p(np.exp(normal - broad))
+def normal(distance: np.float32, variance: np.float32, features: int, keep: np.float32) -> np.float32:
+    """`keep` times the density of a normal distribution of one variance at a squared distance from its mean."""
+    density = keep * np.exp(np.float32(-0.5) * distance / variance)
+    each = np.float32(1.0) / np.sqrt(np.float32(6.2831853) * variance)
+    for _ in range(features):
+        density *= each
+    return density
+
+
+@part
+def outlying(raw: np.float32, spread: np.float32, features: int, volume: np.float32) -> np.float32:
+    """`volume` times a multivariate Cauchy density without its constant, never so small that it has no logarithm."""
+    base = np.float32(1.0) / np.sqrt(np.float32(1.0) + raw / spread)
+    density = volume * base
+    for _ in range(features):
+        density *= base
+    return max(density, np.float32(1e-37))
 
 
 @part
@@ -126,7 +134,8 @@ def begin(
 def follow(
     watch: Watch, s: int, p: int, z: Floats, today: np.int32, quiet: np.float32, broad: np.float32, setting: Floats
 ) -> None:
-    """Update a candidate with one date; `z` in noise units, `quiet` the log density under the baseline.
+    """Update a candidate with one date; `z` in noise units, `quiet` the log density under the baseline, `broad` that of
+    an outlier, times the share of outliers.
 
     A date counts against the candidate where the baseline is more probable by a nat; an outlier counts for neither.
     """
@@ -136,8 +145,9 @@ def follow(
     for k in range(features):
         away += (z[k] - watch.mean[s, k, p]) ** 2
     variance = np.float32(1.0) + restless + np.float32(1.0) / watch.certainty[s, p]
-    changed = mixture(away, variance, features, keep, broad)
-    share = np.float32(1.0) - np.exp(broad - changed)
+    moved = normal(away, variance, features, keep)
+    changed = np.log(moved + broad)
+    share = moved / (moved + broad)
     worth = np.float32(1.0) / (np.float32(1.0) + restless)
     watch.certainty[s, p] = min(watch.certainty[s, p] + share * worth, memory * worth)
     step = min(share * worth / watch.certainty[s, p], np.float32(1.0))
@@ -162,24 +172,25 @@ def weigh(
     setting: Floats,
 ) -> np.float32:  # fmt: skip
     """Weigh the explanations of a clear date that stands out; returns the share of the date that shows the baseline."""
-    features = np.float32(z.shape[0])
+    features = z.shape[0]
     keep, volume, restless, start, drop, spread = setting[0], setting[1], setting[2], setting[4], setting[5], setting[6]
     raw = np.float32(0.0)
     for k in range(z.shape[0]):
         raw += z[k] * z[k]
-    broad = volume - np.float32(0.5) * (features + np.float32(1.0)) * np.log1p(raw / spread)
-    quiet = mixture(away * spare, spare, features, keep, broad)
+    broad = outlying(raw, spread, features, volume)
+    usual = normal(away * spare, spare, features, keep)
+    quiet = np.log(usual + broad)
     for s in range(SLOTS):
         if watch.level[s, p] > EMPTY:
             follow(watch, s, p, z, today, quiet, broad, setting)
             if watch.level[s, p] < drop:
                 give_up(watch, s, p)
     wide = np.float32(1.0) + restless + size
-    fresh = mixture(raw, wide, features, keep, broad) - quiet - setting[7]
+    fresh = np.log(normal(raw, wide, features, keep) + broad) - quiet - setting[7]
     worst = 0 if watch.level[0, p] <= watch.level[1, p] else 1
     if fresh > start and fresh > watch.level[worst, p]:
         begin(watch, worst, p, z, today, fresh, size, wide, restless)
-    return np.float32(1.0) - np.exp(broad - quiet)
+    return usual / (usual + broad)
 
 
 @part
@@ -187,152 +198,207 @@ def gather(
     at: int, lanes: int, coefficients: Floats, information: Floats, whitening: Floats, mine: Floats, error: Floats,
     white: Floats,
 ) -> None:  # fmt: skip
-    """Copy a group's baseline into cache: (K, C), (C, C) and (K, K), each with the group's pixels last."""
+    """Copy a group's baseline into cache: (K, MOST_TERMS), packed halves of (C, C) and (K, K), the pixels last."""
     features, terms, _ = coefficients.shape
-    for lane in range(lanes):
-        for k in range(features):
-            for c in range(terms):
-                mine[k, c, lane] = coefficients[k, c, at + lane]
-            for m in range(k + 1):
-                white[k, m, lane] = whitening[k, m, at + lane]
+    i = 0
+    for k in range(features):
         for c in range(terms):
-            for m in range(c + 1):
-                error[c, m, lane] = information[c, m, at + lane] * np.float32(1.0 if c == m else 2.0)
+            for lane in range(lanes):
+                mine[k, c, lane] = coefficients[k, c, at + lane]
+        for m in range(k + 1):
+            for lane in range(lanes):
+                white[i, lane] = whitening[k, m, at + lane]
+            i += 1
+    i = 0
+    for c in range(terms):
+        for m in range(c + 1):
+            twice = np.float32(1.0 if c == m else 2.0)
+            for lane in range(lanes):
+                error[i, lane] = twice * information[c, m, at + lane]
+            i += 1
+
+
+@part
+def expect(
+    at: int, lanes: int, memory: Floats, white: Floats, features: int, prior: Floats, years: Floats, size: Floats
+) -> None:
+    """What may happen to a group's pixels, in noise variances: `years`, the stationary variance of the drift (what one
+    more year may differ), and `size`, the prior variance of a change (the contrast looked for against the noise).
+
+    prior: variance of the years, what full memory of the noise adds to it, and the squared contrast.
+    """
+    for lane in range(lanes):
+        years[lane] = prior[0] + prior[1] * memory[at + lane]
+        size[lane] = 0.0
+    for i in range(len(white)):
+        for lane in range(LANES):
+            size[lane] += white[i, lane] * white[i, lane]
+    for lane in range(LANES):
+        wanted = prior[2] * size[lane] / np.float32(features)
+        size[lane] = min(max(wanted, np.float32(1.0)), np.float32(400.0))
+
+
+@part
+def predicted_error(t: int, products: Floats, error: Floats, noisier: Floats, worth: Floats) -> None:
+    """One over the standard deviation of a date's residuals, from the date's roughness and the baseline's own error.
+
+    Every three products of waves are summed at a time, so that sums are fetched and stored a third as often.
+    """
+    for lane in range(LANES):
+        worth[lane] = 1.0
+    for i in range(0, len(products), 3):
+        a, b, c = products[i, t], products[i + 1, t], products[i + 2, t]
+        for lane in range(LANES):
+            worth[lane] += a * error[i, lane] + b * error[i + 1, lane] + c * error[i + 2, lane]
+    for lane in range(LANES):
+        worth[lane] = np.float32(1.0) / (noisier[t] * np.sqrt(worth[lane]))
 
 
 @part
 def residuals(
-    values: Floats, t: int, at: int, lanes: int, design: Floats, offset: Floats, noisier: Floats, mine: Floats,
-    error: Floats, white: Floats, local: Floats, unit: Floats,
+    values: Floats, t: int, at: int, lanes: int, waves: Floats, offset: Floats, mine: Floats, white: Floats,
+    worth: Floats, local: Floats, unit: Floats,
 ) -> None:  # fmt: skip
-    """Residuals of one date and group in noise units, given the date's roughness and the baseline's own error."""
-    features, terms, _ = mine.shape
+    """Residuals of one date and group in noise units."""
+    features = len(local)
+    x0, x1, x2, x3, x4 = waves[0, t], waves[1, t], waves[2, t], waves[3, t], waves[4, t]
     for k in range(features):
+        common = offset[t, k]
         if lanes == LANES:
             for lane in range(LANES):
-                local[k, lane] = values[t, k, at + lane] - offset[t, k]
+                local[k, lane] = values[t, k, at + lane] - common
         else:
             for lane in range(lanes):
-                local[k, lane] = values[t, k, at + lane] - offset[t, k]
-        for c in range(terms):
-            x = design[t, c]
-            for lane in range(LANES):
-                local[k, lane] -= x * mine[k, c, lane]
-    for lane in range(LANES):
-        local[features, lane] = 1.0
-    for c in range(terms):
-        for m in range(c + 1):
-            xx = design[t, c] * design[t, m]
-            for lane in range(LANES):
-                local[features, lane] += xx * error[c, m, lane]
-    for lane in range(LANES):
-        local[features, lane] = np.float32(1.0) / (noisier[t] * np.sqrt(local[features, lane]))
+                local[k, lane] = values[t, k, at + lane] - common
+        for lane in range(LANES):
+            level = x0 * mine[k, 0, lane] + x1 * mine[k, 1, lane] + x2 * mine[k, 2, lane]
+            local[k, lane] -= level + x3 * mine[k, 3, lane] + x4 * mine[k, 4, lane]
+    i = 0
     for k in range(features):
         for lane in range(LANES):
             unit[k, lane] = 0.0
         for m in range(k + 1):
             for lane in range(LANES):
-                unit[k, lane] += white[k, m, lane] * local[m, lane]
+                unit[k, lane] += white[i, lane] * local[m, lane]
+            i += 1
         for lane in range(LANES):
-            unit[k, lane] *= local[features, lane]
+            unit[k, lane] *= worth[lane]
 
 
 @part
 def wander(
     unit: Floats, drift: Floats, variance: Floats, day: Days, today: np.int32, years: Floats, fading: Floats,
-    judged: npt.NDArray[np.bool_], away: Floats, share: Floats,
+    judged: Floats, stays: Floats, away: Floats, share: Floats,
 ) -> None:  # fmt: skip
     """Let a group's baselines drift to today; fills the squared distance of the date from them, in the variance of its
-    prediction, and `share`: 1 where the date is clear, else 0."""
-    features = unit.shape[0]
-    last = fading.shape[0] - 1
+    prediction, and `share`: 1 where the date is clear, else 0. What is not clear becomes 0."""
+    last = len(fading) - 1
     for lane in range(LANES):
-        clear = judged[lane] and np.isfinite(unit[0, lane])
-        share[lane] = np.float32(1.0) if clear else np.float32(0.0)
+        share[lane] = judged[lane] if np.isfinite(unit[0, lane]) else np.float32(0.0)
         away[lane] = 0.0
-        if clear:
-            stays = fading[min(max(today - day[lane], 0), last)]
-            variance[lane] = years[lane] + stays * stays * (variance[lane] - years[lane])
-            day[lane] = today
-            for k in range(features):
-                drift[k, lane] *= stays
-                away[lane] += (unit[k, lane] - drift[k, lane]) ** 2
-            away[lane] /= np.float32(1.0) + variance[lane]
+    for lane in range(LANES):
+        stays[lane] = fading[min(max(today - day[lane], 0), last)]
+    for lane in range(LANES):
+        clear = share[lane] > 0
+        now = years[lane] + stays[lane] * stays[lane] * (variance[lane] - years[lane])
+        variance[lane] = now if clear else variance[lane]
+        stays[lane] = stays[lane] if clear else np.float32(1.0)
+        day[lane] = today if clear else day[lane]
+    for k in range(len(unit)):
+        for lane in range(LANES):
+            unit[k, lane] = unit[k, lane] if share[lane] > 0 else np.float32(0.0)
+            drift[k, lane] *= stays[lane]
+            away[lane] += (unit[k, lane] - drift[k, lane]) * (unit[k, lane] - drift[k, lane])
+    for lane in range(LANES):
+        away[lane] *= share[lane] / (np.float32(1.0) + variance[lane])
 
 
 @part
-def settle(unit: Floats, drift: Floats, variance: Floats, share: Floats) -> None:
+def settle(unit: Floats, drift: Floats, variance: Floats, share: Floats, gain: Floats) -> None:
     """Kalman update of a group's drift with the share of the date that shows the baseline."""
     for lane in range(LANES):
-        gain = variance[lane] / (variance[lane] + np.float32(1.0)) * share[lane]
-        variance[lane] *= np.float32(1.0) - gain
-        if share[lane] > 0:
-            for k in range(unit.shape[0]):
-                drift[k, lane] += gain * (unit[k, lane] - drift[k, lane])
+        gain[lane] = variance[lane] / (variance[lane] + np.float32(1.0)) * share[lane]
+        variance[lane] *= np.float32(1.0) - gain[lane]
+    for k in range(len(unit)):
+        for lane in range(LANES):
+            drift[k, lane] += gain[lane] * (unit[k, lane] - drift[k, lane])
 
 
 @part
 def recall(watch: Watch, at: int, lanes: int, years: Floats, drift: Floats, variance: Floats, day: Days) -> None:
     """Copy a group's drift into cache; one that has not begun starts from its stationary variance."""
-    for lane in range(LANES):
-        day[lane], variance[lane] = 0, 0.0
-        drift[:, lane] = 0.0
-        if lane < lanes:
-            p = at + lane
-            begun = watch.drift_variance[p] < np.float32(1e30)
-            variance[lane] = watch.drift_variance[p] if begun else years[lane]
-            day[lane] = watch.day[p]
-            drift[:, lane] = watch.drift[:, p]
+    for lane in range(lanes):
+        known = watch.drift_variance[at + lane]
+        variance[lane] = known if known < np.float32(1e30) else years[lane]
+        day[lane] = watch.day[at + lane]
+    for k in range(len(drift)):
+        for lane in range(lanes):
+            drift[k, lane] = watch.drift[k, at + lane]
+
+
+@part
+def remember(watch: Watch, at: int, lanes: int, drift: Floats, variance: Floats, day: Days, clear: Days) -> None:
+    """Copy a group's drift back into the state."""
+    for lane in range(lanes):
+        watch.drift_variance[at + lane] = variance[lane]
+        watch.day[at + lane] = day[lane]
+        watch.clear[at + lane] = clear[lane]
+    for k in range(len(drift)):
+        for lane in range(lanes):
+            watch.drift[k, at + lane] = drift[k, lane]
 
 
 @kernel
 def monitor_kernel(
-    watch: Watch, values: Floats, design: Floats, days: Days, offset: Floats, noisier: Floats, coefficients: Floats,
-    information: Floats, whitening: Floats, year: Floats, size: Floats, setting: Floats, fading: Floats,
-    judged: npt.NDArray[np.bool_],
+    watch: Watch, values: Floats, waves: Floats, products: Floats, days: Days, offset: Floats, noisier: Floats,
+    coefficients: Floats, information: Floats, whitening: Floats, memory: Floats, fitted: Days, prior: Floats,
+    setting: Floats, fading: Floats,
 ) -> None:  # fmt: skip
-    """Feed dates (T, K, P) to the state; arrays as in `Baseline`, `year` and `size` (P,) prior variances, `fading` the
-    part of the drift that is left after 0, 1, 2, ... days."""
+    """Feed dates (T, K, P) to the state; arrays as in `Baseline`, `fitted` (P,) clear dates behind it, `prior` as in
+    `expect`, `fading` the part of the drift that is left after 0, 1, 2, ... days."""
     times, features, pixels = values.shape
-    local = np.zeros((features + 1, LANES), np.float32)
+    local = np.zeros((features, LANES), np.float32)
     unit = np.zeros((features, LANES), np.float32)
-    mine = np.zeros((features, design.shape[1], LANES), np.float32)
-    error = np.zeros((design.shape[1], design.shape[1], LANES), np.float32)
-    white = np.zeros((features, features, LANES), np.float32)
+    mine = np.zeros((features, MOST_TERMS, LANES), np.float32)
+    error = np.zeros((len(products), LANES), np.float32)
+    white = np.zeros((features * (features + 1) // 2, LANES), np.float32)
     drift = np.zeros((features, LANES), np.float32)
     variance = np.zeros(LANES, np.float32)
+    years = np.zeros(LANES, np.float32)
+    size = np.zeros(LANES, np.float32)
+    worth = np.zeros(LANES, np.float32)
+    stays = np.zeros(LANES, np.float32)
     away = np.zeros(LANES, np.float32)
     share = np.zeros(LANES, np.float32)
-    years = np.zeros(LANES, np.float32)
+    gain = np.zeros(LANES, np.float32)
+    here = np.zeros(LANES, np.float32)
     day = np.zeros(LANES, np.int32)
     clear = np.zeros(LANES, np.int32)
     watched = np.zeros(LANES, np.bool_)
-    here = np.zeros(LANES, np.bool_)
     z = np.zeros(features, np.float32)
     odd = np.float32(features + 3)
     for at in range(0, pixels, LANES):
         lanes = min(LANES, pixels - at)
-        for lane in range(LANES):
-            p = min(at + lane, pixels - 1)
-            here[lane] = lane < lanes and judged[p]
-            years[lane] = year[p]
-            clear[lane] = watch.clear[p]
-            watched[lane] = watch.level[0, p] > EMPTY or watch.level[1, p] > EMPTY
+        here[:] = 0.0
+        for lane in range(lanes):
+            here[lane] = np.float32(1.0) if fitted[at + lane] > 0 else np.float32(0.0)
+            clear[lane] = watch.clear[at + lane]
+            watched[lane] = watch.level[0, at + lane] > EMPTY or watch.level[1, at + lane] > EMPTY
         gather(at, lanes, coefficients, information, whitening, mine, error, white)
+        expect(at, lanes, memory, white, features, prior, years, size)
         recall(watch, at, lanes, years, drift, variance, day)
         for t in range(times):
-            residuals(values, t, at, lanes, design, offset, noisier, mine, error, white, local, unit)
-            wander(unit, drift, variance, day, days[t], years, fading, here, away, share)
-            for lane in range(lanes):
+            predicted_error(t, products, error, noisier, worth)
+            residuals(values, t, at, lanes, waves, offset, mine, white, worth, local, unit)
+            wander(unit, drift, variance, day, days[t], years, fading, here, stays, away, share)
+            for lane in range(LANES):
                 clear[lane] += np.int32(share[lane])
+            for lane in range(lanes):
                 if share[lane] > 0 and (watched[lane] or away[lane] > odd):
                     for k in range(features):
                         z[k] = unit[k, lane]
                     p, spare = at + lane, np.float32(1.0) + variance[lane]
-                    share[lane] = weigh(watch, p, z, days[t], away[lane], spare, size[p], setting)
+                    share[lane] = weigh(watch, p, z, days[t], away[lane], spare, size[lane], setting)
                     watched[lane] = watch.level[0, p] > EMPTY or watch.level[1, p] > EMPTY
-            settle(unit, drift, variance, share)
-        for lane in range(lanes):
-            p = at + lane
-            watch.clear[p], watch.day[p], watch.drift_variance[p] = clear[lane], day[lane], variance[lane]
-            watch.drift[:, p] = drift[:, lane]
+            settle(unit, drift, variance, share, gain)
+        remember(watch, at, lanes, drift, variance, day, clear)

@@ -12,12 +12,12 @@ dates one by one or all together gives the same state.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import lgamma, log, pi
+from math import gamma, pi
 
 import numpy as np
 import numpy.typing as npt
 
-from illegalmining.detect.baseline import Baseline
+from illegalmining.detect.baseline import Baseline, products, whole_quads
 from illegalmining.detect.candidates import Watch, monitor_kernel
 from illegalmining.detect.robust_fit import Floats
 
@@ -57,10 +57,10 @@ class MonitorParameters:
     least: float = 1.0
 
 
-def unit_volume(features: int, spread: float) -> float:
-    """Log density at the centre of a multivariate Cauchy distribution of the given spread."""
+def centre_density(features: int, spread: float) -> float:
+    """Density at the centre of a multivariate Cauchy distribution of the given spread."""
     half = (features + 1) / 2
-    return lgamma(half) - half * log(pi) - features * log(spread)
+    return gamma(half) / pi**half / spread**features
 
 
 def update(
@@ -81,8 +81,8 @@ def update(
     features = values.shape[1]
     setting = np.array(
         [
-            np.log1p(-parameters.outlier),
-            np.log(parameters.outlier) + unit_volume(features, parameters.outlier_spread),
+            1.0 - parameters.outlier,
+            parameters.outlier * centre_density(features, parameters.outlier_spread),
             parameters.restless,
             parameters.memory_dates,
             parameters.start,
@@ -92,31 +92,21 @@ def update(
         ],
         np.float32,
     )
-    years, size = differing_years(baseline, history_years, parameters), prior_size(baseline, parameters)
+    few = 1.0 + 1.0 / max(history_years, 0.5)
+    prior = np.array([parameters.year * few, parameters.lingering * few, parameters.contrast**2], np.float32)
     monitor_kernel(
         watch,
         values,
-        design,
+        whole_quads(design),
+        products(design),
         days,
         *shared,
         baseline.coefficients,
         baseline.information,
         baseline.whitening,
-        years,
-        size,
+        baseline.memory,
+        baseline.clear,
+        prior,
         setting,
         np.exp(-np.arange(FADED_DAYS) / parameters.drift_days).astype(np.float32),
-        baseline.clear > 0,
     )
-
-
-def differing_years(baseline: Baseline, years: float, parameters: MonitorParameters) -> Floats:
-    """Stationary variance (P,) of the drift: what one more year may differ from the mean of the years fitted."""
-    few = 1.0 + 1.0 / max(years, 0.5)
-    return ((parameters.year + parameters.lingering * baseline.memory) * few).astype(np.float32)
-
-
-def prior_size(baseline: Baseline, parameters: MonitorParameters) -> Floats:
-    """Prior variance (P,) of a change, in noise variances: the typical contrast against each pixel's noise."""
-    precision = np.einsum("kmp,kmp->p", baseline.whitening, baseline.whitening) / baseline.whitening.shape[0]
-    return np.clip(parameters.contrast**2 * precision, 1.0, 400.0).astype(np.float32)
