@@ -194,8 +194,17 @@ def judge_block(
         )
         pieces = (features(*(band[:, slice(*down), slice(*across)] for band in bands)) for bands in parts)
         dates = sum(len(bands[0]) for bands in parts)
-        values = joined((piece[:, :, *inner] for piece in pieces), dates)
-        found.append(judge_tile(values, (rows, columns), when, parameters, scale, memory))
+        # handed over without a name, so that one tile is let go before the next is made
+        found.append(
+            judge_tile(
+                joined((piece[:, :, *inner] for piece in pieces), dates),
+                (rows, columns),
+                when,
+                parameters,
+                scale,
+                memory,
+            )
+        )
     return found
 
 
@@ -243,7 +252,9 @@ def judge_tile(
     maps = maps_of(watch, baseline, shape, parameters.baseline.harmonics, parameters.monitor)
     if memory is None:
         return maps, histories_of(maps, values, design, offset, baseline, parameters.keep, scale)
-    memory.keep(place, baseline, watch, scale.write(values), offset)
+    codes = scale.write(values)
+    del values  # the tile's largest array, let go before what is kept is packed
+    memory.keep(place, baseline, watch, codes, offset)
     return maps, None
 
 

@@ -30,10 +30,12 @@ class Scale:
     step: float
 
     def write(self, values: Floats) -> Codes:
-        """Codes of values; what lies beyond the scale is written as its end."""
-        with np.errstate(invalid="ignore"):
-            codes = np.clip(np.rint((values - self.lowest) / self.step), 0, 254) + 1
-        return np.where(np.isfinite(values), codes, 0).astype(np.uint8)
+        """Codes of values (T, ...), date by date to spare memory; what lies beyond the scale is written as its end."""
+        written = np.zeros(values.shape, np.uint8)
+        for codes, date in zip(written, values, strict=True):
+            steps = np.clip(np.rint((date - self.lowest) / self.step), 0, 254) + 1
+            codes[:] = np.where(np.isfinite(date), steps, 0)
+        return written
 
     def read(self, codes: Codes) -> Floats:
         """Values of codes, NaN where missing."""

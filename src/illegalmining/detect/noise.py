@@ -14,6 +14,9 @@ from illegalmining.detect.baseline import (
 )
 from illegalmining.detect.robust_fit import LANES, Days, Floats, kernel, part
 
+AT_A_TIME = 16
+"""Dates looked at together, which bounds the memory."""
+
 T_MAD = 0.765
 """Median absolute value of a t distribution with 3 degrees of freedom and unit scale."""
 
@@ -130,11 +133,16 @@ def weather(
     Both are shrunk to "nothing" where few pixels are clear. The offset is NaN on a date that hides the ground.
     """
     some = sampled(values.shape[2], parameters.sample)
-    residual = (values[:, :, some] - along(design, coefficients[:, :, some])) / scales[None, :, some]
-    count = np.isfinite(residual[:, 0]).sum(axis=1)
+    fitted, unit = coefficients[:, :, some], scales[:, some]
+    middle, spread = np.empty((2, *values.shape[:2]), np.float32)
+    count = np.empty(len(values))
+    for first in range(0, len(values), AT_A_TIME):
+        now = slice(first, first + AT_A_TIME)
+        residual = (values[now, :, some] - along(design[now], fitted)) / unit
+        count[now] = np.isfinite(residual[:, 0]).sum(axis=1)
+        middle[now] = nan_median(residual, axis=2)
+        spread[now] = nan_median(np.abs(residual - middle[now, :, None]), axis=2) / T_MAD
     belief = count / (count + parameters.few_pixels)
-    middle = nan_median(residual, axis=2)
-    spread = nan_median(np.abs(residual - middle[:, :, None]), axis=2) / T_MAD
     scale = np.median(scales[:, some], axis=1)
     shared = np.nan_to_num(middle * belief[:, None])
     offset = np.where(np.abs(shared).max(axis=1, keepdims=True) > parameters.blind, np.nan, shared * scale)
