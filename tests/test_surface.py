@@ -14,11 +14,13 @@ import rioxarray  # noqa: F401
 import shapely
 import xarray as xr
 from affine import Affine
+from hypothesis import given, settings
+from hypothesis.strategies import integers, sampled_from
 from scipy import ndimage
 
 from illegalmining.detect.baseline import BaselineParameters, fit, fit_with, season
 from illegalmining.detect.candidates import Watch, unwatched
-from illegalmining.detect.change import Days, Histories, Maps
+from illegalmining.detect.change import ChangeParameters, Days, Histories, Maps
 from illegalmining.detect.findings import Findings
 from illegalmining.detect.monitor import MonitorParameters, update
 from illegalmining.detect.noise import noise, weather
@@ -208,13 +210,27 @@ def test_series_growth_and_uncertainty_are_told(grounds):
     assert told["growth"]["area_m2"] == sorted(told["growth"]["area_m2"])
 
 
-def test_chunks_and_dask_change_nothing():
+@pytest.fixture(scope="module")
+def whole() -> tuple[xr.Dataset, Findings]:
+    """A small cube in memory and what is found in it, in tiles of 32 pixels."""
     cube = made_ground(13, size=100).cube
-    lazy = cube.chunk({"time": 40, "y": 37, "x": 53})
-    eager, chunked = (detect_surface(c, HISTORY, MONITOR, AS_OF) for c in (cube, lazy))
-    xr.testing.assert_identical(eager.smallest_site_m2, chunked.smallest_site_m2)
-    assert len(eager.detections)
-    pd.testing.assert_frame_equal(pd.DataFrame(eager.detections), pd.DataFrame(chunked.detections))
+    findings = in_tiles(cube, 64)
+    assert len(findings.detections)
+    return cube, findings
+
+
+def in_tiles(cube: xr.Dataset, block: int) -> Findings:
+    parameters = SurfaceParameters(change=ChangeParameters(tile=32, block=block))
+    return detect_surface(cube, HISTORY, MONITOR, AS_OF, parameters)
+
+
+@settings(max_examples=5, deadline=None, derandomize=True)
+@given(time=integers(20, 200), y=integers(25, 100), x=integers(25, 100), block=sampled_from([32, 64, 96, 128]))
+def test_chunks_and_dask_change_nothing(whole: tuple[xr.Dataset, Findings], time: int, y: int, x: int, block: int):
+    cube, eager = whole
+    lazy = in_tiles(cube.chunk({"time": time, "y": y, "x": x}), block)
+    xr.testing.assert_identical(eager.smallest_site_m2, lazy.smallest_site_m2)
+    pd.testing.assert_frame_equal(pd.DataFrame(eager.detections), pd.DataFrame(lazy.detections))
 
 
 def test_blind_where_nothing_is_clear_and_sharper_with_more_dates():
