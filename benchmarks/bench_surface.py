@@ -83,6 +83,12 @@ def report(bands: int, tiles: int) -> None:
         common = shared[i][0][new], shared[i][1][new]
         update(states[i], fresh[i], design[new], days[new].astype(np.int32), common, bases[i], 3.0, watched)
 
+    def follow_each(i: int) -> None:
+        for t in range(HISTORY, HISTORY + NEW):
+            now = slice(t, t + 1)
+            common = shared[i][0][now], shared[i][1][now]
+            update(states[i], made[i][now], design[now], days[now].astype(np.int32), common, bases[i], 3.0, watched)
+
     def copy(i: int) -> object:
         return histories[i].copy()
 
@@ -92,7 +98,8 @@ def report(bands: int, tiles: int) -> None:
         ("bare normal equations", lambda i: bare(histories[i], design[past]), "history"),
         ("robust fit", lambda i: fit(histories[i], design[past], parameters), "history"),
         ("robust fit, noise and weather", whole, "history"),
-        ("update", follow, "new"),
+        ("update, 30 dates at once", follow, "new"),
+        ("update, date by date", follow_each, "new"),
     ):
         rate = pixel_dates[kind] / timed(work, tiles) / 1e6
         print(f"{bands} band(s)  {name:32s} {rate:8.1f} M pixel-dates/s {rate * bands:8.1f} M per band")

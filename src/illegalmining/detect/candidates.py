@@ -1,5 +1,8 @@
 """The state of a watched pixel, and the kernels that feed it: drift, outlier and candidate changes are weighed.
 
+Between memory and cache, rows are copied through slices: an index such as `at + lane` might be negative for all the
+compiler knows, and then nothing is vectorised.
+
 They stand in one module because Numba's cache on disk looks only at the file of the outermost kernel.
 """
 
@@ -203,18 +206,21 @@ def gather(
     i = 0
     for k in range(features):
         for c in range(terms):
+            row = coefficients[k, c, at : at + lanes]
             for lane in range(lanes):
-                mine[k, c, lane] = coefficients[k, c, at + lane]
+                mine[k, c, lane] = row[lane]
         for m in range(k + 1):
+            row = whitening[k, m, at : at + lanes]
             for lane in range(lanes):
-                white[i, lane] = whitening[k, m, at + lane]
+                white[i, lane] = row[lane]
             i += 1
     i = 0
     for c in range(terms):
         for m in range(c + 1):
             twice = np.float32(1.0 if c == m else 2.0)
+            row = information[c, m, at : at + lanes]
             for lane in range(lanes):
-                error[i, lane] = twice * information[c, m, at + lane]
+                error[i, lane] = twice * row[lane]
             i += 1
 
 
@@ -227,8 +233,9 @@ def expect(
 
     prior: variance of the years, what full memory of the noise adds to it, and the squared contrast.
     """
+    row = memory[at : at + lanes]
     for lane in range(lanes):
-        years[lane] = prior[0] + prior[1] * memory[at + lane]
+        years[lane] = prior[0] + prior[1] * row[lane]
         size[lane] = 0.0
     for i in range(len(white)):
         for lane in range(LANES):
@@ -263,13 +270,9 @@ def residuals(
     features = len(local)
     x0, x1, x2, x3, x4 = waves[0, t], waves[1, t], waves[2, t], waves[3, t], waves[4, t]
     for k in range(features):
-        common = offset[t, k]
-        if lanes == LANES:
-            for lane in range(LANES):
-                local[k, lane] = values[t, k, at + lane] - common
-        else:
-            for lane in range(lanes):
-                local[k, lane] = values[t, k, at + lane] - common
+        common, row = offset[t, k], values[t, k, at : at + lanes]
+        for lane in range(lanes):
+            local[k, lane] = row[lane] - common
         for lane in range(LANES):
             level = x0 * mine[k, 0, lane] + x1 * mine[k, 1, lane] + x2 * mine[k, 2, lane]
             local[k, lane] -= level + x3 * mine[k, 3, lane] + x4 * mine[k, 4, lane]
@@ -327,25 +330,29 @@ def settle(unit: Floats, drift: Floats, variance: Floats, share: Floats, gain: F
 @part
 def recall(watch: Watch, at: int, lanes: int, years: Floats, drift: Floats, variance: Floats, day: Days) -> None:
     """Copy a group's drift into cache; one that has not begun starts from its stationary variance."""
+    known, last = watch.drift_variance[at : at + lanes], watch.day[at : at + lanes]
     for lane in range(lanes):
-        known = watch.drift_variance[at + lane]
-        variance[lane] = known if known < np.float32(1e30) else years[lane]
-        day[lane] = watch.day[at + lane]
+        variance[lane] = known[lane] if known[lane] < np.float32(1e30) else years[lane]
+        day[lane] = last[lane]
     for k in range(len(drift)):
+        row = watch.drift[k, at : at + lanes]
         for lane in range(lanes):
-            drift[k, lane] = watch.drift[k, at + lane]
+            drift[k, lane] = row[lane]
 
 
 @part
 def remember(watch: Watch, at: int, lanes: int, drift: Floats, variance: Floats, day: Days, clear: Days) -> None:
     """Copy a group's drift back into the state."""
+    known, last = watch.drift_variance[at : at + lanes], watch.day[at : at + lanes]
+    counted = watch.clear[at : at + lanes]
     for lane in range(lanes):
-        watch.drift_variance[at + lane] = variance[lane]
-        watch.day[at + lane] = day[lane]
-        watch.clear[at + lane] = clear[lane]
+        known[lane] = variance[lane]
+        last[lane] = day[lane]
+        counted[lane] = clear[lane]
     for k in range(len(drift)):
+        row = watch.drift[k, at : at + lanes]
         for lane in range(lanes):
-            watch.drift[k, at + lane] = drift[k, lane]
+            row[lane] = drift[k, lane]
 
 
 @kernel
@@ -380,10 +387,12 @@ def monitor_kernel(
     for at in range(0, pixels, LANES):
         lanes = min(LANES, pixels - at)
         here[:] = 0.0
+        behind, counted = fitted[at : at + lanes], watch.clear[at : at + lanes]
+        one, two = watch.level[0, at : at + lanes], watch.level[1, at : at + lanes]
         for lane in range(lanes):
-            here[lane] = np.float32(1.0) if fitted[at + lane] > 0 else np.float32(0.0)
-            clear[lane] = watch.clear[at + lane]
-            watched[lane] = watch.level[0, at + lane] > EMPTY or watch.level[1, at + lane] > EMPTY
+            here[lane] = np.float32(1.0) if behind[lane] > 0 else np.float32(0.0)
+            clear[lane] = counted[lane]
+            watched[lane] = one[lane] > EMPTY or two[lane] > EMPTY
         gather(at, lanes, coefficients, information, whitening, mine, error, white)
         expect(at, lanes, memory, white, features, prior, years, size)
         recall(watch, at, lanes, years, drift, variance, day)

@@ -34,8 +34,9 @@ def unexplained(
     for lane in range(LANES):
         use[lane] = 0.0
     for k in range(features):
+        common, row = offset[t, k], values[t, k, at : at + lanes]
         for lane in range(lanes):
-            whole[k, lane] = values[t, k, at + lane] - offset[t, k] - mine[k, 0, lane]
+            whole[k, lane] = row[lane] - common - mine[k, 0, lane]
         for lane in range(LANES):
             now[k, lane] = whole[k, lane]
         for c in range(1, terms):
@@ -93,11 +94,14 @@ def noise_kernel(
         for group in (sums, squares):
             group[:] = 0.0
         levels[:], lags[:], count[:], previous[:] = 0.0, 0.0, 0.0, 0.0
-        for lane in range(lanes):
-            for k in range(features):
-                precision[k, lane] = np.float32(1.0) / scales[k, at + lane] ** 2
-                for c in range(terms):
-                    mine[k, c, lane] = coefficients[k, c, at + lane]
+        for k in range(features):
+            row = scales[k, at : at + lanes]
+            for lane in range(lanes):
+                precision[k, lane] = np.float32(1.0) / (row[lane] * row[lane])
+            for c in range(terms):
+                row = coefficients[k, c, at : at + lanes]
+                for lane in range(lanes):
+                    mine[k, c, lane] = row[lane]
         for t in range(dates):
             unexplained(values, t, at, lanes, design, offset, mine, precision, outlier, now, whole, use, previous)
             for k in range(features):

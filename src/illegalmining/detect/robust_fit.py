@@ -49,12 +49,9 @@ def load(values: Floats, first: int, at: int, lanes: int, local: Floats, here: F
             here[t, lane] = np.float32(1.0) if t < dates and lane < lanes else np.float32(0.0)
         if t < dates:
             for k in range(features):
-                if lanes == LANES:
-                    for lane in range(LANES):
-                        local[t, k, lane] = values[t, k, at + lane]
-                else:
-                    for lane in range(lanes):
-                        local[t, k, lane] = values[t, k, at + lane]
+                row = values[t, k, at : at + lanes]
+                for lane in range(lanes):
+                    local[t, k, lane] = row[lane]
                 for lane in range(LANES):
                     finite = np.isfinite(local[t, k, lane])
                     local[t, k, lane] = local[t, k, lane] if finite else np.float32(0.0)
@@ -212,6 +209,31 @@ def substitute(factor: Floats, right: Floats, solution: Floats) -> None:
                 solution[k, c, lane] /= factor[c, c, lane]
 
 
+@part
+def give(
+    at: int, lanes: int, count: Floats, precision: Floats, solution: Floats, inverse: Floats, clear: Days,
+    scales: Floats, coefficients: Floats, information: Floats,
+) -> None:  # fmt: skip
+    """Copy what a group's fit gave into the outputs."""
+    features, terms, _ = coefficients.shape
+    counted = clear[at : at + lanes]
+    for lane in range(lanes):
+        counted[lane] = np.int32(count[lane])
+    for k in range(features):
+        row = scales[k, at : at + lanes]
+        for lane in range(lanes):
+            row[lane] = np.float32(1.0) / np.sqrt(precision[k, lane])
+        for c in range(terms):
+            row = coefficients[k, c, at : at + lanes]
+            for lane in range(lanes):
+                row[lane] = solution[k, c, lane]
+    for c in range(terms):
+        for m in range(terms):
+            row = information[c, m, at : at + lanes]
+            for lane in range(lanes):
+                row[lane] = inverse[c, m, lane]
+
+
 @kernel
 def fit_kernel(
     values: Floats,
@@ -278,12 +300,4 @@ def fit_kernel(
                     variance = square[k, lane] / max(heavy[lane], np.float32(1.0))
                     precision[k, lane] = np.float32(1.0) / max(variance, floor * floor)
         substitute(matrix, unit, inverse)
-        for lane in range(lanes):
-            clear[at + lane] = int(count[lane])
-            for k in range(features):
-                scales[k, at + lane] = np.float32(1.0) / np.sqrt(precision[k, lane])
-                for c in range(terms):
-                    coefficients[k, c, at + lane] = solution[k, c, lane]
-            for c in range(terms):
-                for m in range(terms):
-                    information[c, m, at + lane] = inverse[c, m, lane]
+        give(at, lanes, count, precision, solution, inverse, clear, scales, coefficients, information)
