@@ -11,7 +11,7 @@ from shapely.geometry import box
 
 from illegalmining.atomic import atomic_file, atomic_folder, write_bytes
 from illegalmining.checkpoint import Watched, key_of, load, save
-from illegalmining.detect.findings import Findings, detection, detections
+from illegalmining.detect.findings import Findings, Remark, detection, detections
 from illegalmining.journal import digest, digests
 
 
@@ -43,7 +43,7 @@ def test_findings_come_back_as_they_were(tmp_path: Path) -> None:
     grid = {"y": [15.0, 5.0], "x": [5.0, 15.0]}
     coverage = xr.DataArray(np.array([[1, np.nan], [3, 4]], "float32"), coords=grid, dims=("y", "x"))
     watched = Watched(
-        Findings(detections([row], "EPSG:4546"), coverage, ("a remark",)),
+        Findings(detections([row], "EPSG:4546"), coverage, (Remark("no_status", {}),)),
         {"detector": "surface", "name": "s2"},
         [{"file": "x"}],
         (b"webp", (1.0, 2.0, 3.0, 4.0)),
@@ -55,7 +55,7 @@ def test_findings_come_back_as_they_were(tmp_path: Path) -> None:
     assert again.findings.detections.crs == watched.findings.detections.crs
     xr.testing.assert_equal(again.findings.smallest_site_m2, coverage)
     assert (again.about, again.quarantine, again.picture) == (watched.about, watched.quarantine, watched.picture)
-    assert again.findings.remarks == ("a remark",)
+    assert again.findings.remarks == (Remark("no_status", {}),)
 
 
 def test_nothing_whole_is_nothing(tmp_path: Path) -> None:

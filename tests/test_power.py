@@ -285,4 +285,4 @@ def test_without_a_register_of_mines_nothing_is_judged() -> None:
     flat = profile("a", np.ones((len(DAYS), 24)))
     findings = detect_power(flat, meters_table("a"), None, None, None, MONITOR, AS_OF)
     assert len(findings.detections) == 0
-    assert "register of mines" in findings.remarks[0]
+    assert findings.remarks[0].key == "meters_without_mines"

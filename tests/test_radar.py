@@ -108,7 +108,8 @@ def test_a_source_without_backscatter_is_said():
     cube, _ = echoes(25, size=20)
     findings = detect_radar(cube.rename(vv="hh", vh="hv"), HISTORY, MONITOR, AS_OF)
     assert len(findings.detections) == 0
-    assert "vv" in findings.remarks[0]
+    assert findings.remarks[0].key == "no_band"
+    assert "vv" in findings.remarks[0].values["bands"]
 
 
 def test_smallest_site_shrinks_with_more_dates():

@@ -214,7 +214,7 @@ def test_a_declared_face_that_never_moved_is_said() -> None:
 def test_too_few_epochs_are_said_and_the_ground_is_blind() -> None:
     found = detect_subsidence(scene(150).isel(time=slice(0, 5)), None, FIRST, MONITOR, AS_OF)
     assert len(found.detections) == 0
-    assert "5 epochs" in found.remarks[0]
+    assert found.remarks[0] == ("few_epochs", {"epochs": 5, "needed": 8})
     assert found.smallest_site_m2 is not None
     assert np.isnan(found.smallest_site_m2.values).all()
 

@@ -15,7 +15,7 @@ import geopandas as gpd
 import xarray as xr
 
 from illegalmining.atomic import atomic_folder
-from illegalmining.detect.findings import Findings
+from illegalmining.detect.findings import Findings, Remark
 from illegalmining.errors import InputError
 
 
@@ -52,7 +52,7 @@ def load(folder: Path) -> Watched | None:
     if kept["picture_bounds"]:
         picture = ((folder / "picture.webp").read_bytes(), tuple(kept["picture_bounds"]))
     detections = gpd.read_parquet(folder / "detections.parquet")
-    findings = Findings(detections, coverage, tuple(kept["remarks"]))
+    findings = Findings(detections, coverage, tuple(Remark(*said) for said in kept["remarks"]))
     return Watched(findings, kept["about"], kept["quarantine"], picture)
 
 

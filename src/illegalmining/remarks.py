@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from illegalmining.checkpoint import Watched
+from illegalmining.detect.findings import Remark
 from illegalmining.district import District
 from illegalmining.hotspots import area_spread
 from illegalmining.registers.read import Registers
@@ -67,6 +68,48 @@ UNEQUAL_CELLS = {
 MOST_UNEQUAL = 0.01
 """Cells may differ in area by this share before the map says so."""
 
+SAID = {
+    "few_dates": {
+        "en": "Not judged: {history} dates of history and {new} to judge are too few.",
+        "zh": "未作判断：历史影像{history}期、待判影像{new}期，数量不足。",
+    },
+    "no_band": {
+        "en": "Not judged: none of the bands it could be judged by is there ({bands}).",
+        "zh": "未作判断：缺少可用波段（{bands}）。",
+    },
+    "few_epochs": {
+        "en": "Ground movement not judged: {epochs} epochs, at least {needed} are needed.",
+        "zh": "未判断地表形变：仅有{epochs}期，至少需要{needed}期。",
+    },
+    "no_movement": {
+        "en": "Ground movement not judged: almost no pixel has data.",
+        "zh": "未判断地表形变：几乎没有像元有数据。",
+    },
+    "meters_without_mines": {
+        "en": "Without a register of mines no meter can be judged.",
+        "zh": "没有矿山登记，无法判断任何电表。",
+    },
+    "mines_without_meters": {
+        "en": "{without} of {mines} mine(s) have no meter readings: their power could not be judged.",
+        "zh": "{mines}座矿山中有{without}座没有电表读数：无法判断其用电。",
+    },
+    "no_status": {
+        "en": "Without a register of status no mine is known to be shut: work in shut mines could not be judged.",
+        "zh": "没有矿山状态登记，不知哪些矿山停产：无法判断停产期间的生产。",
+    },
+    "never_rested": {
+        "en": "{mines} mine(s) never rested and have no safety load: declared output was judged loosely.",
+        "zh": "{mines}座矿山从未停歇且无保安负荷登记：对申报产量的判断较为粗略。",
+    },
+    "meters_silent": {
+        "en": "{mines} shut mine(s) draw less than ventilation and drainage take ({shown}): flooded and left, or "
+        "supplied by generators or another's meter; power alone neither accuses nor clears them.",
+        "zh": "{mines}座停产矿山的用电低于通风排水所需（{shown}）：或已淹没弃置，或由发电机、他人电表供电；"
+        "仅凭用电既不能认定也不能排除。",
+    },
+}
+"""What detectors say, by the key of the remark."""
+
 NOTHING_SEEN = {
     "en": "{name}: {remark}",
     "zh": "{name}：{remark}",
@@ -86,6 +129,11 @@ def turned(rejudged: pd.DataFrame, language: str) -> list[str]:
     ]
 
 
+def worded(remark: Remark, language: str) -> str:
+    """A detector's remark as a sentence."""
+    return SAID[remark.key][language].format(**remark.values)
+
+
 def unjudged(district: District, registers: Registers, watched: list[Watched], only: frozenset[str]) -> list[str]:
     """One sentence for each thing this run could not judge."""
     language = district.configuration.district.language
@@ -98,7 +146,7 @@ def unjudged(district: District, registers: Registers, watched: list[Watched], o
         if source.sensor == "nightlight"
     ]
     remarks += [
-        NOTHING_SEEN[language].format(name=found.about["name"], remark=remark)
+        NOTHING_SEEN[language].format(name=found.about["name"], remark=worded(remark, language))
         for found in watched
         for remark in found.findings.remarks
     ]

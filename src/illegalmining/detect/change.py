@@ -19,6 +19,7 @@ import xarray as xr
 
 from illegalmining.detect.baseline import DAYS_A_YEAR, Baseline, BaselineParameters, Floats, along, fit, season
 from illegalmining.detect.candidates import Watch, unwatched
+from illegalmining.detect.findings import Remark
 from illegalmining.detect.memory import Archive, Layout, Memory, Place, Scale
 from illegalmining.detect.monitor import MonitorParameters, update
 from illegalmining.detect.noise import noise, weather
@@ -37,9 +38,9 @@ class Days:
         """Whether there is no history to fit or nothing to judge."""
         return self.history < fewest or self.history == len(self.days)
 
-    def counted(self) -> str:
-        """How many dates there are, for a reader."""
-        return f"{self.history} dates of history and {len(self.days) - self.history} to judge"
+    def said(self) -> Remark:
+        """That they are too few."""
+        return Remark("few_dates", {"history": self.history, "new": len(self.days) - self.history})
 
 
 @dataclass(frozen=True)

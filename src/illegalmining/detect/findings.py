@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import geopandas as gpd
 import pandas as pd
@@ -15,18 +15,25 @@ from shapely.geometry.base import BaseGeometry
 from illegalmining.tables import DETECTIONS
 
 
+class Remark(NamedTuple):
+    """What a detector could not judge, and why: a sentence known by its key, put in words where they are read."""
+
+    key: str
+    values: dict[str, Any]
+
+
 @dataclass(frozen=True)
 class Findings:
     """The result of one detector over one source.
 
     detections: `tables.DETECTIONS`, working CRS. smallest_site_m2: dims (y, x), float32, the smallest site in m2 that
     would have been seen at each place in the monitored time, NaN where blind; None for detectors without a raster.
-    remarks: sentences for a reader, what could not be judged and why.
+    remarks: what could not be judged and why.
     """
 
     detections: gpd.GeoDataFrame
     smallest_site_m2: xr.DataArray | None = None
-    remarks: tuple[str, ...] = field(default=())
+    remarks: tuple[Remark, ...] = field(default=())
 
 
 def detection(

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from illegalmining.detect.declared_output import OutputParameters, monthly, specific_energy
-from illegalmining.detect.findings import Findings, detections
+from illegalmining.detect.findings import Findings, Remark, detections
 from illegalmining.detect.load import (
     POWER,
     LoadParameters,
@@ -91,7 +91,7 @@ def detect_power(
     """
     parameters = parameters or PowerParameters()
     if mines is None or mines.empty:
-        why = "Without a register of mines no meter can be judged."
+        why = Remark("meters_without_mines", {})
         return Findings(detections([], None if mines is None else mines.crs), remarks=(why,))
     first, last = pd.Timestamp(monitor_from), pd.Timestamp(as_of)
     table = MeterTable(profiles, last)
@@ -228,23 +228,20 @@ def remarks(
     mine_status: pd.DataFrame | None,
     declaring: list[DeclaringMine],
     rows: list[dict[str, Any]],
-) -> tuple[str, ...]:
+) -> tuple[Remark, ...]:
     """What could not be judged."""
     said = []
     without = len(mines) - len(metered)
     if without:
-        said.append(f"{without} of {len(mines)} mine(s) have no meter readings: their power could not be judged.")
+        said.append(Remark("mines_without_meters", {"without": without, "mines": len(mines)}))
     if mine_status is None:
-        said.append("Without a register of status no mine is known to be shut: work in shut mines could not be judged.")
+        said.append(Remark("no_status", {}))
     unseen = sum(1 for mine in declaring if not mine.levels.two and not mine.safety_kw > 0)
     if unseen:
-        said.append(f"{unseen} mine(s) never rested and have no safety load: declared output was judged loosely.")
+        said.append(Remark("never_rested", {"mines": unseen}))
     told = [(str(row["mine_id"]), json.loads(row["attributes"])) for row in rows]
     mute = sorted(mine for mine, what in told if what["question"] == "meter_silent" and what["status"] != "closed")
     if mute:
         shown = ", ".join(mute[:8]) + (", ..." if len(mute) > 8 else "")
-        said.append(
-            f"{len(mute)} shut mine(s) draw less than ventilation and drainage take ({shown}): flooded and left, or "
-            "supplied by generators or another's meter; power alone neither accuses nor clears them."
-        )
+        said.append(Remark("meters_silent", {"mines": len(mute), "shown": shown}))
     return tuple(said)

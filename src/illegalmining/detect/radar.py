@@ -17,7 +17,7 @@ from scipy import ndimage
 
 from illegalmining.detect.baseline import BaselineParameters, Floats
 from illegalmining.detect.change import ChangeParameters, days_of, judge_stack, remembering, seen
-from illegalmining.detect.findings import Findings, detections
+from illegalmining.detect.findings import Findings, Remark, detections
 from illegalmining.detect.memory import Archive, Scale
 from illegalmining.detect.monitor import MonitorParameters
 from illegalmining.detect.regions import RegionParameters, Telling, region_rows, smallest_site
@@ -107,10 +107,10 @@ def detect_radar(
     names = tuple(name for name in POLARISATIONS if name in cube)
     crs = cube.rio.crs
     if not names:
-        return Findings(detections([], crs), None, ("the radar source has neither vv nor vh",))
+        return Findings(detections([], crs), None, (Remark("no_band", {"bands": ", ".join(POLARISATIONS)}),))
     period, when = days_of(cube.time, history_from, monitor_from, as_of)
     if when.too_few(parameters.change.baseline.fewest):
-        return Findings(detections([], crs), None, (f"radar: {when.counted()} are too few",))
+        return Findings(detections([], crs), None, (when.said(),))
     features = Backscatter(parameters.looks, parameters.darkest)
     stack = [cube[name].isel(time=period) for name in names]
     transform = cube.rio.transform(recalc=True)

@@ -36,7 +36,7 @@ from illegalmining.detect.deformation import (
     unit_courses,
 )
 from illegalmining.detect.face_report import attributes_of, middle_seen
-from illegalmining.detect.findings import Findings, detection, detections
+from illegalmining.detect.findings import Findings, Remark, detection, detections
 from illegalmining.detect.inversion import InversionParameters, Inverted, fit_course, invert
 from illegalmining.detect.pim import Floats, Panel, movement, outline, settled_share
 from illegalmining.detect.tiles import Tile, tiles_of
@@ -111,7 +111,7 @@ def detect_subsidence(
     cube = cube.isel(time=np.flatnonzero(within))
     blind = xr.full_like(cube["displacement"].isel(time=0, drop=True), np.nan, np.float32) if within.any() else None
     if within.sum() < parameters.deformation.fewest_epochs or min(cube.sizes["y"], cube.sizes["x"]) < 8:
-        remark = f"Ground movement not judged: {int(within.sum())} epochs, at least 8 are needed."
+        remark = Remark("few_epochs", {"epochs": int(within.sum()), "needed": parameters.deformation.fewest_epochs})
         return Findings(detections([], cube.rio.crs), blind, (remark,))
     assert blind is not None, "there are epochs"
     pixel_m = abs(float(cube["x"][1] - cube["x"][0]))
@@ -128,7 +128,7 @@ def detect_subsidence(
             if told is not None:
                 rows += [row for row in told[0] if tile.answers_for(row["geometry"].centroid, cube)]
                 smallest[tile.core] = told[1][tile.inner]
-    remarks = () if np.isfinite(smallest).any() else ("Ground movement not judged: almost no pixel has data.",)
+    remarks = () if np.isfinite(smallest).any() else (Remark("no_movement", {}),)
     out = xr.DataArray(smallest, dims=("y", "x"), coords={"y": cube["y"], "x": cube["x"]}, name="smallest_site_m2")
     out = out.assign_coords(spatial_ref=cube["spatial_ref"]) if "spatial_ref" in cube.coords else out
     return Findings(detections(rows, cube.rio.crs), out, remarks)

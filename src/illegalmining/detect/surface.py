@@ -17,7 +17,7 @@ import xarray as xr
 
 from illegalmining.detect.baseline import Floats
 from illegalmining.detect.change import ChangeParameters, days_of, judge_stack, remembering, seen
-from illegalmining.detect.findings import Findings, detections
+from illegalmining.detect.findings import Findings, Remark, detections
 from illegalmining.detect.memory import Archive, Scale
 from illegalmining.detect.regions import RegionParameters, Telling, region_rows, smallest_site
 
@@ -99,10 +99,10 @@ def detect_surface(
     )
     crs = cube.rio.crs
     if not names:
-        return Findings(detections([], crs), None, ("the optical source has no band that can be judged",))
+        return Findings(detections([], crs), None, (Remark("no_band", {"bands": ", ".join(BANDS)}),))
     period, when = days_of(cube.time, history_from, monitor_from, as_of)
     if when.too_few(parameters.change.baseline.fewest):
-        return Findings(detections([], crs), None, (f"optical: {when.counted()} are too few",))
+        return Findings(detections([], crs), None, (when.said(),))
     logarithmic = names != ("ndvi",)
     classified = "scl" in cube
     stack = [cube[name].isel(time=period) for name in (*names, *(("scl",) if classified else ()))]
