@@ -30,6 +30,8 @@ class ShapeParameters:
 
     tail: degrees of freedom of a whole day's deviation, 4-10. dry_sd: level of a dry day about its expectation,
     relative, 0.03-0.08. wet: mean and spread of the rise of drainage on wet days, relative to rest, up to +60 %.
+    pumping: mean and spread of how far that rise keeps to the profile's peaks: 0 where pumps run round the clock, 1
+    where all of rest rises alike, 1/share where a tariff holds the pumps and drainage is that share of rest, 0.3-0.6.
     turn: least and largest step where rain sets in or has been pumped. turning: share of wet days on which it does.
     edge: spread of an hour beside a step of the profile, as a share of the step: pumps start early or late.
     service: mean and spread of a block of maintenance, relative to rest. service_blocks: its begin and end, o'clock
@@ -42,6 +44,7 @@ class ShapeParameters:
     tail: float = 6.0
     dry_sd: float = 0.05
     wet: tuple[float, float] = (0.25, 0.20)
+    pumping: tuple[float, float] = (1.7, 1.0)
     turn: tuple[float, float] = (0.05, 0.8)
     turning: float = 0.3
     edge: float = 0.5
@@ -145,13 +148,21 @@ def course(profile: Floats) -> Floats:
     return np.asarray(np.maximum(profile / mean, LEAST_SHAPE / 10)) if mean > TINY else np.ones(len(profile))
 
 
-def covariance(rest: Rest, level_sd: float, p: ShapeParameters) -> Floats:
-    """(B, B) of a day at rest: noise that neighbouring hours share, a rise round the clock or with the profile, and
-    pumps that start and stop an hour early or late, which shows where the profile steps."""
+def drainage(profile: Floats, p: ShapeParameters) -> Floats:
+    """Course of the water pumped, mean 1: it peaks where the profile does, and more, for the air runs evenly."""
+    return np.asarray(np.maximum(1 + p.pumping[0] * (course(profile) - 1), LEAST_SHAPE / 10))
+
+
+def covariance(rest: Rest, rise: tuple[float, float], p: ShapeParameters) -> Floats:
+    """(B, B) of a day at rest: noise that neighbouring hours share, a rise (mean and spread) that pumps make in their
+    own hours or round the clock, and pumps that start and stop an hour early or late, which shows where the profile
+    steps."""
     width = len(rest.profile)
     lag = np.abs(np.arange(width)[:, None] - np.arange(width)[None, :])
     shape = course(rest.profile)
-    lifts = level_sd**2 * (np.ones((width, width)) + np.outer(shape - 1, shape - 1))
+    pumped, peaks = drainage(rest.profile, p), shape - 1
+    held = (rise[0] ** 2 + rise[1] ** 2) * p.pumping[1] ** 2
+    lifts = rise[1] ** 2 * np.outer(pumped, pumped) + held * np.outer(peaks, peaks)
     scatter = rest.noise * np.maximum(shape, LEAST_SHAPE)
     before, after = np.abs(shape - np.roll(shape, 1)), np.abs(shape - np.roll(shape, -1))
     edges = np.diag((p.edge * np.maximum(before, after)) ** 2)
@@ -217,18 +228,18 @@ def emissions(
     found = {name: np.zeros(days) for name in names}
     known = np.zeros(days, dtype=bool)
     blocks = np.full((days, len(groups[0].some) if groups else 1), -np.inf)
-    shape = course(rest.profile)
-    dry_spread, wet_spread = covariance(rest, p.dry_sd, p), covariance(rest, p.wet[1], p)
+    pumped = drainage(rest.profile, p)
+    dry_spread, wet_spread = covariance(rest, (0.0, p.dry_sd), p), covariance(rest, p.wet, p)
     for group in groups:
         rows, there = group.rows, group.known
         known[rows] = True
         away = load[np.ix_(rows, there)] - expected[np.ix_(rows, there)]
         sides = np.ix_(there, there)
         dry = Quadratic(away, dry_spread[sides], p.tail)
-        wet = Quadratic(away - p.wet[0] * shape[there], wet_spread[sides], p.tail)
+        wet = Quadratic(away - p.wet[0] * pumped[there], wet_spread[sides], p.tail)
         found["dry"][rows], found["wet"][rows] = dry.plain(), wet.plain()
         if len(group.turns):
-            turns = group.turns * shape[there]
+            turns = group.turns * pumped[there]
             both = np.hstack([dry.with_block(turns, p.turn)[0], wet.with_block(turns, p.turn)[0]])
             turned = log_mean(both, None)
             found["wet"][rows] = np.logaddexp(wet.plain() + np.log1p(-p.turning), turned + np.log(p.turning))

@@ -144,8 +144,8 @@ def work_chain(p: WorkParameters, begin: float, end: float, duty: float) -> tupl
 def hidden_work(days: RestingDays, parameters: WorkParameters) -> HiddenWork:
     """Weigh work against rest over the days a mine must rest; days before the first and after the last are skipped."""
     judge = Judge(days, parameters)
-    null = judge.settle(judge.guesses, working=False)
-    work = judge.accustomed(judge.settle([*judge.guesses, null.rest], working=True))
+    null, work = judge.both()
+    work = judge.accustomed(work)
     log_lr = float(np.clip(parameters.temper * (work.score - null.score), -parameters.most, parameters.most))
     return judge.told(work, log_lr)
 
@@ -185,6 +185,15 @@ class Judge:
         choices = product(parameters.begins, parameters.ends, parameters.duties)
         self.chains = [work_chain(parameters, *choice) for choice in choices]
         self.groups: list[Alike] = alike(self.load, days.counted | days.quiet, parameters.shapes)
+        self.seen: dict[int, tuple[Rest, Emissions, Floats]] = {}
+
+    def both(self) -> tuple[Explanation, Explanation]:
+        """The best explanations without work and with it. Each gets every profile the other has found: an explanation
+        that was searched less well would be evidence for the other."""
+        null = self.settle(self.guesses, working=False)
+        work = self.settle([*self.guesses, null.rest], working=True)
+        null = max(null, self.refined(self.explained(work.rest, working=False), working=False), key=score_of)
+        return null, max(work, self.explained(null.rest, working=True), key=score_of)
 
     def settle(self, starts: list[Rest], working: bool) -> Explanation:
         """The best profile under one explanation: the most promising ones are refined until they settle."""
@@ -211,10 +220,15 @@ class Judge:
         return Rest(self.days.reference_kw, profile, effects, self.noise, self.together, earlier)
 
     def densities(self, rest: Rest) -> tuple[Emissions, Floats]:
-        """Emissions of all days, and the log density of dry rest with its maintenance by weekday, (D,)."""
-        usual = expected(rest, self.days.covariates, self.days.quiet)
-        found = emissions(self.load, usual, rest, self.groups, self.amounts, self.p.shapes)
-        return found, with_service(found, self.days, self.p)
+        """Emissions of all days, and the log density of dry rest with its maintenance by weekday, (D,).
+
+        Remembered: both explanations look at most profiles.
+        """
+        if id(rest) not in self.seen:
+            usual = expected(rest, self.days.covariates, self.days.quiet)
+            found = emissions(self.load, usual, rest, self.groups, self.amounts, self.p.shapes)
+            self.seen[id(rest)] = rest, found, with_service(found, self.days, self.p)
+        return self.seen[id(rest)][1:]
 
     def matrix(self, found: Emissions, dry: Floats, working: bool) -> tuple[Floats, float]:
         """Densities of the days to be judged, (D, S), scaled, and the log of the scale."""
