@@ -18,7 +18,9 @@ from illegalmining.detect.holidays import FIRST_YEAR, NEW_YEARS, lunar_new_year,
 from illegalmining.detect.markov import log_likelihood, not_yet, state_probabilities
 from illegalmining.errors import InputError
 from illegalmining.power.clock import ClockParameters, clock_errors, put_right
-from illegalmining.power.readings import HOUR_COLUMNS, listed_faults, read_profiles
+from illegalmining.power.fault_list import listed_faults
+from illegalmining.power.readings import HOUR_COLUMNS, read_profiles
+from illegalmining.power.scale import ScaleParameters, scale_of_days
 from illegalmining.power.weather import read_weather
 
 FIRST, LAST = date(2025, 3, 1), date(2025, 3, 20)
@@ -77,6 +79,58 @@ def test_a_changed_way_of_working_is_no_wrong_clock() -> None:
     load = np.vstack([np.tile(day, (100, 1)), np.tile(night, (100, 1))]) * rng.gamma(300, 1 / 300, (200, 24))
     assert not clock_errors(load, ClockParameters()).any()
     assert not clock_errors(rng.gamma(300, 1 / 300, (200, 24)), ClockParameters()).any()
+
+
+def with_a_course(days: int = 200, seed: int = 5) -> np.ndarray:
+    """A mine at rest: pumps by night, a service a week, rain, noise."""
+    rng = np.random.default_rng(seed)
+    load = np.where(np.arange(24) < 7, 170.0, 80.0) * rng.gamma(400, 1 / 400, (days, 24))
+    load[2::7, 8:12] += 30.0
+    load[60:66] += 25.0
+    return load
+
+
+@pytest.mark.parametrize("factor", [0.5, 1.5, 2.0, 40.0])
+def test_another_transformer_ratio_is_found_and_brought_to_the_usual_scale(factor: float) -> None:
+    load = with_a_course()
+    load[150:] *= factor
+    load[[140, 160], 3] = np.nan
+    scale = scale_of_days(load, ScaleParameters())
+    np.testing.assert_allclose(scale[:150], 1.0)
+    np.testing.assert_allclose(scale[150:], factor, rtol=0.03)
+    short = with_a_course()
+    short[60:110] *= factor
+    scale = scale_of_days(short, ScaleParameters())
+    assert np.unique(np.flatnonzero(scale != 1)).tolist() == list(range(60, 110))
+
+
+@pytest.mark.parametrize("hours", [slice(0, 24), slice(6, 22), slice(21, 24), slice(0, 7)])
+@pytest.mark.parametrize("kw", [-60.0, 60.0, 200.0])
+def test_load_that_is_added_or_taken_away_is_no_change_of_scale(hours: slice, kw: float) -> None:
+    """Round the clock, by shift, by night, in the pumps' hours: work that begins or ends, another fan, fewer pumps."""
+    load = with_a_course()
+    load[100:, hours] += kw
+    np.testing.assert_array_equal(scale_of_days(np.maximum(load, 1.0), ScaleParameters()), 1.0)
+
+
+def test_a_load_without_a_course_shows_no_scale() -> None:
+    load = 100 * np.random.default_rng(6).gamma(400, 1 / 400, (200, 24))
+    load[100:] *= 2
+    np.testing.assert_array_equal(scale_of_days(load, ScaleParameters()), 1.0)
+
+
+def test_a_change_of_scale_is_put_right_and_listed(tmp_path: Path) -> None:
+    load = with_a_course(100)
+    wrong = load.copy()
+    wrong[70:] *= 2
+    times = pd.date_range("2025-03-01", periods=2400, freq="h")
+    pd.DataFrame({"meter_id": "A1", "time": times, "kwh": wrong.reshape(-1)}).to_parquet(tmp_path / "a.parquet")
+    quarantine: list[dict[str, Any]] = []
+    profiles = read_profiles(str(tmp_path / "*"), "Asia/Shanghai", FIRST, date(2025, 6, 30), quarantine, None)
+    np.testing.assert_allclose(profiles[list(HOUR_COLUMNS)], load, rtol=0.03)
+    assert [(row["value"], "one factor" in row["why"]) for row in quarantine] == [("30 day(s), first 2025-05-10", True)]
+    ((first, last),) = [(row["first"], row["last"]) for row in listed_faults(profiles) if row["fault"] == "scale"]
+    assert (first, last) == ("2025-05-10", "2025-06-08")
 
 
 def test_every_fault_is_listed_with_its_days(tmp_path: Path) -> None:
