@@ -98,6 +98,9 @@ def test_another_transformer_ratio_is_found_and_brought_to_the_usual_scale(facto
     scale = scale_of_days(load, ScaleParameters())
     np.testing.assert_allclose(scale[:150], 1.0)
     np.testing.assert_allclose(scale[150:], factor, rtol=0.03)
+    young = with_a_course()
+    young[-6:] *= factor
+    assert np.flatnonzero(scale_of_days(young, ScaleParameters()) != 1).tolist() == list(range(194, 200))
     short = with_a_course()
     short[60:110] *= factor
     scale = scale_of_days(short, ScaleParameters())

@@ -77,7 +77,7 @@ class Rest:
 
 @dataclass(frozen=True)
 class Emissions:
-    """Log densities of each day, (D,): dry and wet rest, a day of maintenance among the dry, an oddity, work.
+    """Log densities of each day, (D,): dry and wet rest, an oddity, work; maintenance on a dry day and on a wet one.
     blocks: (D, K) the same for work of each block of hours. amount: (D,) most likely lift of the day's mean, relative
     to rest. known: (D,) days that say anything."""
 
@@ -86,6 +86,7 @@ class Emissions:
     odd: Floats
     work: Floats
     service: Floats
+    wet_service: Floats
     blocks: Floats
     amount: Floats
     known: Flags
@@ -224,7 +225,7 @@ def emissions(
     is called work, relative to rest.
     """
     days = len(load)
-    names = ("dry", "wet", "odd", "work", "service", "amount")
+    names = ("dry", "wet", "odd", "work", "service", "wet_service", "amount")
     found = {name: np.zeros(days) for name in names}
     known = np.zeros(days, dtype=bool)
     blocks = np.full((days, len(groups[0].some) if groups else 1), -np.inf)
@@ -240,22 +241,29 @@ def emissions(
         found["dry"][rows], found["wet"][rows] = dry.plain(), wet.plain()
         if len(group.turns):
             turns = group.turns * pumped[there]
-            both = np.hstack([dry.with_block(turns, p.turn)[0], wet.with_block(turns, p.turn)[0]])
+            both = np.hstack([dry.with_block(turns, p.turn), wet.with_block(turns, p.turn)])
             turned = log_mean(both, None)
             found["wet"][rows] = np.logaddexp(wet.plain() + np.log1p(-p.turning), turned + np.log(p.turning))
-        found["service"][rows] = service_density(away, dry_spread[sides], group.service, p)
-        work, amount = dry.with_block(group.work, amounts)
-        soaked, _ = wet.with_block(group.work, amounts)
+        found["service"][rows] = log_mean(dry.with_normal(group.service, *p.service), None)
+        found["wet_service"][rows] = log_mean(wet.with_normal(group.service, *p.service), None)
+        work, soaked = dry.with_block(group.work, amounts), wet.with_block(group.work, amounts)
         both = np.logaddexp(work, soaked - np.log(4.0))
         blocks[np.ix_(rows, group.some)] = both
         found["work"][rows] = log_mean(both, None)
         found["odd"][rows] = log_mean(both, group.bias)
-        best = both.argmax(axis=1)
-        found["amount"][rows] = amount[np.arange(len(rows)), best] * group.work[best].mean(axis=1)
+        found["amount"][rows] = raised(away, group.work[both.argmax(axis=1)], amounts)
     floor = np.maximum.reduce([found[name] for name in names[:-1]]) - p.most
     for name in names[:-1]:
         found[name] = np.where(known, np.maximum(found[name], floor), 0.0)
     return Emissions(known=known, blocks=np.maximum(blocks, floor[:, None]), **found)
+
+
+def raised(away: Floats, block: Floats, amounts: tuple[float, float]) -> Floats:
+    """What a block (n, b) adds to the mean of each day (n, b): its hours over the others, which rain lifts too."""
+    others = 1 - block
+    inside = (away * block).sum(axis=1) / block.sum(axis=1)
+    outside = (away * others).sum(axis=1) / np.maximum(others.sum(axis=1), TINY)
+    return np.asarray(np.clip(inside - outside, *amounts) * block.mean(axis=1))
 
 
 def log_mean(logs: Floats, weights: Floats | None) -> Floats:
@@ -265,15 +273,6 @@ def log_mean(logs: Floats, weights: Floats | None) -> Floats:
     top = np.where(np.isfinite(top), top, 0.0)
     with np.errstate(divide="ignore"):
         return np.asarray(top[:, 0] + np.log(np.exp(weighed - top).sum(axis=1)))
-
-
-def service_density(away: Floats, spread: Floats, service: Floats, p: ShapeParameters) -> Floats:
-    """Log density of days with a block of maintenance, (n,), over the blocks it may take."""
-    mean, sd = p.service
-    rows = [
-        Quadratic(away - mean * block, spread + sd**2 * np.outer(block, block), p.tail).plain() for block in service
-    ]
-    return log_mean(np.column_stack(rows), None)
 
 
 class Quadratic:
@@ -297,8 +296,18 @@ class Quadratic:
         """Log density, (n,)."""
         return np.asarray(self.constant - self.power * np.log1p(self.far / self.tail))
 
-    def with_block(self, shapes: Floats, amounts: tuple[float, float]) -> tuple[Floats, Floats]:
-        """Log density with each block (K, b) added by an unknown amount, (n, K), and the best amount, (n, K).
+    def with_normal(self, shapes: Floats, mean: float, sd: float) -> Floats:
+        """Log density with each block (K, b) added by a normal amount, (n, K): the spread grows by a rank of one."""
+        bent = self.inverse @ shapes.T
+        size = np.einsum("kb,bk->k", shapes, bent)
+        along = self.bent @ shapes.T - mean * size
+        far = self.far[:, None] - mean * (2 * along + mean * size) - along**2 / (1 / sd**2 + size)
+        return np.asarray(
+            self.constant - 0.5 * np.log1p(sd**2 * size) - self.power * np.log1p(np.maximum(far, 0.0) / self.tail)
+        )
+
+    def with_block(self, shapes: Floats, amounts: tuple[float, float]) -> Floats:
+        """Log density with each block (K, b) added by an unknown amount, (n, K).
 
         The amount is integrated out (Laplace) under a prior flat in its logarithm between `amounts`.
         """
@@ -308,4 +317,4 @@ class Quadratic:
         far = np.maximum(self.far[:, None] - 2 * amount * along + amount**2 * size, 0.0)
         width = np.sqrt(2 * np.pi / size) / (amount * np.log(amounts[1] / amounts[0]))
         fit = self.constant - self.power * np.log1p(far / self.tail)
-        return np.asarray(fit + np.minimum(np.log(width), 0.0)), np.asarray(amount)
+        return np.asarray(fit + np.minimum(np.log(width), 0.0))

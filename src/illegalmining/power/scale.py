@@ -23,16 +23,18 @@ HOURS = 24
 class ScaleParameters:
     """What counts as a change of scale.
 
-    window: days before and after that must agree, and least apart that two changes lie. known: least share of them
-    with whole hours. least: smallest factor looked for; transformer ratios step by 1.25 and more (preferred primary
-    currents of IEC 61869-2: 10, 12.5, 15, 20, 25, 30, 40, 50, 60, 75 and their multiples). course: standard deviation
-    of the day's course, relative to its mean, without which a factor cannot be told from a sum. left: share of what a
-    sum leaves of the step that a factor may leave. spread: how nearly alike the factor of every hour must be, as a
-    log standard deviation. sharp: share of the days on either side that lie nearer to their own level than to the
-    other. most: changes of one meter beyond which its load is of another kind.
+    window: days before and after that must agree, and least apart that two changes lie. fewest: days after that do at
+    the end of the readings. known: least share of them with whole hours. least: smallest factor looked for;
+    transformer ratios step by 1.25 and more (preferred primary currents of IEC 61869-2: 10, 12.5, 15, 20, 25, 30, 40,
+    50, 60, 75 and their multiples). course: standard deviation of the day's course, relative to its mean, without which
+    a factor cannot be told from a sum. left: share of what a sum leaves of the step that a factor may leave. spread:
+    how nearly alike the factor of every hour must be, as a log standard deviation. sharp: share of the days on either
+    side that lie nearer to their own level than to the other. most: changes of one meter beyond which its load is of
+    another kind.
     """
 
     window: int = 21
+    fewest: int = 5
     known: float = 0.6
     least: float = 1.2
     course: float = 0.15
@@ -83,9 +85,10 @@ def candidates(load: Floats, whole: npt.NDArray[np.bool_], p: ScaleParameters) -
         # Medians of blocks that do not overlap are cheap, and a step shows between every second of them.
         blocks = [each[: len(load) // p.window * p.window].reshape(-1, p.window) for each in measures]
         medians = np.log(np.array([np.nanmedian(each, axis=1) for each in blocks]))
-        if not together(medians[:, 2:] - medians[:, :-2], p).any():
+        late = np.log(np.array([np.nanmedian(each[-p.fewest :]) for each in measures]))[:, None]
+        if not together(np.hstack([medians[:, 2:] - medians[:, :-2], late - medians[:, -2:]]), p).any():
             return []
-        rise = np.log(np.array([after_over_before(each, p.window) for each in measures]))
+        rise = np.log(np.array([after_over_before(each, p) for each in measures]))
     return np.flatnonzero(together(rise, p)).tolist()
 
 
@@ -95,12 +98,12 @@ def together(rise: Floats, p: ScaleParameters) -> npt.NDArray[np.bool_]:
     return np.asarray((rise >= least).all(axis=0) | (rise <= -least).all(axis=0))
 
 
-def after_over_before(values: Floats, window: int) -> Floats:
-    """Median of the window that begins on each day over that of the window before, (D,); NaN at the ends."""
+def after_over_before(values: Floats, p: ScaleParameters) -> Floats:
+    """Median of the window that begins on each day over that of the window before, (D,); NaN where days are too few."""
+    longer = np.append(values, np.full(p.window - p.fewest, np.nan))
+    medians = np.nanmedian(np.lib.stride_tricks.sliding_window_view(longer, p.window), axis=1)
     ratio = np.full(len(values), np.nan)
-    if len(values) >= 2 * window:
-        medians = np.nanmedian(np.lib.stride_tricks.sliding_window_view(values, window), axis=1)
-        ratio[window : len(values) - window + 1] = medians[window:] / medians[:-window]
+    ratio[p.window : len(medians)] = medians[p.window :] / medians[: -p.window]
     return ratio
 
 
