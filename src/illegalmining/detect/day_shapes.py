@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from numba import njit
 from scipy.special import gammaln, logsumexp
 
 Floats = npt.NDArray[np.float64]
@@ -19,6 +20,8 @@ Flags = npt.NDArray[np.bool_]
 HOURS = 24
 NOON = 12
 TINY = 1e-3
+NOTHING = -40.0
+"""A term smaller than its sum by more than this many nats adds nothing to a double."""
 
 LEAST_SHAPE = 0.3
 """An hour scatters in proportion to its usual load, but no less than as one of this share of the day's mean."""
@@ -247,7 +250,7 @@ def emissions(
         found["service"][rows] = log_mean(dry.with_normal(group.service, *p.service), None)
         found["wet_service"][rows] = log_mean(wet.with_normal(group.service, *p.service), None)
         work, soaked = dry.with_block(group.work, amounts), wet.with_block(group.work, amounts)
-        both = np.logaddexp(work, soaked - np.log(4.0))
+        both = np.asarray(log_sum_of(work, soaked - np.log(4.0)))
         blocks[np.ix_(rows, group.some)] = both
         found["work"][rows] = log_mean(both, None)
         found["odd"][rows] = log_mean(both, group.bias)
@@ -268,11 +271,9 @@ def raised(away: Floats, block: Floats, amounts: tuple[float, float]) -> Floats:
 
 def log_mean(logs: Floats, weights: Floats | None) -> Floats:
     """Log of the mean over columns of exp(logs), weighted by log weights that sum to one."""
-    weighed = logs - np.log(max(logs.shape[1], 1)) if weights is None else logs + weights
-    top = weighed.max(axis=1, keepdims=True)
-    top = np.where(np.isfinite(top), top, 0.0)
-    with np.errstate(divide="ignore"):
-        return np.asarray(top[:, 0] + np.log(np.exp(weighed - top).sum(axis=1)))
+    count = max(logs.shape[1], 1)
+    equal: Floats = np.full(count, -np.log(count))
+    return np.asarray(log_sums(logs, equal if weights is None else weights))
 
 
 class Quadratic:
@@ -281,7 +282,7 @@ class Quadratic:
     def __init__(self, away: Floats, spread: Floats, tail: float) -> None:
         width = away.shape[1]
         self.inverse = np.linalg.inv(spread)
-        self.bent = away @ self.inverse
+        self.bent = times(away, self.inverse)
         self.far = np.einsum("nb,nb->n", self.bent, away)
         self.power = (tail + width) / 2
         self.tail = tail
@@ -300,7 +301,7 @@ class Quadratic:
         """Log density with each block (K, b) added by a normal amount, (n, K): the spread grows by a rank of one."""
         bent = self.inverse @ shapes.T
         size = np.einsum("kb,bk->k", shapes, bent)
-        along = self.bent @ shapes.T - mean * size
+        along = times(self.bent, np.ascontiguousarray(shapes.T)) - mean * size
         far = self.far[:, None] - mean * (2 * along + mean * size) - along**2 / (1 / sd**2 + size)
         return np.asarray(
             self.constant - 0.5 * np.log1p(sd**2 * size) - self.power * np.log1p(np.maximum(far, 0.0) / self.tail)
@@ -311,10 +312,80 @@ class Quadratic:
 
         The amount is integrated out (Laplace) under a prior flat in its logarithm between `amounts`.
         """
-        along = self.bent @ shapes.T
         size = np.einsum("kb,bc,kc->k", shapes, self.inverse, shapes)
-        amount = np.clip(along / size, *amounts)
-        far = np.maximum(self.far[:, None] - 2 * amount * along + amount**2 * size, 0.0)
-        width = np.sqrt(2 * np.pi / size) / (amount * np.log(amounts[1] / amounts[0]))
-        fit = self.constant - self.power * np.log1p(far / self.tail)
-        return np.asarray(fit + np.minimum(np.log(width), 0.0))
+        return np.asarray(
+            block_densities(
+                times(self.bent, np.ascontiguousarray(shapes.T)),
+                self.far,
+                size,
+                *amounts,
+                self.constant,
+                self.power,
+                self.tail,
+            )
+        )
+
+
+# Loops over days and blocks are compiled: they are the cost of judging a mine, and small matrix products would
+# otherwise wake a pool of threads for each.
+
+
+@njit(cache=True)
+def times(rows: Floats, matrix: Floats) -> Floats:
+    """(n, b) by (b, k)."""
+    count, width = rows.shape
+    out = np.zeros((count, matrix.shape[1]))
+    for n in range(count):
+        for b in range(width):
+            for k in range(matrix.shape[1]):
+                out[n, k] += rows[n, b] * matrix[b, k]
+    return out
+
+
+@njit(cache=True)
+def block_densities(
+    along: Floats, far: Floats, size: Floats, least: float, most: float, constant: float, power: float, tail: float
+) -> Floats:
+    """Log densities of days with each block added, (n, K): see `Quadratic.with_block`. along: (n, K) how far each day
+    lies in each block's direction."""
+    count, blocks = along.shape
+    out = np.empty((count, blocks))
+    room = 0.5 * np.log(2 * np.pi / size) - np.log(np.log(most / least))
+    smallest = np.log(least)
+    for n in range(count):
+        for k in range(blocks):
+            amount, logarithm = least, smallest
+            if along[n, k] > least * size[k]:
+                amount = min(along[n, k] / size[k], most)
+                logarithm = np.log(amount)
+            left = max(far[n] - 2 * amount * along[n, k] + amount**2 * size[k], 0.0)
+            out[n, k] = constant - power * np.log1p(left / tail) + min(room[k] - logarithm, 0.0)
+    return out
+
+
+@njit(cache=True)
+def log_sums(logs: Floats, weights: Floats) -> Floats:
+    """Log of the sum over columns of exp(logs + weights), (n,)."""
+    out = np.empty(len(logs))
+    for n in range(len(logs)):
+        top = -np.inf
+        for k in range(logs.shape[1]):
+            top = max(top, logs[n, k] + weights[k])
+        total = 0.0
+        for k in range(logs.shape[1]):
+            away = logs[n, k] + weights[k] - top
+            if away > NOTHING:
+                total += np.exp(away)
+        out[n] = top + np.log(total) if total > 0 else -np.inf
+    return out
+
+
+@njit(cache=True)
+def log_sum_of(left: Floats, right: Floats) -> Floats:
+    """log(exp(left) + exp(right)), (n, K)."""
+    out = np.empty(left.shape)
+    for n in range(left.shape[0]):
+        for k in range(left.shape[1]):
+            top, away = max(left[n, k], right[n, k]), -abs(left[n, k] - right[n, k])
+            out[n, k] = top + np.log1p(np.exp(away)) if away > NOTHING else top
+    return out
