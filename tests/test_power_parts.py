@@ -11,11 +11,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import multivariate_t
 
-from illegalmining.detect.day_shapes import Rest, ShapeParameters, alike, emissions, windows
-from illegalmining.detect.hidden_work import WorkParameters, rest_chain, work_chain
+from illegalmining.detect.day_shapes import Quadratic, Rest, ShapeParameters, alike, emissions, windows
+from illegalmining.detect.declared_output import Output, OutputParameters, Specific, declared_output
+from illegalmining.detect.hidden_work import Judge, RestingDays, WorkParameters, rest_chain, work_chain
 from illegalmining.detect.holidays import FIRST_YEAR, NEW_YEARS, lunar_new_year, spring_festival
+from illegalmining.detect.load import Levels
 from illegalmining.detect.markov import log_likelihood, not_yet, state_probabilities
+from illegalmining.detect.rest_profile import LevelBelief
+from illegalmining.detect.shut_mines import within
 from illegalmining.errors import InputError
 from illegalmining.power.clock import ClockParameters, clock_errors, put_right
 from illegalmining.power.fault_list import listed_faults
@@ -193,6 +198,63 @@ def test_chains_agree_with_summing_over_every_path() -> None:
         assert never[day] == pytest.approx(weight[(paths[:, : day + 1] != 2).all(axis=1)].sum() / weight.sum())
 
 
+def test_densities_of_a_day_agree_with_scipys_multivariate_t() -> None:
+    """A day with a block of a normal amount is one t with a wider spread; an amount held to one value is one moved."""
+    rng = np.random.default_rng(20)
+    root = rng.normal(size=(6, 6))
+    spread, away = root @ root.T / 6 + 0.1 * np.eye(6), rng.normal(size=(4, 6))
+    blocks = np.array([[0, 1, 1, 0, 0, 0], [0, 0, 0, 1, 1, 1.0]])
+    day = Quadratic(away, spread, 6.0)
+    np.testing.assert_allclose(day.plain(), multivariate_t.logpdf(away, np.zeros(6), spread, 6))
+    normal, fixed = day.with_normal(blocks, 0.4, 0.25), day.with_block(blocks, (0.5, 0.5 + 1e-9))
+    for k, block in enumerate(blocks):
+        wider = spread + 0.25**2 * np.outer(block, block)
+        np.testing.assert_allclose(normal[:, k], multivariate_t.logpdf(away, 0.4 * block, wider, 6))
+        np.testing.assert_allclose(fixed[:, k], multivariate_t.logpdf(away, 0.5 * block, spread, 6), atol=1e-6)
+
+
+def test_a_night_ends_where_another_kind_of_day_begins() -> None:
+    """Two days of rest, a working day, three forbidden ones at the end of which nothing more is known."""
+    load = np.ones((6, 24))
+    quiet, counted = np.array([1, 1, 0, 0, 0, 0], bool), np.array([0, 0, 0, 1, 1, 1], bool)
+    known = np.isfinite(within(load, (counted, quiet)))
+    assert known[:, :12].all()
+    assert known[:, 12:].all(axis=1).tolist() == [True, False, True, True, True, True]
+    counted[5] = False
+    assert np.isfinite(within(load, (counted, quiet)))[:, 12:].all(axis=1).tolist() == [
+        True,
+        False,
+        True,
+        True,
+        False,
+        True,
+    ]
+    assert np.isfinite(within(load[:, :1], (counted, quiet))).all(), "a day known as a whole stays whole"
+
+
+def test_neither_explanation_is_searched_better_than_the_other() -> None:
+    """Each gets the profiles the other found: what differs is work alone."""
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        load = np.where((np.arange(24) >= 12) & (np.arange(24) < 19), 1.5, 0.9) * rng.gamma(300, 1 / 300, (90, 24))
+        load[rng.integers(0, 90, 12)] += 0.3
+        count = len(load)
+        given = RestingDays(
+            load=100 * load,
+            counted=np.arange(count) >= 20,
+            quiet=np.arange(count) < 20,
+            covariates=rng.normal(size=(count, 2)),
+            weekday=np.arange(count) % 7,
+            full_kw=200.0,
+            reference_kw=100.0,
+            belief=LevelBelief(((100.0, 0.12),), (False,)),
+        )
+        judge = Judge(given, WorkParameters())
+        null, work = judge.both()
+        assert null.score >= judge.explained(work.rest, working=False).score
+        assert work.score >= judge.explained(null.rest, working=True).score
+
+
 def test_transitions_are_probabilities() -> None:
     p = WorkParameters()
     for moves, first in (rest_chain(p), *(work_chain(p, *habit) for habit in product(p.begins, p.ends, p.duties))):
@@ -250,6 +312,55 @@ def test_states_of_labelled_machines(shared_data: Path) -> None:
     assert right[0]["this chain"] > 0.95
     assert right[1]["this chain"] > 0.85
     assert right[2]["this chain"] > 0.70
+
+
+def months(kwh_per_tonne: float, count: int, seed: int, covered: float = 1.0, first: str = "2026-01") -> pd.DataFrame:
+    """Months of a mine that rests at 400 kW and declares 30,000 t, of which it raises a share."""
+    rng = np.random.default_rng(seed)
+    tonnes = 30000.0 * rng.gamma(200, 1 / 200, count)
+    mean_kw = 400.0 + covered * tonnes * kwh_per_tonne * rng.gamma(150, 1 / 150, count) / 720.0
+    names = pd.period_range(first, periods=count, freq="M").astype(str)
+    return pd.DataFrame({"month": names, "tonnes": tonnes, "mean_kw": mean_kw, "hours": 720.0})
+
+
+RESTED = Levels(400.0, 1200.0, 1200.0, True)
+DISTRICT = Specific(20.0, 0.37)
+
+
+def weighed(table: pd.DataFrame, past: pd.DataFrame | None) -> Output:
+    return declared_output(table, RESTED, 400.0, DISTRICT, OutputParameters(), past)
+
+
+@pytest.mark.parametrize("own", [11.0, 20.0, 34.0])
+def test_a_mine_learns_its_own_specific_energy_around_the_districts(own: float) -> None:
+    past = months(own, 24, seed=7, first="2024-01")
+    found = weighed(months(own, 8, seed=8), past)
+    assert found.own.centre == pytest.approx(own, rel=0.15)
+    assert found.own.spread < 0.5 * DISTRICT.spread
+    assert found.log_lr < 0
+    assert weighed(months(own, 8, seed=8), None).own.centre == pytest.approx(20.0, rel=0.01)
+
+
+def test_what_a_mine_always_took_a_tonne_speaks_for_it() -> None:
+    """A shallow seam: 10 kWh a tonne, half of what the district takes."""
+    year = months(10.0, 8, seed=14)
+    assert weighed(year, months(10.0, 24, seed=15, first="2024-01")).log_lr < weighed(year, None).log_lr - 0.5
+
+
+def test_its_own_past_betrays_a_mine_that_the_district_would_let_pass() -> None:
+    """Hard rock, 34 kWh a tonne, and from May only a third of the tonnes is raised: 11 kWh a declared tonne."""
+    year = pd.concat([months(34.0, 4, 9), months(34.0, 6, 10, covered=1 / 3, first="2026-05")], ignore_index=True)
+    found = weighed(year, months(34.0, 24, 11, first="2024-01"))
+    assert found.log_lr > 3.0
+    assert found.log_lr > weighed(year[4:].reset_index(drop=True), None).log_lr + 2.0
+    assert found.months[0] == "2026-05"
+    assert found.explained == pytest.approx(found.tonnes / 3, rel=0.2)
+
+
+def test_a_past_on_paper_teaches_nothing() -> None:
+    """The mine never raised more than a tenth of what it declares: its past is no excuse."""
+    found = weighed(months(20.0, 8, 12, covered=0.1), months(20.0, 24, 13, covered=0.1, first="2024-01"))
+    assert found.log_lr > 3.0
 
 
 def test_hour_columns_are_a_day() -> None:

@@ -272,8 +272,7 @@ def raised(away: Floats, block: Floats, amounts: tuple[float, float]) -> Floats:
 def log_mean(logs: Floats, weights: Floats | None) -> Floats:
     """Log of the mean over columns of exp(logs), weighted by log weights that sum to one."""
     count = max(logs.shape[1], 1)
-    equal: Floats = np.full(count, -np.log(count))
-    return np.asarray(log_sums(logs, equal if weights is None else weights))
+    return np.asarray(log_sums(logs, np.full(count, -np.log(count)) if weights is None else weights))
 
 
 class Quadratic:
@@ -281,7 +280,7 @@ class Quadratic:
 
     def __init__(self, away: Floats, spread: Floats, tail: float) -> None:
         width = away.shape[1]
-        self.inverse = np.linalg.inv(spread)
+        self.inverse = np.asarray(np.linalg.inv(spread), dtype=np.float64)
         self.bent = times(away, self.inverse)
         self.far = np.einsum("nb,nb->n", self.bent, away)
         self.power = (tail + width) / 2
