@@ -2,8 +2,8 @@
 
 A current transformer is exchanged for one of another ratio, or a register's multiplier is entered wrongly: all load of
 the meter steps by one factor, by day and by night, at rest and at work alike. Work that begins or ends adds or takes
-away kilowatts and so changes the day's course. Only a step that is a factor and no sum counts, and a meter without a
-course shows none. Pure functions on arrays.
+away kilowatts and so changes the day's course. Only a step that is a factor and no sum counts, and a load
+without a course shows none. Pure functions on arrays.
 """
 
 from __future__ import annotations
@@ -23,21 +23,19 @@ HOURS = 24
 class ScaleParameters:
     """What counts as a change of scale.
 
-    window: days before and after that must agree, and least apart that two changes lie. fewest: days after that do at
-    the end of the readings. known: least share of them with whole hours. least: smallest factor looked for;
-    transformer ratios step by 1.25 and more (preferred primary currents of IEC 61869-2: 10, 12.5, 15, 20, 25, 30, 40,
-    50, 60, 75 and their multiples). course: standard deviation of the day's course, relative to its mean, without which
-    a factor cannot be told from a sum. left: share of what a sum leaves of the step that a factor may leave. spread:
-    how nearly alike the factor of every hour must be, as a log standard deviation. sharp: share of the days on either
-    side that lie nearer to their own level than to the other. most: changes of one meter beyond which its load is of
-    another kind.
+    window: days before and after that must agree, and least apart that two changes lie. fewest: days after that do
+    at the end of the readings. known: least share of them with whole hours. least: smallest factor looked for;
+    transformer ratios step by 1.25 and more (preferred primary currents of IEC 61869-2: 10, 12.5, 15, 20, 25, 30,
+    40, 50, 60, 75 and their multiples). left: share of what a sum leaves of the step that a factor may leave.
+    spread: how nearly alike the factor of every hour must be, as a log standard deviation. sharp: share of the days
+    on either side that lie nearer to their own level than to the other. most: changes of one meter beyond which its
+    load is of another kind.
     """
 
     window: int = 21
     fewest: int = 5
     known: float = 0.6
     least: float = 1.2
-    course: float = 0.15
     left: float = 0.1
     spread: float = 0.05
     sharp: float = 0.9
@@ -114,8 +112,6 @@ def one_step(load: Floats, whole: npt.NDArray[np.bool_], day: int, p: ScaleParam
         return None
     first, then = load[before][whole[before]], load[after][whole[after]]
     old, new = np.median(first, axis=0), np.median(then, axis=0)
-    if old.std() < p.course * old.mean():
-        return None
     ratios = np.log(new / old)
     factor = float(np.exp(np.median(ratios)))
     as_factor = float(((new - factor * old) ** 2).sum())
