@@ -12,7 +12,8 @@ from illegalmining.district import District
 from illegalmining.errors import InputError
 from illegalmining.journal import Journal, digests
 from illegalmining.pipelines.watching import parameters_of, register_digests, remembered
-from illegalmining.power.readings import listed_faults, read_profiles
+from illegalmining.power.fault_list import listed_faults
+from illegalmining.power.readings import read_profiles
 from illegalmining.power.weather import read_weather
 from illegalmining.registers.read import Registers
 

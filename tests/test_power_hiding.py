@@ -15,6 +15,7 @@ from illegalmining.detect.findings import Findings
 from illegalmining.detect.holidays import spring_festival
 from illegalmining.detect.load import HOUR_COLUMNS
 from illegalmining.detect.power import detect_power
+from illegalmining.power.scale import ScaleParameters, scale_of_days
 
 HISTORY, MONITOR, AS_OF = date(2025, 1, 1), date(2026, 1, 1), date(2026, 5, 31)
 DAYS = pd.date_range(HISTORY, AS_OF, freq="D")
@@ -45,10 +46,10 @@ def by_night(load: np.ndarray, nights: np.ndarray, kw: float) -> np.ndarray:
     return load
 
 
-def by_shift(load: np.ndarray) -> np.ndarray:
+def by_shift(load: np.ndarray, ended: str = ORDER) -> np.ndarray:
     """The same with lawful work until the order."""
     load = load.copy()
-    lawful = np.asarray((DAYS < ORDER) & (DAYS.dayofweek != 6))
+    lawful = np.asarray((ended > DAYS) & (DAYS.dayofweek != 6))
     load[np.flatnonzero(lawful)[:, None], np.arange(6, 22)] += STEP
     return load
 
@@ -67,6 +68,8 @@ def judge(
     others: dict[str, str] | None = None,
     status: str = "suspended",
     place: float = 0.0,
+    order: str = ORDER,
+    until: str | None = None,
     **more: Any,
 ) -> Findings:
     """One mine `m` with meter `m` under an order; others: further meters and their category, `place` degrees away."""
@@ -74,8 +77,8 @@ def judge(
         CRS
     )
     mines["capacity_t"], mines["safety_load_kw"] = np.nan, REST
-    orders = pd.DataFrame({"mine_id": ["m"], "shaft_id": [None], "status": [status], "from": [pd.Timestamp(ORDER)]})
-    orders["to"], orders["order_no"] = pd.NaT, "KJ-7"
+    orders = pd.DataFrame({"mine_id": ["m"], "shaft_id": [None], "status": [status], "from": [pd.Timestamp(order)]})
+    orders["to"], orders["order_no"] = pd.NaT if until is None else pd.Timestamp(until), "KJ-7"
     others = others or {}
     meters = pd.DataFrame({"meter_id": ["m", *others], "mine_id": ["m", *[None] * len(others)]})
     meters["category"], meters["capacity_kva"] = ["mine", *others.values()], 5000.0
@@ -86,13 +89,63 @@ def judge(
 def asked(findings: Findings, question: str) -> list[tuple[float, dict[str, Any]]]:
     """(nats, attributes) of the rows that ask a question."""
     rows = [(row.log_lr, json.loads(row.attributes)) for row in findings.detections.itertuples()]
-    return [(nats, attributes) for nats, attributes in rows if attributes["question"] == question]
+    return [(nats, attributes) for nats, attributes in rows if question in ("any", attributes["question"])]
 
 
 def test_a_night_tariff_rain_and_services_are_no_work() -> None:
     for seed in range(3):
         found = asked(judge(profile("m", by_shift(at_rest(seed)))), "worked_while_forbidden")
         assert [nats for nats, _ in found if nats > ALARM] == []
+
+
+def wet_weeks(load: np.ndarray, rise: float, clock: np.ndarray) -> np.ndarray:
+    """The same with spells of rain whose water is pumped in these hours (24,), as a share of rest's mean."""
+    load = load.copy()
+    for begin, length in ((402, 9), (420, 5), (433, 14), (470, 7)):
+        load[begin : begin + length] += rise * REST * clock * 24 / clock.sum()
+    return load
+
+
+def test_rain_pumped_in_the_cheap_hours_is_no_work() -> None:
+    """Night after night in the hours of the tariff, at a time of rain: where the profile peaks, drainage rises."""
+    cheap = np.where(np.arange(24) < 7, 1.4, 0.6)
+    for seed in range(3):
+        load = wet_weeks(by_shift(at_rest(seed)), 0.2, cheap - 0.5)
+        found = asked(judge(profile("m", load)), "worked_while_forbidden")
+        assert [nats for nats, _ in found if nats > ALARM] == [], seed
+
+
+def test_maintenance_on_a_day_of_rain_is_no_work() -> None:
+    """Pumps from midnight, then the service: one long block, and yet two things a mine at rest does."""
+    night = (np.arange(24) < 7).astype(float)
+    for seed in range(3):
+        load = by_shift(at_rest(seed))
+        for day in range(401, 500, 14):
+            load[day : day + 2] += 0.35 * REST * night
+            load[day, 7:12] += 0.35 * REST
+        found = asked(judge(profile("m", load)), "worked_while_forbidden")
+        assert [nats for nats, _ in found if nats > ALARM] == [], seed
+
+
+def test_a_shift_beside_days_of_rest_or_of_an_order_is_neither() -> None:
+    """Sundays at rest are followed by a Monday's shift, and the last night of an order by the morning it ends."""
+    young = asked(judge(profile("m", by_shift(at_rest(16), ended="2026-05-19")), order="2026-05-19"), "any")
+    assert young == []
+    load = by_shift(at_rest(17))
+    load[np.asarray(DAYS >= "2026-03-02"), 6:22] += STEP
+    found = asked(judge(profile("m", load), until="2026-03-02"), "worked_while_forbidden")
+    assert [(told["worked_on"]) for nats, told in found if nats > 0.5] == []
+
+
+def test_a_meter_read_at_another_scale_is_no_work() -> None:
+    """Every hour trebles from one day on, two weeks ago: the reader's way with it takes the evidence away."""
+    load = by_shift(at_rest(18))
+    load[500:] *= 3
+    raw = asked(judge(profile("m", load)), "worked_while_forbidden")
+    assert max(nats for nats, _ in raw) > ALARM, "left as it is, it would accuse"
+    right = load / scale_of_days(load, ScaleParameters())[:, None]
+    found = asked(judge(profile("m", right)), "worked_while_forbidden")
+    assert [nats for nats, _ in found if nats > ALARM] == []
 
 
 @pytest.mark.parametrize("share", [0.15, 0.25, 1.0])
@@ -107,7 +160,7 @@ def test_some_nights_at_a_share_of_full_load_are_found_and_dated(share: float) -
         low, high = told[key]
         assert low <= f"{DAYS[night]:%Y-%m-%d}" <= high
     truth = share * STEP * 8 * len(NIGHTS)
-    assert told["excess_kwh"] == pytest.approx(truth, rel=0.3)
+    assert told["excess_kwh"] == pytest.approx(truth, rel=0.25)
 
 
 def test_the_plot_shows_load_band_orders_and_work() -> None:

@@ -11,14 +11,21 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import multivariate_t
 
-from illegalmining.detect.day_shapes import Rest, ShapeParameters, alike, emissions, windows
-from illegalmining.detect.hidden_work import WorkParameters, rest_chain, work_chain
+from illegalmining.detect.day_shapes import Quadratic, Rest, ShapeParameters, alike, emissions, windows
+from illegalmining.detect.declared_output import Output, OutputParameters, Specific, declared_output
+from illegalmining.detect.hidden_work import Explanation, Judge, RestingDays, WorkParameters, rest_chain, work_chain
 from illegalmining.detect.holidays import FIRST_YEAR, NEW_YEARS, lunar_new_year, spring_festival
+from illegalmining.detect.load import Levels
 from illegalmining.detect.markov import log_likelihood, not_yet, state_probabilities
+from illegalmining.detect.rest_profile import LevelBelief
+from illegalmining.detect.shut_mines import within
 from illegalmining.errors import InputError
 from illegalmining.power.clock import ClockParameters, clock_errors, put_right
-from illegalmining.power.readings import HOUR_COLUMNS, listed_faults, read_profiles
+from illegalmining.power.fault_list import listed_faults
+from illegalmining.power.readings import HOUR_COLUMNS, read_profiles
+from illegalmining.power.scale import ScaleParameters, scale_of_days
 from illegalmining.power.weather import read_weather
 
 FIRST, LAST = date(2025, 3, 1), date(2025, 3, 20)
@@ -79,6 +86,61 @@ def test_a_changed_way_of_working_is_no_wrong_clock() -> None:
     assert not clock_errors(rng.gamma(300, 1 / 300, (200, 24)), ClockParameters()).any()
 
 
+def with_a_course(days: int = 200, seed: int = 5) -> np.ndarray:
+    """A mine at rest: pumps by night, a service a week, rain, noise."""
+    rng = np.random.default_rng(seed)
+    load = np.where(np.arange(24) < 7, 170.0, 80.0) * rng.gamma(400, 1 / 400, (days, 24))
+    load[2::7, 8:12] += 30.0
+    load[60:66] += 25.0
+    return load
+
+
+@pytest.mark.parametrize("factor", [0.5, 1.5, 2.0, 40.0])
+def test_another_transformer_ratio_is_found_and_brought_to_the_usual_scale(factor: float) -> None:
+    load = with_a_course()
+    load[150:] *= factor
+    load[[140, 160], 3] = np.nan
+    scale = scale_of_days(load, ScaleParameters())
+    np.testing.assert_allclose(scale[:150], 1.0)
+    np.testing.assert_allclose(scale[150:], factor, rtol=0.03)
+    young = with_a_course()
+    young[-6:] *= factor
+    assert np.flatnonzero(scale_of_days(young, ScaleParameters()) != 1).tolist() == list(range(194, 200))
+    short = with_a_course()
+    short[60:110] *= factor
+    scale = scale_of_days(short, ScaleParameters())
+    assert np.unique(np.flatnonzero(scale != 1)).tolist() == list(range(60, 110))
+
+
+@pytest.mark.parametrize("hours", [slice(0, 24), slice(6, 22), slice(21, 24), slice(0, 7)])
+@pytest.mark.parametrize("kw", [-60.0, 60.0, 200.0])
+def test_load_that_is_added_or_taken_away_is_no_change_of_scale(hours: slice, kw: float) -> None:
+    """Round the clock, by shift, by night, in the pumps' hours: work that begins or ends, another fan, fewer pumps."""
+    load = with_a_course()
+    load[100:, hours] += kw
+    np.testing.assert_array_equal(scale_of_days(np.maximum(load, 1.0), ScaleParameters()), 1.0)
+
+
+def test_a_load_without_a_course_shows_no_scale() -> None:
+    load = 100 * np.random.default_rng(6).gamma(400, 1 / 400, (200, 24))
+    load[100:] *= 2
+    np.testing.assert_array_equal(scale_of_days(load, ScaleParameters()), 1.0)
+
+
+def test_a_change_of_scale_is_put_right_and_listed(tmp_path: Path) -> None:
+    load = with_a_course(100)
+    wrong = load.copy()
+    wrong[70:] *= 2
+    times = pd.date_range("2025-03-01", periods=2400, freq="h")
+    pd.DataFrame({"meter_id": "A1", "time": times, "kwh": wrong.reshape(-1)}).to_parquet(tmp_path / "a.parquet")
+    quarantine: list[dict[str, Any]] = []
+    profiles = read_profiles(str(tmp_path / "*"), "Asia/Shanghai", FIRST, date(2025, 6, 30), quarantine, None)
+    np.testing.assert_allclose(profiles[list(HOUR_COLUMNS)], load, rtol=0.03)
+    assert [(row["value"], "one factor" in row["why"]) for row in quarantine] == [("30 day(s), first 2025-05-10", True)]
+    ((first, last),) = [(row["first"], row["last"]) for row in listed_faults(profiles) if row["fault"] == "scale"]
+    assert (first, last) == ("2025-05-10", "2025-06-08")
+
+
 def test_every_fault_is_listed_with_its_days(tmp_path: Path) -> None:
     readings = hourly()
     readings.loc[50:60, "kwh"] = 0.0
@@ -134,6 +196,68 @@ def test_chains_agree_with_summing_over_every_path() -> None:
         there = [weight[paths[:, day] == state].sum() / weight.sum() for state in range(3)]
         np.testing.assert_allclose(states[day], there)
         assert never[day] == pytest.approx(weight[(paths[:, : day + 1] != 2).all(axis=1)].sum() / weight.sum())
+
+
+def test_densities_of_a_day_agree_with_scipys_multivariate_t() -> None:
+    """A day with a block of a normal amount is one t with a wider spread; an amount held to one value is one moved."""
+    rng = np.random.default_rng(20)
+    root = rng.normal(size=(6, 6))
+    spread, away = root @ root.T / 6 + 0.1 * np.eye(6), rng.normal(size=(4, 6))
+    blocks = np.array([[0, 1, 1, 0, 0, 0], [0, 0, 0, 1, 1, 1.0]])
+    day = Quadratic(away, spread, 6.0)
+    np.testing.assert_allclose(day.plain(), multivariate_t.logpdf(away, np.zeros(6), spread, 6))
+    normal, fixed = day.with_normal(blocks, 0.4, 0.25), day.with_block(blocks, (0.5, 0.5 + 1e-9))
+    for k, block in enumerate(blocks):
+        wider = spread + 0.25**2 * np.outer(block, block)
+        np.testing.assert_allclose(normal[:, k], multivariate_t.logpdf(away, 0.4 * block, wider, 6))
+        np.testing.assert_allclose(fixed[:, k], multivariate_t.logpdf(away, 0.5 * block, spread, 6), atol=1e-6)
+
+
+def test_a_night_ends_where_another_kind_of_day_begins() -> None:
+    """Two days of rest, a working day, three forbidden ones at the end of which nothing more is known."""
+    load = np.ones((6, 24))
+    quiet, counted = np.array([1, 1, 0, 0, 0, 0], bool), np.array([0, 0, 0, 1, 1, 1], bool)
+    known = np.isfinite(within(load, (counted, quiet)))
+    assert known[:, :12].all()
+    assert known[:, 12:].all(axis=1).tolist() == [True, False, True, True, True, True]
+    counted[5] = False
+    assert np.isfinite(within(load, (counted, quiet)))[:, 12:].all(axis=1).tolist() == [
+        True,
+        False,
+        True,
+        True,
+        False,
+        True,
+    ]
+    assert np.isfinite(within(load[:, :1], (counted, quiet))).all(), "a day known as a whole stays whole"
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_neither_explanation_is_searched_better_than_the_other(lazy: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of the searches (without work, with it) ends at a poor profile: the other's find mends it."""
+    rng = np.random.default_rng(21)
+    load = np.where((np.arange(24) >= 12) & (np.arange(24) < 19), 1.5, 0.9) * rng.gamma(300, 1 / 300, (90, 24))
+    given = RestingDays(
+        load=100 * load,
+        counted=np.arange(90) >= 20,
+        quiet=np.arange(90) < 20,
+        covariates=rng.normal(size=(90, 2)),
+        weekday=np.arange(90) % 7,
+        full_kw=200.0,
+        reference_kw=100.0,
+        belief=LevelBelief(((100.0, 0.12),), (False,)),
+    )
+    judge = Judge(given, WorkParameters())
+    poor = judge.resting(1.15 * load.mean(axis=0), np.zeros(2))
+    well = judge.settle
+
+    def settle(starts: list[Rest], working: bool) -> Explanation:
+        return judge.explained(poor, working) if working == lazy else well(starts, working)
+
+    monkeypatch.setattr(judge, "settle", settle)
+    null, work = judge.both()
+    assert null.score >= judge.explained(work.rest, working=False).score > judge.explained(poor, working=False).score
+    assert work.score >= judge.explained(null.rest, working=True).score > judge.explained(poor, working=True).score
 
 
 def test_transitions_are_probabilities() -> None:
@@ -193,6 +317,55 @@ def test_states_of_labelled_machines(shared_data: Path) -> None:
     assert right[0]["this chain"] > 0.95
     assert right[1]["this chain"] > 0.85
     assert right[2]["this chain"] > 0.70
+
+
+def months(kwh_per_tonne: float, count: int, seed: int, covered: float = 1.0, first: str = "2026-01") -> pd.DataFrame:
+    """Months of a mine that rests at 400 kW and declares 30,000 t, of which it raises a share."""
+    rng = np.random.default_rng(seed)
+    tonnes = 30000.0 * rng.gamma(200, 1 / 200, count)
+    mean_kw = 400.0 + covered * tonnes * kwh_per_tonne * rng.gamma(150, 1 / 150, count) / 720.0
+    names = pd.period_range(first, periods=count, freq="M").astype(str)
+    return pd.DataFrame({"month": names, "tonnes": tonnes, "mean_kw": mean_kw, "hours": 720.0})
+
+
+RESTED = Levels(400.0, 1200.0, 1200.0, True)
+DISTRICT = Specific(20.0, 0.37)
+
+
+def weighed(table: pd.DataFrame, past: pd.DataFrame | None) -> Output:
+    return declared_output(table, RESTED, 400.0, DISTRICT, OutputParameters(), past)
+
+
+@pytest.mark.parametrize("own", [11.0, 20.0, 34.0])
+def test_a_mine_learns_its_own_specific_energy_around_the_districts(own: float) -> None:
+    past = months(own, 24, seed=7, first="2024-01")
+    found = weighed(months(own, 8, seed=8), past)
+    assert found.own.centre == pytest.approx(own, rel=0.15)
+    assert found.own.spread < 0.5 * DISTRICT.spread
+    assert found.log_lr < 0
+    assert weighed(months(own, 8, seed=8), None).own.centre == pytest.approx(20.0, rel=0.01)
+
+
+def test_what_a_mine_always_took_a_tonne_speaks_for_it() -> None:
+    """A shallow seam: 10 kWh a tonne, half of what the district takes."""
+    year = months(10.0, 8, seed=14)
+    assert weighed(year, months(10.0, 24, seed=15, first="2024-01")).log_lr < weighed(year, None).log_lr - 0.5
+
+
+def test_its_own_past_betrays_a_mine_that_the_district_would_let_pass() -> None:
+    """Hard rock, 34 kWh a tonne, and from May only a third of the tonnes is raised: 11 kWh a declared tonne."""
+    year = pd.concat([months(34.0, 4, 9), months(34.0, 6, 10, covered=1 / 3, first="2026-05")], ignore_index=True)
+    found = weighed(year, months(34.0, 24, 11, first="2024-01"))
+    assert found.log_lr > 3.0
+    assert found.log_lr > weighed(year[4:].reset_index(drop=True), None).log_lr + 2.0
+    assert found.months[0] == "2026-05"
+    assert found.explained == pytest.approx(found.tonnes / 3, rel=0.2)
+
+
+def test_a_past_on_paper_teaches_nothing() -> None:
+    """The mine never raised more than a tenth of what it declares: its past is no excuse."""
+    found = weighed(months(20.0, 8, 12, covered=0.1), months(20.0, 24, 13, covered=0.1, first="2024-01"))
+    assert found.log_lr > 3.0
 
 
 def test_hour_columns_are_a_day() -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from numba import njit
 from scipy.special import gammaln, logsumexp
 
 Floats = npt.NDArray[np.float64]
@@ -19,6 +20,8 @@ Flags = npt.NDArray[np.bool_]
 HOURS = 24
 NOON = 12
 TINY = 1e-3
+NOTHING = -40.0
+"""A term smaller than its sum by more than this many nats adds nothing to a double."""
 
 LEAST_SHAPE = 0.3
 """An hour scatters in proportion to its usual load, but no less than as one of this share of the day's mean."""
@@ -30,6 +33,8 @@ class ShapeParameters:
 
     tail: degrees of freedom of a whole day's deviation, 4-10. dry_sd: level of a dry day about its expectation,
     relative, 0.03-0.08. wet: mean and spread of the rise of drainage on wet days, relative to rest, up to +60 %.
+    pumping: mean and spread of how far that rise keeps to the profile's peaks: 0 where pumps run round the clock, 1
+    where all of rest rises alike, 1/share where a tariff holds the pumps and drainage is that share of rest, 0.3-0.6.
     turn: least and largest step where rain sets in or has been pumped. turning: share of wet days on which it does.
     edge: spread of an hour beside a step of the profile, as a share of the step: pumps start early or late.
     service: mean and spread of a block of maintenance, relative to rest. service_blocks: its begin and end, o'clock
@@ -42,6 +47,7 @@ class ShapeParameters:
     tail: float = 6.0
     dry_sd: float = 0.05
     wet: tuple[float, float] = (0.25, 0.20)
+    pumping: tuple[float, float] = (1.7, 1.0)
     turn: tuple[float, float] = (0.05, 0.8)
     turning: float = 0.3
     edge: float = 0.5
@@ -74,7 +80,7 @@ class Rest:
 
 @dataclass(frozen=True)
 class Emissions:
-    """Log densities of each day, (D,): dry and wet rest, a day of maintenance among the dry, an oddity, work.
+    """Log densities of each day, (D,): dry and wet rest, an oddity, work; maintenance on a dry day and on a wet one.
     blocks: (D, K) the same for work of each block of hours. amount: (D,) most likely lift of the day's mean, relative
     to rest. known: (D,) days that say anything."""
 
@@ -83,6 +89,7 @@ class Emissions:
     odd: Floats
     work: Floats
     service: Floats
+    wet_service: Floats
     blocks: Floats
     amount: Floats
     known: Flags
@@ -145,13 +152,21 @@ def course(profile: Floats) -> Floats:
     return np.asarray(np.maximum(profile / mean, LEAST_SHAPE / 10)) if mean > TINY else np.ones(len(profile))
 
 
-def covariance(rest: Rest, level_sd: float, p: ShapeParameters) -> Floats:
-    """(B, B) of a day at rest: noise that neighbouring hours share, a rise round the clock or with the profile, and
-    pumps that start and stop an hour early or late, which shows where the profile steps."""
+def drainage(profile: Floats, p: ShapeParameters) -> Floats:
+    """Course of the water pumped, mean 1: it peaks where the profile does, and more, for the air runs evenly."""
+    return np.asarray(np.maximum(1 + p.pumping[0] * (course(profile) - 1), LEAST_SHAPE / 10))
+
+
+def covariance(rest: Rest, rise: tuple[float, float], p: ShapeParameters) -> Floats:
+    """(B, B) of a day at rest: noise that neighbouring hours share, a rise (mean and spread) that pumps make in their
+    own hours or round the clock, and pumps that start and stop an hour early or late, which shows where the profile
+    steps."""
     width = len(rest.profile)
     lag = np.abs(np.arange(width)[:, None] - np.arange(width)[None, :])
     shape = course(rest.profile)
-    lifts = level_sd**2 * (np.ones((width, width)) + np.outer(shape - 1, shape - 1))
+    pumped, peaks = drainage(rest.profile, p), shape - 1
+    held = (rise[0] ** 2 + rise[1] ** 2) * p.pumping[1] ** 2
+    lifts = rise[1] ** 2 * np.outer(pumped, pumped) + held * np.outer(peaks, peaks)
     scatter = rest.noise * np.maximum(shape, LEAST_SHAPE)
     before, after = np.abs(shape - np.roll(shape, 1)), np.abs(shape - np.roll(shape, -1))
     edges = np.diag((p.edge * np.maximum(before, after)) ** 2)
@@ -213,56 +228,51 @@ def emissions(
     is called work, relative to rest.
     """
     days = len(load)
-    names = ("dry", "wet", "odd", "work", "service", "amount")
+    names = ("dry", "wet", "odd", "work", "service", "wet_service", "amount")
     found = {name: np.zeros(days) for name in names}
     known = np.zeros(days, dtype=bool)
     blocks = np.full((days, len(groups[0].some) if groups else 1), -np.inf)
-    shape = course(rest.profile)
-    dry_spread, wet_spread = covariance(rest, p.dry_sd, p), covariance(rest, p.wet[1], p)
+    pumped = drainage(rest.profile, p)
+    dry_spread, wet_spread = covariance(rest, (0.0, p.dry_sd), p), covariance(rest, p.wet, p)
     for group in groups:
         rows, there = group.rows, group.known
         known[rows] = True
         away = load[np.ix_(rows, there)] - expected[np.ix_(rows, there)]
         sides = np.ix_(there, there)
         dry = Quadratic(away, dry_spread[sides], p.tail)
-        wet = Quadratic(away - p.wet[0] * shape[there], wet_spread[sides], p.tail)
+        wet = Quadratic(away - p.wet[0] * pumped[there], wet_spread[sides], p.tail)
         found["dry"][rows], found["wet"][rows] = dry.plain(), wet.plain()
         if len(group.turns):
-            turns = group.turns * shape[there]
-            both = np.hstack([dry.with_block(turns, p.turn)[0], wet.with_block(turns, p.turn)[0]])
+            turns = group.turns * pumped[there]
+            both = np.hstack([dry.with_block(turns, p.turn), wet.with_block(turns, p.turn)])
             turned = log_mean(both, None)
             found["wet"][rows] = np.logaddexp(wet.plain() + np.log1p(-p.turning), turned + np.log(p.turning))
-        found["service"][rows] = service_density(away, dry_spread[sides], group.service, p)
-        work, amount = dry.with_block(group.work, amounts)
-        soaked, _ = wet.with_block(group.work, amounts)
-        both = np.logaddexp(work, soaked - np.log(4.0))
+        found["service"][rows] = log_mean(dry.with_normal(group.service, *p.service), None)
+        found["wet_service"][rows] = log_mean(wet.with_normal(group.service, *p.service), None)
+        work, soaked = dry.with_block(group.work, amounts), wet.with_block(group.work, amounts)
+        both = np.asarray(log_sum_of(work, soaked - np.log(4.0)))
         blocks[np.ix_(rows, group.some)] = both
         found["work"][rows] = log_mean(both, None)
         found["odd"][rows] = log_mean(both, group.bias)
-        best = both.argmax(axis=1)
-        found["amount"][rows] = amount[np.arange(len(rows)), best] * group.work[best].mean(axis=1)
+        found["amount"][rows] = raised(away, group.work[both.argmax(axis=1)], amounts)
     floor = np.maximum.reduce([found[name] for name in names[:-1]]) - p.most
     for name in names[:-1]:
         found[name] = np.where(known, np.maximum(found[name], floor), 0.0)
     return Emissions(known=known, blocks=np.maximum(blocks, floor[:, None]), **found)
 
 
+def raised(away: Floats, block: Floats, amounts: tuple[float, float]) -> Floats:
+    """What a block (n, b) adds to the mean of each day (n, b): its hours over the others, which rain lifts too."""
+    others = 1 - block
+    inside = (away * block).sum(axis=1) / block.sum(axis=1)
+    outside = (away * others).sum(axis=1) / np.maximum(others.sum(axis=1), TINY)
+    return np.asarray(np.clip(inside - outside, *amounts) * block.mean(axis=1))
+
+
 def log_mean(logs: Floats, weights: Floats | None) -> Floats:
     """Log of the mean over columns of exp(logs), weighted by log weights that sum to one."""
-    weighed = logs - np.log(max(logs.shape[1], 1)) if weights is None else logs + weights
-    top = weighed.max(axis=1, keepdims=True)
-    top = np.where(np.isfinite(top), top, 0.0)
-    with np.errstate(divide="ignore"):
-        return np.asarray(top[:, 0] + np.log(np.exp(weighed - top).sum(axis=1)))
-
-
-def service_density(away: Floats, spread: Floats, service: Floats, p: ShapeParameters) -> Floats:
-    """Log density of days with a block of maintenance, (n,), over the blocks it may take."""
-    mean, sd = p.service
-    rows = [
-        Quadratic(away - mean * block, spread + sd**2 * np.outer(block, block), p.tail).plain() for block in service
-    ]
-    return log_mean(np.column_stack(rows), None)
+    count = max(logs.shape[1], 1)
+    return np.asarray(log_sums(logs, np.full(count, -np.log(count)) if weights is None else weights))
 
 
 class Quadratic:
@@ -270,8 +280,8 @@ class Quadratic:
 
     def __init__(self, away: Floats, spread: Floats, tail: float) -> None:
         width = away.shape[1]
-        self.inverse = np.linalg.inv(spread)
-        self.bent = away @ self.inverse
+        self.inverse = np.asarray(np.linalg.inv(spread), dtype=np.float64)
+        self.bent = times(away, self.inverse)
         self.far = np.einsum("nb,nb->n", self.bent, away)
         self.power = (tail + width) / 2
         self.tail = tail
@@ -286,15 +296,95 @@ class Quadratic:
         """Log density, (n,)."""
         return np.asarray(self.constant - self.power * np.log1p(self.far / self.tail))
 
-    def with_block(self, shapes: Floats, amounts: tuple[float, float]) -> tuple[Floats, Floats]:
-        """Log density with each block (K, b) added by an unknown amount, (n, K), and the best amount, (n, K).
+    def with_normal(self, shapes: Floats, mean: float, sd: float) -> Floats:
+        """Log density with each block (K, b) added by a normal amount, (n, K): the spread grows by a rank of one."""
+        bent = self.inverse @ shapes.T
+        size = np.einsum("kb,bk->k", shapes, bent)
+        along = times(self.bent, np.ascontiguousarray(shapes.T)) - mean * size
+        far = self.far[:, None] - mean * (2 * along + mean * size) - along**2 / (1 / sd**2 + size)
+        return np.asarray(
+            self.constant - 0.5 * np.log1p(sd**2 * size) - self.power * np.log1p(np.maximum(far, 0.0) / self.tail)
+        )
+
+    def with_block(self, shapes: Floats, amounts: tuple[float, float]) -> Floats:
+        """Log density with each block (K, b) added by an unknown amount, (n, K).
 
         The amount is integrated out (Laplace) under a prior flat in its logarithm between `amounts`.
         """
-        along = self.bent @ shapes.T
         size = np.einsum("kb,bc,kc->k", shapes, self.inverse, shapes)
-        amount = np.clip(along / size, *amounts)
-        far = np.maximum(self.far[:, None] - 2 * amount * along + amount**2 * size, 0.0)
-        width = np.sqrt(2 * np.pi / size) / (amount * np.log(amounts[1] / amounts[0]))
-        fit = self.constant - self.power * np.log1p(far / self.tail)
-        return np.asarray(fit + np.minimum(np.log(width), 0.0)), np.asarray(amount)
+        return np.asarray(
+            block_densities(
+                times(self.bent, np.ascontiguousarray(shapes.T)),
+                self.far,
+                size,
+                *amounts,
+                self.constant,
+                self.power,
+                self.tail,
+            )
+        )
+
+
+# Loops over days and blocks are compiled: they are the cost of judging a mine, and small matrix products would
+# otherwise wake a pool of threads for each.
+
+
+@njit(cache=True)
+def times(rows: Floats, matrix: Floats) -> Floats:
+    """(n, b) by (b, k)."""
+    count, width = rows.shape
+    out = np.zeros((count, matrix.shape[1]))
+    for n in range(count):
+        for b in range(width):
+            for k in range(matrix.shape[1]):
+                out[n, k] += rows[n, b] * matrix[b, k]
+    return out
+
+
+@njit(cache=True)
+def block_densities(
+    along: Floats, far: Floats, size: Floats, least: float, most: float, constant: float, power: float, tail: float
+) -> Floats:
+    """Log densities of days with each block added, (n, K): see `Quadratic.with_block`. along: (n, K) how far each day
+    lies in each block's direction."""
+    count, blocks = along.shape
+    out = np.empty((count, blocks))
+    room = 0.5 * np.log(2 * np.pi / size) - np.log(np.log(most / least))
+    smallest = np.log(least)
+    for n in range(count):
+        for k in range(blocks):
+            amount, logarithm = least, smallest
+            if along[n, k] > least * size[k]:
+                amount = min(along[n, k] / size[k], most)
+                logarithm = np.log(amount)
+            left = max(far[n] - 2 * amount * along[n, k] + amount**2 * size[k], 0.0)
+            out[n, k] = constant - power * np.log1p(left / tail) + min(room[k] - logarithm, 0.0)
+    return out
+
+
+@njit(cache=True)
+def log_sums(logs: Floats, weights: Floats) -> Floats:
+    """Log of the sum over columns of exp(logs + weights), (n,)."""
+    out = np.empty(len(logs))
+    for n in range(len(logs)):
+        top = -np.inf
+        for k in range(logs.shape[1]):
+            top = max(top, logs[n, k] + weights[k])
+        total = 0.0
+        for k in range(logs.shape[1]):
+            away = logs[n, k] + weights[k] - top
+            if away > NOTHING:
+                total += np.exp(away)
+        out[n] = top + np.log(total) if total > 0 else -np.inf
+    return out
+
+
+@njit(cache=True)
+def log_sum_of(left: Floats, right: Floats) -> Floats:
+    """log(exp(left) + exp(right)), (n, K)."""
+    out = np.empty(left.shape)
+    for n in range(left.shape[0]):
+        for k in range(left.shape[1]):
+            top, away = max(left[n, k], right[n, k]), -abs(left[n, k] - right[n, k])
+            out[n, k] = top + np.log1p(np.exp(away)) if away > NOTHING else top
+    return out

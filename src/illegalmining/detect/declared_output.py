@@ -1,7 +1,9 @@
 """Do a mine's declared tonnes agree with its energy? Monthly energy above rest against tonnes times specific energy.
 
-Specific energy is learned over the district's mines around a prior of the trade; a mine whose energy covers only part
-of its tonnes declares coal it did not raise. Unknown: the mine's rest level, the covered share, the first such month.
+Specific energy is learned over the district's mines around a prior of the trade, and each mine's own, around the
+district's, from all its months; a mine whose energy covers only part of its tonnes declares coal it did not raise.
+Unknown: the mine's specific energy and rest level, the covered share, the first such month; a mine may have declared on
+paper before anybody watched, so its past is believed only as far as the district bears it out.
 """
 
 from __future__ import annotations
@@ -22,7 +24,9 @@ class OutputParameters:
 
     specific_kwh: prior energy of a tonne, kWh. specific_sd: its log standard deviation. between_sd: log spread between
     mines of a district, 0.2-0.5. month_sd: log spread between a mine's months. tail: degrees of freedom. covered:
-    shares of the tonnes that energy may cover where output is on paper. known_share: share of a month's days that must
+    shares of the tonnes that energy may cover where output is on paper. drift_sd: log change of a mine's own specific
+    energy from its past to the months judged: another seam, a longer haul. grid: specific energies tried for a mine,
+    and how many spreads they reach to either side. known_share: share of a month's days that must
     be known. rest_sd: log spread of a rest level seen in quiet days or in the register. rest_shares: rest over mean
     load where rest was never seen. floor: energy above rest that cannot be told from none, relative to rest.
     most: bound of the evidence, nats.
@@ -34,6 +38,8 @@ class OutputParameters:
     month_sd: float = 0.25
     tail: float = 5.0
     covered: tuple[float, ...] = (0.05, 0.15, 0.3, 0.5)
+    drift_sd: float = 0.15
+    grid: tuple[int, float] = (41, 4.0)
     known_share: float = 0.6
     rest_sd: float = 0.10
     rest_shares: tuple[float, ...] = (0.15, 0.3, 0.45, 0.6, 0.75, 0.9)
@@ -53,13 +59,14 @@ class Specific:
 class Output:
     """What the energy says of the tonnes. log_lr: nats for output on paper. months: those on paper, or all where the
     energy covers them. tonnes: declared in them. explained: of them, what the energy covers at most.
-    rest_kw: mean of the rest levels held possible."""
+    rest_kw: mean of the rest levels held possible. own: the mine's specific energy, by its past and the district."""
 
     log_lr: float
     months: tuple[str, ...]
     tonnes: float
     explained: float
     rest_kw: float
+    own: Specific
 
 
 def monthly(days: pd.DatetimeIndex, mean_kw: Floats, tonnes: pd.Series, parameters: OutputParameters) -> pd.DataFrame:
@@ -114,41 +121,81 @@ def specific_energy(mines: dict[str, tuple[pd.DataFrame, Levels, float]], p: Out
 
 
 def declared_output(
-    table: pd.DataFrame, levels: Levels, safety_kw: float, specific: Specific, p: OutputParameters
+    table: pd.DataFrame,
+    levels: Levels,
+    safety_kw: float,
+    specific: Specific,
+    p: OutputParameters,
+    past: pd.DataFrame | None = None,
 ) -> Output:
-    """Weigh output on paper from some month on against honest output. table: at least one month, in order."""
+    """Weigh output on paper from some month on against honest output.
+
+    table: at least one month, in order. past: months before them, which teach the mine's own specific energy.
+    """
     tonnes = table["tonnes"].to_numpy(float)
-    begins = range(len(table))
-    paper, honest = [], []
+    steps = np.linspace(-p.grid[1], p.grid[1], p.grid[0])
+    own = specific.spread * steps
+    before = student.logpdf(steps, p.tail)
+    before -= logsumexp(before)
+    paper, honest, learned = [], [], []
     by_begin = np.full(len(table), -np.inf)
     explained = np.zeros(len(table))
     choices = rest_choices(levels, safety_kw, float(table["mean_kw"].mean()), p)
     for rest in choices:
         spent = energy(table, rest, p)
-        fits = np.array([ratio_density(spent[b:], tonnes[b:], 1.0, specific, p) for b in begins])
-        whole = fits[0]
-        honest.append(whole)
-        for begin in begins:
-            scores = [ratio_density(spent[begin:], tonnes[begin:], share, specific, p) for share in p.covered]
-            score = float(logsumexp(scores)) - np.log(len(p.covered))
-            # The months before the first on paper are honest under both.
-            paper.append(score - fits[begin] + whole - np.log(len(table)))
-            by_begin[begin] = np.logaddexp(by_begin[begin], paper[-1])
-            explained[begin] += min(spent[begin:].sum() / specific.centre, tonnes[begin:].sum()) / len(choices)
+        taught, always = past_months(past, rest, own, before, specific, p)
+        learned.append(taught)
+        ratio = np.log(spent / (tonnes * specific.centre))
+        sd = p.month_sd if past is None or past.empty else float(np.hypot(p.month_sd, p.drift_sd))
+        plain = densities(ratio, own, 1.0, sd, p)
+        covered = np.array([densities(ratio, own, share, sd, p) for share in p.covered])
+        # Honest up to some month, on paper from it on.
+        gain = np.cumsum((covered - plain)[:, ::-1], axis=1)[:, ::-1]
+        whole = plain.sum(axis=0)
+        honest.append(float(logsumexp(taught + whole)))
+        scores = logsumexp(taught + whole + gain, axis=(0, 2)) - np.log(len(p.covered) * (len(table) + 1))
+        ever = logsumexp(always + covered.sum(axis=1)) - np.log(len(p.covered) * (len(table) + 1))
+        scores[0] = np.logaddexp(scores[0], ever)
+        paper.append(float(logsumexp(scores)))
+        by_begin = np.logaddexp(by_begin, scores)
+    every = np.concatenate(learned)
+    centre, spread = moments(np.tile(own, len(choices)), np.exp(every - logsumexp(every)))
+    mine = Specific(float(specific.centre * np.exp(centre)), float(spread))
+    for rest in choices:
+        spent = energy(table, rest, p)
+        for begin in range(len(table)):
+            explained[begin] += min(spent[begin:].sum() / mine.centre, tonnes[begin:].sum()) / len(choices)
     log_lr = float(np.clip(logsumexp(paper) - logsumexp(honest), -p.most, p.most))
     begin = int(np.argmax(by_begin)) if log_lr > 0 else 0
-    rest_kw = float(np.mean(choices))
     months = tuple(table["month"][begin:])
-    return Output(log_lr, months, float(tonnes[begin:].sum()), float(explained[begin]), rest_kw)
+    rest_kw = float(np.mean(choices))
+    return Output(log_lr, months, float(tonnes[begin:].sum()), float(explained[begin]), rest_kw, mine)
 
 
-def ratio_density(spent: Floats, tonnes: Floats, share: float, specific: Specific, p: OutputParameters) -> float:
-    """Log density of the energy of some months when it covers a share of their tonnes."""
-    spread = float(np.sqrt(specific.spread**2 + p.month_sd**2 / len(tonnes)))
-    away = np.log(spent.sum() / (share * tonnes.sum() * specific.centre))
+def past_months(
+    past: pd.DataFrame | None, rest: float, own: Floats, before: Floats, specific: Specific, p: OutputParameters
+) -> tuple[Floats, Floats]:
+    """Log weights of each specific energy (G,) after an honest past, and (shares, G) after one on paper."""
+    if past is None or past.empty:
+        return before, np.tile(before, (len(p.covered), 1))
+    ratio = np.log(energy(past, rest, p) / (past["tonnes"].to_numpy(float) * specific.centre))
+    honest = before + densities(ratio, own, 1.0, p.month_sd, p).sum(axis=0)
+    return honest, np.array([before + densities(ratio, own, share, p.month_sd, p).sum(axis=0) for share in p.covered])
+
+
+def densities(ratio: Floats, own: Floats, share: float, sd: float, p: OutputParameters) -> Floats:
+    """(M, G) log densities of months' energy over what their tonnes take in the district, when a mine takes `own` (log)
+    more a tonne and its energy covers a share of them."""
+    away = ratio[:, None] - own[None, :] - np.log(share)
     # More energy than the tonnes need is honest too: other uses, hard rock.
-    away = max(away, 0.0) * 0.5 + min(away, 0.0)
+    away = np.maximum(away, 0.0) * 0.5 + np.minimum(away, 0.0)
     # Less than the least share covers fits the least share: energy has a floor, tonnes have none.
     if share == min(p.covered):
-        away = max(away, 0.0)
-    return float(student.logpdf(away / spread, p.tail) - np.log(spread))
+        away = np.maximum(away, 0.0)
+    return np.asarray(student.logpdf(away / sd, p.tail) - np.log(sd))
+
+
+def moments(values: Floats, weights: Floats) -> tuple[float, float]:
+    """Mean and standard deviation."""
+    mean = float((values * weights).sum())
+    return mean, float(np.sqrt(max(((values - mean) ** 2 * weights).sum(), 1e-12)))

@@ -144,8 +144,8 @@ def work_chain(p: WorkParameters, begin: float, end: float, duty: float) -> tupl
 def hidden_work(days: RestingDays, parameters: WorkParameters) -> HiddenWork:
     """Weigh work against rest over the days a mine must rest; days before the first and after the last are skipped."""
     judge = Judge(days, parameters)
-    null = judge.settle(judge.guesses, working=False)
-    work = judge.accustomed(judge.settle([*judge.guesses, null.rest], working=True))
+    null, work = judge.both()
+    work = judge.accustomed(work)
     log_lr = float(np.clip(parameters.temper * (work.score - null.score), -parameters.most, parameters.most))
     return judge.told(work, log_lr)
 
@@ -158,7 +158,7 @@ class Explanation:
     rest: Rest
     chain: tuple[Floats, Floats]
     found: Emissions
-    dry: Floats
+    usual: Floats
 
 
 def score_of(explanation: Explanation) -> float:
@@ -185,6 +185,15 @@ class Judge:
         choices = product(parameters.begins, parameters.ends, parameters.duties)
         self.chains = [work_chain(parameters, *choice) for choice in choices]
         self.groups: list[Alike] = alike(self.load, days.counted | days.quiet, parameters.shapes)
+        self.seen: dict[int, tuple[Rest, Emissions, Floats]] = {}
+
+    def both(self) -> tuple[Explanation, Explanation]:
+        """The best explanations without work and with it. Each gets every profile the other has found: an explanation
+        that was searched less well would be evidence for the other."""
+        null = self.settle(self.guesses, working=False)
+        work = self.settle([*self.guesses, null.rest], working=True)
+        null = max(null, self.refined(self.explained(work.rest, working=False), working=False), key=score_of)
+        return null, max(work, self.explained(null.rest, working=True), key=score_of)
 
     def settle(self, starts: list[Rest], working: bool) -> Explanation:
         """The best profile under one explanation: the most promising ones are refined until they settle."""
@@ -211,14 +220,19 @@ class Judge:
         return Rest(self.days.reference_kw, profile, effects, self.noise, self.together, earlier)
 
     def densities(self, rest: Rest) -> tuple[Emissions, Floats]:
-        """Emissions of all days, and the log density of dry rest with its maintenance by weekday, (D,)."""
-        usual = expected(rest, self.days.covariates, self.days.quiet)
-        found = emissions(self.load, usual, rest, self.groups, self.amounts, self.p.shapes)
-        return found, with_service(found, self.days, self.p)
+        """Emissions of all days, and log densities of dry and wet rest with maintenance by weekday, (D, 2).
 
-    def matrix(self, found: Emissions, dry: Floats, working: bool) -> tuple[Floats, float]:
+        Remembered: both explanations look at most profiles.
+        """
+        if id(rest) not in self.seen:
+            usual = expected(rest, self.days.covariates, self.days.quiet)
+            found = emissions(self.load, usual, rest, self.groups, self.amounts, self.p.shapes)
+            self.seen[id(rest)] = rest, found, with_service(found, self.days, self.p)
+        return self.seen[id(rest)][1:]
+
+    def matrix(self, found: Emissions, usual: Floats, working: bool) -> tuple[Floats, float]:
         """Densities of the days to be judged, (D, S), scaled, and the log of the scale."""
-        columns = [dry, found.wet, found.odd] + ([dry, found.wet, found.work] if working else [])
+        columns = [*usual.T, found.odd] + ([*usual.T, found.work] if working else [])
         logs = np.column_stack(columns)[self.span[0] : self.span[-1] + 1]
         logs[~self.days.counted[self.span[0] : self.span[-1] + 1]] = 0.0
         top = logs.max(axis=1, keepdims=True)
@@ -226,15 +240,15 @@ class Judge:
 
     def explained(self, rest: Rest, working: bool) -> Explanation:
         """Score of the days under a profile: their likelihood, quiet days' and the register's word on the level."""
-        found, dry = self.densities(rest)
-        matrix, scale = self.matrix(found, dry, working)
-        quiet = float(np.logaddexp(dry, found.wet + np.log(self.p.wet_start))[self.days.quiet].sum())
+        found, usual = self.densities(rest)
+        matrix, scale = self.matrix(found, usual, working)
+        quiet = float(either(usual, self.p)[self.days.quiet].sum())
         fixed = scale + quiet + level_prior(rest, self.days.belief, self.p.rest)
         if not working:
             chain = rest_chain(self.p)
-            return Explanation(log_likelihood(matrix, *chain) + fixed, rest, chain, found, dry)
+            return Explanation(log_likelihood(matrix, *chain) + fixed, rest, chain, found, usual)
         mean, chain = self.mean_score(matrix)
-        return Explanation(mean + fixed, rest, chain, found, dry)
+        return Explanation(mean + fixed, rest, chain, found, usual)
 
     def accustomed(self, work: Explanation) -> Explanation:
         """The same explanation when a crew keeps its hours: what repeats night after night is no chance."""
@@ -243,7 +257,7 @@ class Judge:
         with np.errstate(divide="ignore"):
             by_habit = np.log(np.exp(blocks - top) @ habits(self.load.shape[1], self.p.shapes).T) + top
         by_habit[~work.found.known] = 0.0
-        matrix, _ = self.matrix(work.found, work.dry, working=True)
+        matrix, _ = self.matrix(work.found, work.usual, working=True)
         fixed = work.score - self.mean_score(matrix)[0]
         span = slice(self.span[0], self.span[-1] + 1)
         column = matrix[:, WORK].copy()
@@ -266,8 +280,8 @@ class Judge:
 
     def rest_weight(self, told: Explanation) -> tuple[Floats, Floats]:
         """How surely each day shows plain, dry rest, and rest of any kind, (D,)."""
-        found, dry, chain = told.found, told.dry, told.chain
-        matrix, _ = self.matrix(found, dry, working=len(chain[1]) > CALM_DRY)
+        found, usual, chain = told.found, told.usual, told.chain
+        matrix, _ = self.matrix(found, usual, working=len(chain[1]) > CALM_DRY)
         states = state_probabilities(matrix, *chain)
         kinds = [DRY, CALM_DRY] if states.shape[1] > CALM_DRY else [DRY]
         wet = [WET, CALM_WET] if states.shape[1] > CALM_DRY else [WET]
@@ -276,15 +290,16 @@ class Judge:
         soaked[self.span[0] : self.span[-1] + 1] = (
             states[:, wet].sum(axis=1) * self.days.counted[self.span[0] : self.span[-1] + 1]
         )
-        weight *= self.days.counted * np.exp(np.minimum(found.dry - dry, 0.0))
-        weight[self.days.quiet] = np.exp(np.minimum(found.dry - np.logaddexp(dry, found.wet), 0.0))[self.days.quiet]
+        soaked *= np.exp(np.minimum(found.wet - usual[:, 1], 0.0))
+        weight *= self.days.counted * np.exp(np.minimum(found.dry - usual[:, 0], 0.0))
+        weight[self.days.quiet] = np.exp(np.minimum(found.dry - np.logaddexp(*usual.T), 0.0))[self.days.quiet]
         weight = np.where(found.known, np.maximum(weight, 1e-6), 0.0)
         return weight, np.where(found.known, np.minimum(weight + soaked, 1.0), 0.0)
 
     def told(self, work: Explanation, log_lr: float) -> HiddenWork:
         """The days of work under the better explanation with work."""
         found = work.found
-        matrix, _ = self.matrix(found, work.dry, working=True)
+        matrix, _ = self.matrix(found, work.usual, working=True)
         states = state_probabilities(matrix, *work.chain)
         begin, end = self.span[0], self.span[-1] + 1
         judged = self.days.counted[begin:end] & found.known[begin:end]
@@ -323,14 +338,22 @@ class Judge:
         return end - 1 - high, end - 1 - low
 
 
+def either(usual: Floats, p: WorkParameters) -> Floats:
+    """Log density of a day of rest, dry or now and then wet, of those of each, (D, 2)."""
+    return np.asarray(np.logaddexp(usual[:, 0], usual[:, 1] + np.log(p.wet_start)))
+
+
 def with_service(found: Emissions, days: RestingDays, p: WorkParameters) -> Floats:
-    """Log density of dry rest when some weekdays bring maintenance: the share of each weekday is the mine's own."""
+    """Log densities of dry and of wet rest, (D, 2), when some weekdays bring maintenance, whatever the weather: the
+    share of each weekday is the mine's own."""
+    plain, served = np.column_stack([found.dry, found.wet]), np.column_stack([found.service, found.wet_service])
     judged = (days.counted | days.quiet) & found.known
-    surely = np.exp(np.minimum(found.service - np.logaddexp(found.dry, found.service), 0.0)) * judged
-    share = np.zeros(len(found.dry))
+    without, with_it = either(plain, p), either(served, p)
+    surely = np.exp(np.minimum(with_it - np.logaddexp(without, with_it), 0.0)) * judged
+    share = np.zeros(len(plain))
     for weekday in range(7):
         there = days.weekday == weekday
         share[there] = (surely[there].sum() + p.service * p.service_days) / (judged[there].sum() + p.service_days)
-    share = np.clip(share, 0.01, 0.95)
-    mixed = np.logaddexp(found.dry + np.log1p(-share), found.service + np.log(share))
-    return np.where(found.known, mixed, 0.0)
+    share = np.clip(share, 0.01, 0.95)[:, None]
+    mixed = np.logaddexp(plain + np.log1p(-share), served + np.log(share))
+    return np.where(found.known[:, None], mixed, 0.0)

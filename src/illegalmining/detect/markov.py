@@ -17,15 +17,15 @@ Floats = npt.NDArray[np.float64]
 def log_likelihood(emission: Floats, transitions: Floats, first: Floats) -> float:
     """Log probability of the days."""
     days, states = emission.shape
-    belief = first.copy()
+    belief, moved = first.copy(), np.zeros(states)
     total = 0.0
     for day in range(days):
         if day > 0:
-            moved = np.zeros(states)
-            for i in range(states):
-                for j in range(states):
+            for j in range(states):
+                moved[j] = 0.0
+                for i in range(states):
                     moved[j] += belief[i] * transitions[i, j]
-            belief = moved
+            belief, moved = moved, belief
         sum_ = 0.0
         for j in range(states):
             belief[j] *= emission[day, j]

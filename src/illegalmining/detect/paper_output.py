@@ -35,15 +35,16 @@ class DeclaringMine:
 def declared_row(
     mine: DeclaringMine,
     table: pd.DataFrame,
+    past: pd.DataFrame,
     specific: Specific,
     last: pd.Timestamp,
     least: float,
     parameters: OutputParameters,
 ) -> list[dict[str, Any]]:
-    """The row of one mine, if the energy of the months in `table` says something of their tonnes."""
+    """The row of one mine, if the energy of its months says something of their tonnes. past: the months before."""
     if table.empty:
         return []
-    found = declared_output(table, mine.levels, mine.safety_kw, specific, parameters)
+    found = declared_output(table, mine.levels, mine.safety_kw, specific, parameters, past)
     if abs(found.log_lr) <= least:
         return []
     attributes = {
@@ -51,8 +52,8 @@ def declared_row(
         "months": list(found.months),
         "tonnes": rounded(found.tonnes),
         "tonnes_explained": rounded(found.explained),
-        "kwh_per_tonne": rounded(specific.centre),
-        "series": declared_series(mine, table, found, specific, parameters),
+        "kwh_per_tonne": rounded(found.own.centre),
+        "series": declared_series(mine, table, found, parameters),
     }
     begins = pd.Timestamp(f"{found.months[0]}-01")
     ends = min(pd.Timestamp(f"{found.months[-1]}-01") + pd.offsets.MonthEnd(1), last)
@@ -60,7 +61,7 @@ def declared_row(
 
 
 def declared_series(
-    mine: DeclaringMine, table: pd.DataFrame, found: Output, specific: Specific, parameters: OutputParameters
+    mine: DeclaringMine, table: pd.DataFrame, found: Output, parameters: OutputParameters
 ) -> dict[str, Any]:
     """Weekly load against what rest and the declared tonnes take; production lies on days that are no holiday."""
     begins = pd.Timestamp(f"{found.months[0]}-01")
@@ -70,8 +71,8 @@ def declared_series(
     tonnes = table.set_index("month")["tonnes"].reindex(days.strftime("%Y-%m")).to_numpy(float)
     able = ~rest_days(days)
     count = pd.Series(able, index=days).groupby([days.year, days.month]).transform("sum").to_numpy(float)
-    daily = np.where(able, np.nan_to_num(tonnes) / np.maximum(count, 1.0), 0.0) * specific.centre
-    spread = np.exp(2 * np.hypot(specific.spread, parameters.month_sd))
+    daily = np.where(able, np.nan_to_num(tonnes) / np.maximum(count, 1.0), 0.0) * found.own.centre
+    spread = np.exp(2 * np.hypot(found.own.spread, parameters.month_sd))
     rest = found.rest_kw * HOURS
     table_of_days = pd.DataFrame(
         {

@@ -218,7 +218,8 @@ def paper_rows(
     for mine in declaring:
         within = mine.table["month"].between(f"{first:%Y-%m}", f"{last:%Y-%m}")
         judged = mine.table[within].reset_index(drop=True)
-        rows += declared_row(mine, judged, specific, last, parameters.orders.least, parameters.output)
+        past = mine.table[mine.table["month"] < f"{first:%Y-%m}"].reset_index(drop=True)
+        rows += declared_row(mine, judged, past, specific, last, parameters.orders.least, parameters.output)
     return rows
 
 

@@ -96,7 +96,8 @@ def weigh(
     regime = pd.Series(regime, orders.statuses.index).reindex(days, fill_value=False).to_numpy()
     run = days_in_a_row(regime)
     counted = (run > p.grace_days) & np.asarray((days >= first) & (days <= last))
-    load = nights_of(factor.load)
+    quiet = factor.quiet & ~counted
+    load = within(nights_of(factor.load), (counted, quiet))
     counted &= np.isfinite(load).any(axis=1)
     if counted.sum() < p.least_days:
         return None
@@ -105,7 +106,7 @@ def weigh(
     judged = RestingDays(
         load=load,
         counted=counted,
-        quiet=factor.quiet & ~counted,
+        quiet=quiet,
         covariates=factor.covariates,
         weekday=days.dayofweek.to_numpy(),
         full_kw=factor.levels.full_kw,
@@ -118,6 +119,17 @@ def weigh(
 def nights_of(load: MineLoad) -> Floats:
     """(D, B) blocks of hours from noon to noon; daily means where hours are not known."""
     return load.mean_kw[:, None] if load.width == 1 else coarse(windows(load.hours), load.width)
+
+
+def within(load: Floats, kinds: tuple[Flags, ...]) -> Floats:
+    """Nights (D, B) without the morning after where that is another kind of day: the shift after a day of rest, or
+    after an order, is neither rest nor forbidden."""
+    alone = np.zeros(len(load), dtype=bool)
+    for kind in kinds:
+        alone |= kind & ~np.append(kind[1:], True)
+    load = load.copy()
+    load[alone, -(load.shape[1] // 2) or load.shape[1] :] = np.nan
+    return load
 
 
 def level_belief(factor: Factor, closed: bool, shut_days: int, lowest: float, p: OrderParameters) -> LevelBelief:

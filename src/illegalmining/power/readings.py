@@ -20,7 +20,9 @@ import pandas as pd
 from illegalmining.errors import InputError
 from illegalmining.power.clock import ClockParameters, clock_errors, put_right
 from illegalmining.power.daily import BAD, HOURS, MASKS, SLOT_MINUTES, aggregate
+from illegalmining.power.fault_list import CODES, FAULT_WORDS, fault_rows
 from illegalmining.power.faults import FaultParameters, Floats, lone_peaks, over_capacity, zero_blocks
+from illegalmining.power.scale import ScaleParameters, scale_of_days
 from illegalmining.power.sources import (
     APART,
     POWER,
@@ -37,8 +39,6 @@ HOUR_COLUMNS = tuple(f"h{hour:02d}" for hour in HOURS)
 DAY_MINUTES = 1440
 SLOTS_AN_HOUR = 60 // SLOT_MINUTES
 HOUR_MASK = 2**SLOTS_AN_HOUR - 1
-FAULT_WORDS = ("gap", "zero_block", "peak", "duplicate", "clock")
-UNITS = {"clock": "day(s)"}
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class ReadingParameters:
 
     memory: what DuckDB may hold, beyond it works on disk. threads: cores it uses. meters_at_once: meters cleaned in one
     go. hour_share: share of an hour's readings that must be there. day_hours: hours that must be known for a day's
-    total. faults, clock: what counts as a meter's fault, and as a wrong clock.
+    total. faults, clock, scale: what counts as a meter's fault, as a wrong clock, as a change of scale.
     """
 
     memory: str = "1500MB"
@@ -57,6 +57,7 @@ class ReadingParameters:
     day_hours: int = 18
     faults: FaultParameters = field(default_factory=FaultParameters)
     clock: ClockParameters = field(default_factory=ClockParameters)
+    scale: ScaleParameters = field(default_factory=ScaleParameters)
 
 
 def read_profiles(
@@ -87,7 +88,7 @@ def read_profiles(
     One row a meter, quantity and day, sorted: meter_id, quantity (categorical, `power` by default), day
     (datetime64[ns], local midnight), h00..h23 (float32, kWh in that local hour, NaN where unknown), total (float32, kWh
     in the day, gaps filled with the day's mean), interval_min (int16), faults (categorical text: any of gap,
-    zero_block, peak, duplicate, clock, joined by +). Meters read once a day have a total only.
+    zero_block, peak, duplicate, clock, scale, joined by +). Meters read once a day have a total only.
 
     Raises
     ------
@@ -272,7 +273,7 @@ def clean(
         frame.insert(1, "day", days[rows].astype("datetime64[ns]"))
         frame["total"] = total.astype(np.float32)
         frame["interval_min"] = np.int16(interval)
-        frame["faults"] = pd.Categorical(faults + 8 * twice, categories=range(32))
+        frame["faults"] = pd.Categorical(faults + 8 * twice, categories=range(CODES))
         frames.append(frame)
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
@@ -292,7 +293,7 @@ def one_meter(
 ) -> tuple[Floats, Floats, Any, dict[str, tuple[int, Any]]]:
     """Hourly kWh (days, 24), daily totals, fault codes a day, and what was set aside: fault -> (hours, first day).
 
-    means: kWh a reading in each hour. Codes: 1 gap, 2 zero block, 4 peak, 16 clock.
+    means: kWh a reading in each hour. Codes: 1 gap, 2 zero block, 4 peak, 16 clock, 32 scale.
     """
     span = (days - days[0]).astype(int)
     grid = np.full((span[-1] + 1, 24), np.nan)
@@ -324,6 +325,11 @@ def one_meter(
         found["clock"] = (int((late != 0).sum()), days[0] + wrong)
         codes[late != 0] |= 16
         grid = put_right(grid, late)
+    factor = scale_of_days(grid, parameters.scale) if interval <= 60 else np.ones(len(grid))
+    if (factor != 1).any():
+        found["scale"] = (int((factor != 1).sum()), days[0] + int(np.argmax(factor != 1)))
+        codes[factor != 1] |= 32
+        grid = grid / factor[:, None]
     clean_days = grid[span]
     total = np.full(len(span), np.nan)
     enough = np.isfinite(clean_days).sum(axis=1) >= parameters.day_hours
@@ -343,54 +349,6 @@ def spread(grid: Floats, steps: int) -> Floats:
     return filled.reshape(grid.shape)
 
 
-def fault_rows(found: dict[str, tuple[int, Any]], file: str, meter: str) -> list[dict[str, Any]]:
-    """Quarantine rows of one meter's faults."""
-    rules = {
-        "capacity": ("within the contracted capacity", "more than the transformer can pass: left out, as a gap"),
-        "peak": (
-            "a load like its neighbours'",
-            "one hour far above all others: a gap booked at once or a reset; left out",
-        ),
-        "clock": (
-            "a clock in the district's time",
-            "days whose whole course is hours early or late at the same energy: a wrong clock; put right",
-        ),
-        "zero": (
-            "some load",
-            "zeros at a meter that always draws something: a dead register or a cut; a gap, no evidence",
-        ),
-    }
-    return [
-        aside(
-            file,
-            "time" if name == "clock" else "kwh",
-            f"{hours} {UNITS.get(name, 'hour(s)')}, first {first}",
-            rules[name][0],
-            f"meter {meter}: {rules[name][1]}",
-        )
-        for name, (hours, first) in found.items()
-    ]
-
-
-def listed_faults(profiles: pd.DataFrame) -> list[dict[str, Any]]:
-    """Every fault of every series, gaps and missing days included: meter_id, quantity, fault, days, first, last.
-
-    Faults are unknown load and no evidence; those that set readings aside stand in the quarantine too.
-    """
-    listed = []
-    for (meter, quantity), frame in profiles.groupby(["meter_id", "quantity"], observed=True, sort=True):
-        days = frame["day"].to_numpy("datetime64[D]")
-        codes = frame["faults"].to_numpy(dtype=str)
-        whole = np.arange(days.min(), days.max() + 1)
-        seen = {word: days[np.char.find(codes, word) >= 0] for word in FAULT_WORDS}
-        seen["gap"] = np.union1d(seen["gap"], np.setdiff1d(whole, days))
-        for fault, where in seen.items():
-            if len(where):
-                row = {"meter_id": str(meter), "quantity": str(quantity), "fault": fault, "days": len(where)}
-                listed.append({**row, "first": str(where.min()), "last": str(where.max())})
-    return listed
-
-
 def joined(parts: list[pd.DataFrame], wanted: pd.DataFrame) -> pd.DataFrame:
     """All chunks as one table with readable columns."""
     parts = [part for part in parts if len(part)]
@@ -407,8 +365,8 @@ def joined(parts: list[pd.DataFrame], wanted: pd.DataFrame) -> pd.DataFrame:
             }
         )
     frame = pd.concat(parts, ignore_index=True)
-    texts = ["+".join(word for bit, word in enumerate(FAULT_WORDS) if code >> bit & 1) for code in range(32)]
-    frame["faults"] = pd.Categorical(frame["faults"], categories=range(32)).rename_categories(texts)
+    texts = ["+".join(word for bit, word in enumerate(FAULT_WORDS) if code >> bit & 1) for code in range(CODES)]
+    frame["faults"] = pd.Categorical(frame["faults"], categories=range(CODES)).rename_categories(texts)
     number = frame.pop("number").to_numpy()
     for name in ("meter_id", "quantity"):
         word, codes = np.unique(wanted[name].to_numpy(dtype=str), return_inverse=True)
