@@ -13,6 +13,7 @@ import pandas as pd
 
 from illegalmining.district import District
 from illegalmining.errors import InputError
+from illegalmining.registers.bulk import refuse_bulk
 from illegalmining.registers.corners import completed, is_bare, is_corner_table, licences
 from illegalmining.registers.crs import WGS84
 from illegalmining.registers.links import decisions_of, with_closures
@@ -147,6 +148,7 @@ def opened(table: Table, path: Path) -> tuple[Raw, list[Fault]]:
     suffix = path.suffix.lower()
     wanted = (*table.columns, "ring", "point", "x", "y", "crs") if table is CONCESSIONS else table.columns
     try:
+        refuse_bulk(path)
         if suffix in CSV_SUFFIXES:
             return read_csv(path, wanted)
         if suffix in (".xlsx", ".xlsm"):
