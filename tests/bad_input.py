@@ -120,7 +120,8 @@ def write_district(folder: Path, more: str = "", **registers: str) -> Path:
     listed = "\n".join(f"{key} = {json.dumps(value)}" for key, value in named.items())
     path = folder / "district.toml"
     path.write_text(
-        f'[district]\nname = "d"\ncrs = "{CRS}"\nbounds = {list(BOUNDS)}\n{days}\n[registers]\n{listed}\n{more}', "utf-8"
+        f'[district]\nname = "d"\ncrs = "{CRS}"\nbounds = {list(BOUNDS)}\n{days}\n[registers]\n{listed}\n{more}',
+        "utf-8",
     )
     return path
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import zipfile
 from collections.abc import Callable
@@ -16,11 +15,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import shapely
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from shapely.geometry import Polygon, box
+
 from bad_input import (
-    BOUNDS,
     CRS,
     PARCELS,
-    Said,
     assert_clear,
     bounded,
     check,
@@ -33,10 +34,6 @@ from bad_input import (
     write_district,
     write_licences,
 )
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-from shapely.geometry import Polygon, box
-
 from illegalmining.registers.plain import read_csv
 from illegalmining.registers.values import as_day, as_end, as_month, as_number, as_text
 
@@ -147,12 +144,8 @@ def test_a_shapefile_without_one_of_its_parts(part: str, tmp_path: Path) -> None
     path = write_district(tmp_path, concessions=file.name)
     said = check(path)
     assert_clear(said)
-    if part == "shx":
-        assert said.code == 0
-        assert kept(path) == ["L1", "L2"]
-    else:
-        assert said.code == 3
-        assert {"dbf": "missing", "prj": "declares no CRS"}[part] in said.text()
+    assert said.code == 3
+    assert {"dbf": "missing", "prj": "declares no CRS", "shx": "licences.shx"}[part] in said.of(file.name)[0]["why"]
 
 
 # --- bombs ------------------------------------------------------------------------------------------------------
@@ -315,7 +308,9 @@ def test_a_deeply_nested_geojson_is_refused(tmp_path: Path) -> None:
     depth = 200_000
     (tmp_path / "licences.geojson").write_text(
         '{"type":"FeatureCollection","features":[{"type":"Feature","properties":{"licence_no":'
-        + "[" * depth + "]" * depth + '},"geometry":null}]}'
+        + "[" * depth
+        + "]" * depth
+        + '},"geometry":null}]}'
     )
     said = bounded(lambda: check(write_district(tmp_path, concessions="licences.geojson")))
     assert_clear(said)
@@ -364,7 +359,9 @@ SPOILED_ROWS: list[tuple[str, dict[str, Any], str, str]] = [
 
 
 @pytest.mark.parametrize("kind", ["parquet", "gpkg"])
-@pytest.mark.parametrize(("change", "field", "why"), [row[1:] for row in SPOILED_ROWS], ids=[r[0] for r in SPOILED_ROWS])
+@pytest.mark.parametrize(
+    ("change", "field", "why"), [row[1:] for row in SPOILED_ROWS], ids=[r[0] for r in SPOILED_ROWS]
+)
 def test_a_spoiled_row_is_named_and_the_good_ones_go_on(
     kind: str, change: dict[str, Any], field: str, why: str, tmp_path: Path
 ) -> None:
@@ -472,7 +469,8 @@ def test_a_bad_line_of_a_table_costs_that_line(
     path = write_district(tmp_path, **{table: "table.csv"})
     said = check(path)
     assert_clear(said)
-    assert [(row["row"], row["field"]) for row in said.of("table.csv")] == [("2", field)]
+    assert {row["row"] for row in said.of("table.csv")} == {"2"}
+    assert field in {row["field"] for row in said.of("table.csv")}
     left = getattr(registers_of(path), table)
     assert left is not None
     assert len(left) == 1
@@ -484,7 +482,7 @@ def test_a_bad_line_of_a_table_costs_that_line(
         (b"mine_id,status,from\nM1,closed,2024-01-01\nM2,clo\0sed,2024-01-01\n", "NUL"),
         (b"\xff\xfem\0i\0n\0e\0", "missing|rows"),
         (b"\xff\xfe\x00", "encoding|decode|rows|missing"),
-        (b"mine_id,status,from\n\"M1,closed,2024-01-01\nM2,closed,2024-01-01\n", "quotation"),
+        (b'mine_id,status,from\n"M1,closed,2024-01-01\nM2,closed,2024-01-01\n', "quotation"),
         (b"mine_id;status;from\nM1;closed;2024-01-01;;;more\n", "cells under"),
         (b"mine_id,status\nM1,closed\n", "missing"),
         (b"mine_id,mine_id,status,from\nM1,M2,closed,2024-01-01\n", ""),
@@ -519,7 +517,7 @@ def test_a_status_of_next_year_is_no_status_today(tmp_path: Path) -> None:
 
 
 CORNER_CHANGES: list[tuple[str, dict[str, Any], str]] = [
-    ("exchanged", {"x": 37500800.0, "y": 4100100.0}, "exchange"),
+    ("exchanged", {"x": 37500800.0, "y": 4100100.0}, "prefixes"),
     ("infinite", {"x": "inf"}, "cannot be read"),
     ("no number", {"x": "?"}, "cannot be read"),
     ("empty", {"y": None}, "cannot be read"),
@@ -613,4 +611,3 @@ def test_rows_written_as_csv_come_back_or_are_faults(tmp_path: Path, rows: list[
     raw, faults = read_csv(file, ("mine_id", "status", "from"))
     blank = sum(1 for row in rows if not any(cell.strip() for cell in row))
     assert len(raw.cells) + len(faults) + blank == len(rows)
-

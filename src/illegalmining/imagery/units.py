@@ -19,7 +19,7 @@ class Plausible:
     """What physical values look like; medians over several scenes unless said otherwise.
 
     brightest: reflectance of a median pixel, 1; snow and cloud stay below. least_stored: least median of reflectance
-    stored as whole ten-thousandths. strongest: linear gamma0, 1. farthest_m: 99th percentile of |displacement|, m.
+    stored as whole ten-thousandths. fewest: pixels by which one scene can be told from the others. strongest: linear gamma0, 1. farthest_m: 99th percentile of |displacement|, m.
     """
 
     brightest: float = 1.6
@@ -27,6 +27,7 @@ class Plausible:
     strongest: float = 50.0
     farthest_m: float = 20.0
     ten_thousandth: float = 1e-4
+    fewest: int = 100
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,25 @@ class Conversion:
         if self.positive:
             return np.where(values > 0, values, np.float32(np.nan))
         return values if self.factor == 1.0 else values * np.float32(self.factor)
+
+    def unlike(self, band: str, values: np.ndarray, plausible: Plausible = Plausible()) -> str:
+        """Why values before conversion cannot be in the unit the conversion is for; '' where they can.
+
+        Told by a scene's median where it has enough pixels: decibels of land are negative, linear power is not.
+        """
+        seen = values[np.isfinite(values)]
+        if len(seen) < plausible.fewest:
+            return ""
+        median = float(np.median(seen))
+        if self.decibels and median > 0:
+            return f"the median is {median:.3g} where the source's other scenes are in decibels"
+        if self.positive and median < 0:
+            return f"the median is {median:.3g}, decibels, where the source's other scenes are linear power"
+        if band in REFLECTANCE and median * self.factor > plausible.brightest:
+            return f"the median is {median:.3g}, too large for the unit of the source's other scenes"
+        if band in REFLECTANCE and self.factor != 1.0 and 0 < float(seen.max()) <= plausible.brightest:
+            return f"no value is above {seen.max():.3g} where the source's other scenes are ten-thousandths"
+        return ""
 
 
 AS_IS = Conversion()

@@ -112,7 +112,8 @@ def read_table(
             raw = completed(raw, mines)
             aside.whole_file(f"the columns {', '.join(table.required)}", BARE_CORNERS)
     cells, missing = contract_cells(table, raw)
-    if not len(raw.cells) and not faults and table is not JURISDICTIONS:
+    nameless = not len(raw.cells.columns)
+    if not len(raw.cells) and not faults and (nameless or not missing) and table is not JURISDICTIONS:
         return table.frame([], place.crs)  # a register may say that there is nothing, such as no order
     if missing:
         raise InputError(
