@@ -35,7 +35,7 @@ from illegalmining.imagery.layers import in_words_of, shared_geobox
 from illegalmining.imagery.mosaic import SAMPLED_LAYERS, SAMPLED_SIDE, check_bands
 from illegalmining.imagery.resample import resampled
 from illegalmining.imagery.scenes import check_period, in_period
-from illegalmining.imagery.units import Conversion, recognise
+from illegalmining.imagery.units import Conversion, recognise, refuse_large_steps
 from illegalmining.registers.quarantine import SetAside
 
 log = logging.getLogger(__name__)
@@ -136,6 +136,8 @@ def on_district_grid(raw: RawCube, source: ImagerySource, district: District, as
         )
         mine = entries if timed else ((0,),)
         conversion = recognise(band, sample(stored, mine, box, grid), aside)
+        if band == "displacement":
+            refuse_large_steps(steps_of(stored, mine, days, box, grid), aside)
         resampling = "nearest" if band in CLASSES else "bilinear"
         grids = shared_geobox(box), shared_geobox(grid)
         plan = CubePlan(stored, mine, *grids, conversion, resampling, tuple(days), band, Broken(aside))
@@ -219,6 +221,27 @@ def batches(entries: tuple[tuple[int, ...], ...], way: Overlap) -> Iterator[rang
     many = max(1, int(BATCH_BYTES // image_bytes))
     for start in range(0, len(entries), many):
         yield range(start, min(len(entries), start + many))
+
+
+def steps_of(
+    stored: Stored, entries: tuple[tuple[int, ...], ...], days: list[date], box: GeoBox, grid: GeoBox
+) -> list[tuple[float, int]]:
+    """Median movement between dates that follow each other, some places along time, and the days between."""
+    way = overlap(box, grid)
+    if way is None or len(days) < 2:
+        return []
+    roi = middle_of(way.source, SAMPLED_SIDE)
+    found = []
+    for at in np.unique(np.linspace(0, len(days) - 2, SAMPLED_LAYERS).round().astype(int)):
+        try:
+            one, next_one = (stored.read(slice(entries[k][0], entries[k][0] + 1), roi)[0] for k in (at, at + 1))
+        except Exception:  # as in `read_block`, which notes it
+            log.debug("entry %d cannot be sampled", at)
+            continue
+        moved = np.abs(next_one - one)
+        seen = moved[np.isfinite(moved)]
+        found.append((float(np.median(seen)) if len(seen) else float("nan"), (days[at + 1] - days[at]).days))
+    return found
 
 
 def sample(stored: Stored, entries: tuple[tuple[int, ...], ...], box: GeoBox, grid: GeoBox) -> np.ndarray:

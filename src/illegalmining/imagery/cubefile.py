@@ -91,7 +91,7 @@ def raw_cube(cube: xr.Dataset, source: ImagerySource, days: list[date] | None = 
 
 
 def refuse_bulk(cube: xr.Dataset, what: str) -> None:
-    """Raise `InputError` where dims or chunks are larger than any measurement's: reading one pixel would fill the memory."""
+    """Raise `InputError` where dims or chunks are larger than any measurement's: one pixel would fill the memory."""
     for dim, most in MOST_ALONG.items():
         if cube.sizes.get(dim, 0) > most:
             raise InputError(f"{what}: {cube.sizes[dim]} entries of {dim}, expected at most {most}: it is damaged")

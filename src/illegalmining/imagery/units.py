@@ -19,7 +19,9 @@ class Plausible:
     """What physical values look like; medians over several scenes unless said otherwise.
 
     brightest: reflectance of a median pixel, 1; snow and cloud stay below. least_stored: least median of reflectance
-    stored as whole ten-thousandths. fewest: pixels by which one scene can be told from the others. strongest: linear gamma0, 1. farthest_m: 99th percentile of |displacement|, m.
+    stored as whole ten-thousandths. fewest: pixels by which one scene can be told from the others. strongest: linear gamma0, 1. step_m, rate_m:
+    median movement of the ground from one date to the next, noise included, m, and what is added for each year between
+    (the fastest cities sink half a metre a year). farthest_m: 99th percentile of |displacement|, m.
     """
 
     brightest: float = 1.6
@@ -28,6 +30,8 @@ class Plausible:
     farthest_m: float = 20.0
     ten_thousandth: float = 1e-4
     fewest: int = 100
+    step_m: float = 0.03
+    rate_m: float = 0.5
 
 
 @dataclass(frozen=True)
@@ -100,6 +104,21 @@ def recognise(band: str, sample: np.ndarray, aside: SetAside, plausible: Plausib
                 f"{plausible.farthest_m:g}. If it is in millimetres, scale it by 0.001 (scale_factor)"
             )
     return AS_IS
+
+
+def refuse_large_steps(steps: list[tuple[float, int]], aside: SetAside, plausible: Plausible = Plausible()) -> None:
+    """Raise `InputError` where the whole district moves from date to date as no ground does: cm or mm for m.
+
+    steps: median movement between two dates that follow each other, and the days between.
+    """
+    known = [(step, days) for step, days in steps if np.isfinite(step)]
+    beyond = [step for step, days in known if step > plausible.step_m + plausible.rate_m * days / 365.25]
+    if known and 2 * len(beyond) > len(known):
+        raise InputError(
+            f"{aside.file}: half the ground moves by {np.median(beyond):.3g} or more from one date to the next; "
+            f"expected metres, less than {plausible.step_m:g}. It looks like centimetres or millimetres: state the "
+            "unit (attribute units), or scale it (scale_factor 0.01 or 0.001)"
+        )
 
 
 def reflectance(band: str, median: float, aside: SetAside, plausible: Plausible) -> Conversion:
