@@ -12,6 +12,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -62,6 +63,7 @@ def open_file(address: str) -> xr.Dataset:
             raise InputError(f"{address}: neither NetCDF nor HDF5 nor a Zarr folder; convert it")
         options |= {"engine": "scipy"} if start[:3] == NETCDF3 else {"engine": "h5netcdf", "phony_dims": "sort"}
     try:
+        refuse_long_axes(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # an unconsolidated Zarr store is no fault
             return xr.open_dataset(address, **options)
@@ -88,6 +90,27 @@ def raw_cube(cube: xr.Dataset, source: ImagerySource, days: list[date] | None = 
     unseen = unseen_values(bands)
     attrs: dict[str, Any] = look_of(facts_of(cube, bands)) if source.sensor == "displacement" else {}
     return RawCube(bands, unseen, days or days_of(cube, what), geobox, attrs, factors_of(bands))
+
+
+def refuse_long_axes(path: Path) -> None:
+    """Raise `InputError` where an axis of a local file has more entries than any; xarray reads axes whole to open it."""
+    lengths: dict[str, int] = {}
+    if path.is_dir():
+        for meta in [*path.glob("*/.zarray"), *path.glob("*/zarr.json")]:
+            shape = json.loads(meta.read_text("utf-8")).get("shape") or ()
+            lengths |= {meta.parent.name: int(shape[0])} if len(shape) == 1 else {}
+    elif path.is_file():
+        with path.open("rb") as stream:
+            if stream.read(len(HDF5)) != HDF5:
+                return
+        with h5py.File(path) as file:
+            axes = {name: node.shape for name, node in file.items() if isinstance(node, h5py.Dataset)}
+        lengths = {str(name): int(shape[0]) for name, shape in axes.items() if shape is not None and len(shape) == 1}
+    for name, length in lengths.items():
+        if length > max(MOST_ALONG.values()):
+            raise InputError(
+                f"{path}: {name} has {length} entries, expected at most {max(MOST_ALONG.values())}: it is damaged"
+            )
 
 
 def refuse_bulk(cube: xr.Dataset, what: str) -> None:
@@ -176,7 +199,7 @@ def even_step(values: np.ndarray, dim: str, what: str) -> float:
     values = values.astype(float)
     steps = np.diff(values)
     step = float((values[-1] - values[0]) / (len(values) - 1))
-    if step == 0 or np.abs(steps - step).max() > UNEVEN * abs(step):
+    if step == 0 or not np.abs(steps - step).max() <= UNEVEN * abs(step):
         raise InputError(
             f"{what}: {dim} is not evenly spaced (steps from {steps.min():.6g} to {steps.max():.6g}); regrid the cube"
         )
