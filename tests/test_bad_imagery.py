@@ -16,10 +16,10 @@ import pytest
 import rasterio
 import xarray as xr
 from affine import Affine
-from bad_input import BOUNDS, CRS, assert_clear, bounded, check, flipped, sparse, write_district
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from bad_input import BOUNDS, CRS, assert_clear, bounded, check, flipped, sparse, write_district
 from illegalmining.district import read_district
 from illegalmining.errors import InputError
 from illegalmining.imagery.open import open_source
@@ -31,7 +31,9 @@ DAYS = ("20250610", "20260105", "20260220")
 Row = dict[str, Any]
 
 
-def tiff(path: Path, values: Any = 0.2, transform: Affine = HERE, crs: str | None = CRS, band: str = "red", **more: Any):
+def tiff(
+    path: Path, values: Any = 0.2, transform: Affine = HERE, crs: str | None = CRS, band: str = "red", **more: Any
+):
     """One band of 30 x 30 pixels."""
     path.parent.mkdir(parents=True, exist_ok=True)
     random = np.random.default_rng(5).uniform(0.9, 1.1, (SIDE, SIDE))
@@ -248,7 +250,10 @@ ITEMS: dict[str, tuple[Any, str]] = {
         {**GOOD, "assets": {"red": {"href": "s/20260105.tif", "raster:bands": [{"scale": "tiny"}]}}},
         "raster:bands",
     ),
-    "bands nobody knows": ({**GOOD, "assets": {"B99": {"href": "s/20260105.tif", "bands": [{"name": "B99"}]}}}, "no band"),
+    "bands nobody knows": (
+        {**GOOD, "assets": {"B99": {"href": "s/20260105.tif", "bands": [{"name": "B99"}]}}},
+        "no band",
+    ),
 }
 
 
@@ -545,4 +550,3 @@ def test_an_opera_product_that_is_none(tmp_path: Path) -> None:
     assert_clear(said)
     assert said.code == 3
     assert said.of("OPERA*.nc")
-

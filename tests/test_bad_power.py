@@ -11,6 +11,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
 from bad_input import (
     MIB,
     Said,
@@ -23,9 +26,6 @@ from bad_input import (
     sparse,
     write_district,
 )
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-
 from illegalmining.district import read_district
 from illegalmining.errors import ConfigurationError
 from illegalmining.power.readings import read_profiles
@@ -157,7 +157,9 @@ def test_kilowatts_for_kilowatt_hours_are_seen_said_and_put_right(minutes: int, 
         assert not [row for row in said.rows if row["rule"] == "energy in kWh"]
         return
     assert silent == []
-    assert [(row["file"], row["field"], row["rule"]) for row in said.rows] == [("power/r.parquet", "kwh", "energy in kWh")]
+    assert [(row["file"], row["field"], row["rule"]) for row in said.rows] == [
+        ("power/r.parquet", "kwh", "energy in kWh")
+    ]
     second, _ = profiles_of(tmp_path / "b" / "district.toml")
     np.testing.assert_allclose(second["total"], first["total"], rtol=1e-5)
     np.testing.assert_allclose(second["h04"], first["h04"], rtol=1e-5)
