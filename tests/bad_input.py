@@ -168,7 +168,7 @@ def assert_clear(said: Said) -> None:
     if said.code in (1, 2):
         assert len(said.error.strip().splitlines()) == 1, f"more than one message: {said.error}"
     for row in said.rows:
-        assert row["file"] and row["rule"] and row["why"], row
+        assert all(row[name] for name in ("file", "rule", "why")), row
 
 
 def bounded(act: Callable[[], Said], most: int = 1024 * MIB) -> Said:

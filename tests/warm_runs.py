@@ -1,0 +1,47 @@
+"""A process that has imported everything and started no thread: each run it is asked for is a fork of it.
+
+Lines on stdin: `run FOLDER` answers with the id of a child that runs the district; `wait ID` with how it ended. A fork of
+a process that has threads, as the tests' own, would wait for them for ever.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from pathlib import Path
+
+import h5netcdf  # noqa: F401
+import matplotlib.pyplot  # noqa: F401
+import odc.geo.xr  # noqa: F401
+import pyogrio  # noqa: F401
+import zarr  # noqa: F401
+
+from illegalmining.district import read_district
+from illegalmining.journal import Journal
+from illegalmining.pipelines.nightly import nightly
+
+
+def serve() -> None:
+    """Answer until stdin ends."""
+    for line in sys.stdin:
+        word, _, rest = line.strip().partition(" ")
+        if word == "wait":
+            _, status = os.waitpid(int(rest), 0)
+            print(os.waitstatus_to_exitcode(status), flush=True)
+            continue
+        child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                nightly(read_district(Path(rest) / "district.toml"), Journal(quiet=True))
+                code = 0
+            except BaseException:
+                traceback.print_exc()
+            finally:
+                os._exit(code)
+        print(child, flush=True)
+
+
+if __name__ == "__main__":
+    serve()
