@@ -1,7 +1,7 @@
 """A process that has imported everything and started no thread: each run it is asked for is a fork of it.
 
-Lines on stdin: `run FOLDER` answers with the id of a child that runs the district; `wait ID` with how it ended. A fork of
-a process that has threads, as the tests' own, would wait for them for ever.
+Lines on stdin: `run FOLDER` answers with the id of a child that runs the district; `wait ID` with how it ended. A fork
+of a process that has threads, as the tests' own, would wait for them for ever.
 """
 
 from __future__ import annotations
@@ -22,13 +22,19 @@ from illegalmining.journal import Journal
 from illegalmining.pipelines.nightly import nightly
 
 
+def tell(number: int) -> None:
+    """Answer with a number."""
+    sys.stdout.write(f"{number}\n")
+    sys.stdout.flush()
+
+
 def serve() -> None:
     """Answer until stdin ends."""
     for line in sys.stdin:
         word, _, rest = line.strip().partition(" ")
         if word == "wait":
             _, status = os.waitpid(int(rest), 0)
-            print(os.waitstatus_to_exitcode(status), flush=True)
+            tell(os.waitstatus_to_exitcode(status))
             continue
         child = os.fork()
         if child == 0:
@@ -40,7 +46,7 @@ def serve() -> None:
                 traceback.print_exc()
             finally:
                 os._exit(code)
-        print(child, flush=True)
+        tell(child)
 
 
 if __name__ == "__main__":

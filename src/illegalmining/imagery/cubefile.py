@@ -104,7 +104,9 @@ def refuse_long_axes(path: Path) -> None:
             if stream.read(len(HDF5)) != HDF5:
                 return
         with h5py.File(path) as file:
-    XX    for name, length in lengths.items():
+                axes = {str(name): node for name, node in file.items() if isinstance(node, h5py.Dataset)}
+            lengths = {name: int(node.size) for name, node in axes.items() if node.ndim == 1}
+    for name, length in lengths.items():
         if length > max(MOST_ALONG.values()):
             raise InputError(
                 f"{path}: {name} has {length} entries, expected at most {max(MOST_ALONG.values())}: it is damaged"
