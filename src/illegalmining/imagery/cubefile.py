@@ -97,14 +97,14 @@ def refuse_long_axes(path: Path) -> None:
     lengths: dict[str, int] = {}
     if path.is_dir():
         for meta in [*path.glob("*/.zarray"), *path.glob("*/zarr.json")]:
-            shape = json.loads(meta.read_text("utf-8")).get("shape") or ()
+            shape = list(json.loads(meta.read_text("utf-8")).get("shape") or [])
             lengths |= {meta.parent.name: int(shape[0])} if len(shape) == 1 else {}
     elif path.is_file():
         with path.open("rb") as stream:
             if stream.read(len(HDF5)) != HDF5:
                 return
         with h5py.File(path) as file:
-                axes = {str(name): node for name, node in file.items() if isinstance(node, h5py.Dataset)}
+            axes = {str(name): node for name, node in file.items() if isinstance(node, h5py.Dataset)}
             lengths = {name: int(node.size) for name, node in axes.items() if node.ndim == 1}
     for name, length in lengths.items():
         if length > max(MOST_ALONG.values()):

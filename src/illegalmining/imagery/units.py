@@ -21,7 +21,7 @@ class Plausible:
     brightest: reflectance of a median pixel, 1; snow and cloud stay below. least_stored: least median of reflectance
     stored as whole ten-thousandths. strongest: linear gamma0, 1. farthest_m: 99th percentile of |displacement|, m.
     fewest: pixels by which one scene can be told from the others. step_m, rate_m: median movement of the ground from
-    one date to the next, noise included, m, and what is added a year between (the fastest cities sink half a metre a year).
+    one date to the next, noise included, m, and what is added a year between (fast cities sink half a metre a year).
     """
 
     brightest: float = 1.6
