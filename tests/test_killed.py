@@ -214,14 +214,14 @@ def test_an_input_that_fails_to_be_read_is_said(inputs: Path, tmp_path: Path, mo
     shutil.copytree(inputs, folder)
     from illegalmining import journal
 
-    proper = journal.digest
+    proper = hashlib.file_digest
 
-    def failing(path: Path) -> str:
-        if "insar" in str(path):
-            raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
-        return proper(path)
+    def failing(stream: Any, name: str) -> Any:
+        if "insar" in stream.name:
+            raise OSError(errno.EIO, os.strerror(errno.EIO), stream.name)
+        return proper(stream, name)
 
-    monkeypatch.setattr(journal, "digest", failing)
+    monkeypatch.setattr(journal.hashlib, "file_digest", failing)
     said = command("run", str(folder / "district.toml"), "--quiet", "--only", "subsidence", "--only", "power")
     assert said.code == 3, said.error
     rows = pd.read_csv(read_district(folder / "district.toml").out / "quarantine.csv")

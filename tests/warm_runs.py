@@ -12,7 +12,6 @@ import traceback
 from pathlib import Path
 
 import h5netcdf  # noqa: F401
-import matplotlib.pyplot  # noqa: F401
 import odc.geo.xr  # noqa: F401
 import pyogrio  # noqa: F401
 import zarr  # noqa: F401

@@ -24,7 +24,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from illegalmining.atomic import PRIVATE, PRIVATE_FOLDER
-from illegalmining.errors import IllegalMiningError
+from illegalmining.errors import IllegalMiningError, InputError
 
 log = logging.getLogger(__name__)
 
@@ -152,9 +152,14 @@ def peak_memory() -> int:
 
 
 def digest(path: Path) -> str:
-    """SHA-256 of a file."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    """SHA-256 of a file; `InputError` where it cannot be read to its end."""
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be read ({error.strerror}); check the disk, or copy the file again"
+        ) from error
 
 
 def digests(paths: list[Path], root: Path, known: dict[str, list[Any]] | None = None) -> dict[str, str]:
