@@ -52,7 +52,7 @@ def nightly(district: District, journal: Journal, only: frozenset[str] = WATCHES
     ):
         sweep_results(district)
         with journal.stage("registers"):
-            registers = read_registers(district, journal.quarantine)
+            registers = read_registers(district, journal.quarantine).in_order()
             journal.inputs.update(register_digests(district, registers, (*REGISTERS, "link_decisions")))
         watched = [
             *surface_watch(district, journal, only),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,10 @@ class Registers:
     roads: gpd.GeoDataFrame | None
     files: dict[str, Path]
 
+    def in_order(self) -> Registers:
+        """The same registers with rows in an order of their own, so that results do not depend on that of the files."""
+        return replace(self, **{name: ordered(getattr(self, name)) for name in REGISTERS})
+
 
 def read_registers(district: District, quarantine: list[dict[str, Any]]) -> Registers:
     """Read every configured register; add what cannot be used to `quarantine`, one dict a fault.
@@ -91,6 +95,17 @@ def read_registers(district: District, quarantine: list[dict[str, Any]]) -> Regi
     if decisions.is_file():
         files["link_decisions"] = decisions
     return Registers(**tables, files=files)
+
+
+def ordered(table: pd.DataFrame | None) -> pd.DataFrame | None:
+    """Rows sorted by all they hold, the outline last; numbered anew from 0."""
+    if table is None:
+        return None
+    keys = pd.DataFrame(table.drop(columns="geometry", errors="ignore"))
+    if "geometry" in table:
+        keys = keys.assign(outline=table["geometry"].to_wkb(hex=True))
+    order = keys.reset_index(drop=True).sort_values(list(keys.columns), kind="stable").index
+    return table.iloc[order].reset_index(drop=True)
 
 
 def read_table(
