@@ -27,7 +27,7 @@ def check_inputs(district: District, journal: Journal) -> list[dict[str, Any]]:
     power = district.configuration.power
     if power is not None:
         with journal.stage("power readings"):
-            pattern = district.resolve(power.readings)
+            pattern = district.pattern(power.readings)
             try:
                 read_profiles(
                     pattern,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 import geopandas as gpd
 import pandas as pd
 
+from illegalmining.atomic import PARTIAL
 from illegalmining.checkpoint import Watched, only_run
 from illegalmining.compute import computing
 from illegalmining.detect.findings import detections
@@ -25,6 +27,8 @@ from illegalmining.registers.read import read_registers
 from illegalmining.remarks import turned, unjudged
 from illegalmining.tables import REGISTERS
 
+LOG = "log.jsonl"
+"""Beside what is remembered: one line a stage, with its duration."""
 WATCHES = frozenset({"surface", "radar", "subsidence", "power"})
 
 
@@ -39,9 +43,16 @@ class Night:
 
 def nightly(district: District, journal: Journal, only: frozenset[str] = WATCHES) -> Night:
     """Take a district from its inputs to its map."""
-    with only_run(district.state), computing(district.configuration.compute):
+    journal.log = district.state / LOG
+    days = district.configuration.district
+    with (
+        only_run(district.state),
+        journal.run(as_of=days.as_of.isoformat(), only=sorted(only)),
+        computing(district.configuration.compute),
+    ):
+        sweep_results(district)
         with journal.stage("registers"):
-            registers = read_registers(district, journal.quarantine)
+            registers = read_registers(district, journal.quarantine).in_order()
             journal.inputs.update(register_digests(district, registers, (*REGISTERS, "link_decisions")))
         watched = [
             *surface_watch(district, journal, only),
@@ -66,6 +77,13 @@ def nightly(district: District, journal: Journal, only: frozenset[str] = WATCHES
             publish_casework(work, district)
         write_record(district, watched, results, journal)
     return Night(page, cases, len(journal.quarantine))
+
+
+def sweep_results(district: District) -> None:
+    """Remove what a run that was broken off left half written among the results of this day."""
+    for left in district.out.glob(f".*{PARTIAL}"):
+        if not left.name.startswith(".packages"):  # packages are written without holding the district
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def gathered(watched: list[Watched], district: District) -> gpd.GeoDataFrame:

@@ -25,7 +25,7 @@ def power_watch(district: District, registers: Registers, journal: Journal, only
     power = district.configuration.power
     if power is None or registers.meters is None or "power" not in only:
         return []
-    pattern = district.resolve(power.readings)
+    pattern = district.pattern(power.readings)
     sky = None if power.weather is None else district.resolve(power.weather)
     parameters = PowerParameters()
     days = district.configuration.district
@@ -51,7 +51,14 @@ def power_watch(district: District, registers: Registers, journal: Journal, only
 
     with journal.stage("power: readings") as entry:
         try:
-            files = digests([Path(name) for name in [*glob(pattern), *glob(sky or "")]], district.root)
+            files = digests(
+                [
+                    Path(name)
+                    for name in [*glob(pattern, recursive=True), *([sky] if sky else [])]
+                    if Path(name).is_file()
+                ],
+                district.root,
+            )
             journal.inputs.update(files)
             used = register_digests(district, registers, REGISTERS_USED)
             given = [power.model_dump(), files, parameters_of(parameters), used]

@@ -74,6 +74,15 @@ def publish(
     return publish_page(out / "hotspots.html", content)
 
 
+def seen_share(found: Watched, district: District) -> float | None:
+    """Share of the district that a source saw; None where its sensor makes no map."""
+    if found.findings.smallest_site_m2 is None:
+        return None
+    section = district.configuration.district
+    seen = smallest_site([found.findings.smallest_site_m2], section.bounds, district.crs)
+    return round(float(seen.notnull().mean()), 4)
+
+
 def picture_of(watched: list[Watched]) -> Picture | None:
     """The picture of the ground, of the first source that makes one."""
     return next((found.picture for found in watched if found.picture), None)
@@ -86,6 +95,7 @@ def write_record(district: District, watched: list[Watched], results: Results, j
         "parameters": district.configuration.model_dump(mode="json"),
         "sources": [found.about for found in watched],
         "ground_bounds": ground[1] if (ground := picture_of(watched)) else None,
+        "seen_share": {found.about["name"]: seen_share(found, district) for found in watched},
         "detections": len(results.detections),
         "cases": len(results.cases),
         "quarantined": len(journal.quarantine),

@@ -6,6 +6,7 @@ import importlib.metadata
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from glob import escape
 from typing import Any
 
 import xarray as xr
@@ -145,7 +146,7 @@ def about(detector: str, source: ImagerySource, cube: xr.Dataset) -> dict[str, A
 def register_digests(district: District, registers: Registers, names: tuple[str, ...]) -> dict[str, str]:
     """SHA-256 of the files behind the named registers, sidecars (.dbf, .cpg, ...) included."""
     paths = [registers.files[name] for name in names if name in registers.files]
-    return digests([file for path in paths for file in path.parent.glob(f"{path.stem}.*")], district.root)
+    return digests([file for path in paths for file in path.parent.glob(f"{escape(path.stem)}.*")], district.root)
 
 
 def parameters_of(*parameters: Any) -> list[Any]:

@@ -9,12 +9,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+PRIVATE, PRIVATE_FOLDER = 0o600, 0o700
+"""Modes of what only the district's owner may read: the ledger, the state, keys, packages."""
+PARTIAL = ".partial"
+"""How the name of what is still being written ends."""
+
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
     """A temporary path beside `path` with its suffix; renamed onto it when the block ends without an error."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=PARTIAL, dir=path.parent))
     try:
         partial = folder / path.name
         yield partial
@@ -29,17 +34,26 @@ def atomic_file(path: Path) -> Iterator[Path]:
 def atomic_folder(path: Path) -> Iterator[Path]:
     """A temporary folder beside `path`; takes its place, with all its files, when the block ends without an error."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    partial = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=PARTIAL, dir=path.parent))
+    former = partial.with_name(f"{partial.name.removesuffix(PARTIAL)}.former{PARTIAL}")
     try:
         yield partial
         for file in sorted(partial.rglob("*")):
             sync(file)
-        if path.exists():
-            shutil.rmtree(path)
+        sync(partial)
+        if path.exists():  # moved away in one step: a folder that is being emptied would be half a folder
+            os.rename(path, former)
         os.replace(partial, path)
         sync(path.parent)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+        shutil.rmtree(former, ignore_errors=True)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what writes that were broken off left in a folder and below; for whoever alone writes there."""
+    for left in sorted(folder.rglob(f".*{PARTIAL}")):
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def write_bytes(path: Path, content: bytes) -> Path:

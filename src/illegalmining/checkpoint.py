@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from typing import Any
 import geopandas as gpd
 import xarray as xr
 
-from illegalmining.atomic import atomic_folder
+from illegalmining.atomic import PRIVATE, PRIVATE_FOLDER, atomic_folder, sweep
 from illegalmining.detect.findings import Findings, Remark
 from illegalmining.errors import InputError
 
@@ -84,8 +85,8 @@ def only_run(state: Path) -> Iterator[None]:
         Another run holds it, or the folder cannot be written.
     """
     try:
-        state.mkdir(parents=True, exist_ok=True)
-        lock = (state / "lock").open("w")
+        state.mkdir(parents=True, exist_ok=True, mode=PRIVATE_FOLDER)
+        lock = os.fdopen(os.open(state / "lock", os.O_WRONLY | os.O_CREAT, PRIVATE), "w")
     except OSError as error:
         raise InputError(f"{state}: cannot be written ({error.strerror}); run on a copy you may write to") from error
     with lock:
@@ -93,4 +94,17 @@ def only_run(state: Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise InputError(f"{state}: another run holds this district; wait until it ends") from error
+        sweep(state)
         yield
+
+
+def is_held(state: Path) -> bool:
+    """Whether a run holds the district now."""
+    if not (state / "lock").is_file():
+        return False
+    with (state / "lock").open("r") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False

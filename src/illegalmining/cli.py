@@ -111,6 +111,16 @@ def check(path: DistrictFile, quiet: Quiet = False, as_json: Json = False) -> No
 
 
 @app.command()
+def status(path: DistrictFile, as_json: Json = False) -> None:
+    """Show the last run, what was set aside, the cases, what could be seen, and which answers are overdue."""
+    from illegalmining.pipelines import status as standing
+
+    district = read_district(path)
+    told = standing.status(district)
+    tell(as_json, standing.as_dict(told), standing.as_text(told, district))
+
+
+@app.command()
 def link(path: DistrictFile, as_json: Json = False) -> None:
     """Propose mines for closures known by name only; a person decides in the file this writes."""
     from illegalmining.pipelines.link import link as propose

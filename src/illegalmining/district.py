@@ -9,6 +9,7 @@ import tomllib
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import cached_property
+from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -20,13 +21,18 @@ from illegalmining.errors import ConfigurationError
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
 
+YEARS = (1970, 2200)
+"""Years a district may be watched in: before, there was no satellite; later, dates run out of nanoseconds."""
+LARGEST_FILE = 1 << 20
+"""Bytes of a `district.toml`."""
+
 Sensor = Literal["optical", "radar", "displacement", "nightlight"]
 
 
 class Section(BaseModel):
     """A section of the file: unknown keys are an error, values never change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class DistrictSection(Section):
@@ -39,6 +45,13 @@ class DistrictSection(Section):
     monitor_from: date = Field(description="every observation from here on is judged")
     as_of: date = Field(description="the last day looked at")
     language: Literal["en", "zh"] = "en"
+
+    @field_validator("name")
+    @classmethod
+    def name_can_be_printed(cls, value: str) -> str:
+        if not value.isprintable():
+            raise ValueError("must hold no line break and no control character")
+        return value
 
     @field_validator("crs")
     @classmethod
@@ -57,6 +70,10 @@ class DistrictSection(Section):
         xmin, ymin, xmax, ymax = self.bounds
         if not (xmin < xmax and ymin < ymax):
             raise ValueError(f"bounds must be xmin, ymin, xmax, ymax with min < max; found {self.bounds}")
+        first, last = YEARS
+        for name in ("history_from", "monitor_from", "as_of"):
+            if not first <= getattr(self, name).year <= last:
+                raise ValueError(f"{name} must lie between {first} and {last}; found {getattr(self, name)}")
         if not self.history_from < self.monitor_from <= self.as_of:
             raise ValueError(
                 f"history_from < monitor_from <= as_of must hold; found {self.history_from}, "
@@ -197,6 +214,10 @@ class District:
         """An input's address: as it is where it is a URL or absolute, else relative to the file."""
         return href if "://" in href or Path(href).is_absolute() else str(self.root / href)
 
+    def pattern(self, href: str) -> str:
+        """An input's glob: the wildcards are those of the file's author, never those of the district's own folder."""
+        return href if "://" in href or Path(href).is_absolute() else str(Path(escape(str(self.root))) / href)
+
     def geobox(self, resolution: float) -> GeoBox:
         """The district's grid: north up, `resolution` m, anchored at the south-west corner of the bounds."""
         from affine import Affine
@@ -234,6 +255,8 @@ def read_district(path: str | Path) -> District:
     """
     path = Path(path).resolve()
     try:
+        if path.is_file() and path.stat().st_size > LARGEST_FILE:
+            raise ConfigurationError(f"{path}: has {path.stat().st_size} bytes; a district.toml has a few hundred")
         raw: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))
     except FileNotFoundError as error:
         raise ConfigurationError(f"{path}: no such file; expected a district.toml") from error

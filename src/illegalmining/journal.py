@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+import json
 import logging
 import os
 import platform
@@ -22,7 +23,8 @@ from dask.callbacks import Callback
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from illegalmining.errors import IllegalMiningError
+from illegalmining.atomic import PRIVATE, PRIVATE_FOLDER
+from illegalmining.errors import IllegalMiningError, InputError
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +42,11 @@ LIBRARIES = (
     "zarr",
 )
 
+LONGEST_LOG = 10_000_000
+"""Bytes of the log; a longer one is put aside as `log.1.jsonl`."""
+LONGEST_WHY = 500
+"""Characters of an error that the log keeps."""
+
 
 @dataclass
 class Journal:
@@ -51,6 +58,30 @@ class Journal:
     inputs: dict[str, str] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
     quarantine: list[dict[str, Any]] = field(default_factory=list)
+    log: Path | None = None
+
+    def note(self, event: str, **facts: Any) -> None:
+        """Add one JSON line to the log, if there is one: what happened when, in which run."""
+        if self.log is None:
+            return
+        now = datetime.now(UTC).isoformat(timespec="milliseconds")
+        line = {"time": now, "run": self.started.isoformat(timespec="seconds"), "event": event, **facts}
+        self.log.parent.mkdir(parents=True, exist_ok=True, mode=PRIVATE_FOLDER)
+        if self.log.is_file() and self.log.stat().st_size > LONGEST_LOG:
+            os.replace(self.log, self.log.with_suffix(".1.jsonl"))
+        with os.fdopen(os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, PRIVATE), "ab") as stream:
+            stream.write(json.dumps(line, ensure_ascii=False, default=str).encode() + b"\n")
+
+    @contextmanager
+    def run(self, **facts: Any) -> Iterator[None]:
+        """Note the beginning of a run and its end; what began and has no end was broken off."""
+        self.note("begun", version=self.version, **facts)
+        try:
+            yield
+        except BaseException as error:
+            self.note("failed", error=type(error).__name__, why=str(error)[:LONGEST_WHY])
+            raise
+        self.note("finished", peak_memory_bytes=peak_memory())
 
     @contextmanager
     def stage(self, name: str, **facts: Any) -> Iterator[dict[str, Any]]:
@@ -61,6 +92,7 @@ class Journal:
             yield entry
         entry["seconds"] = round(time.perf_counter() - begun, 3)
         self.stages.append(entry)
+        self.note("stage", **entry)
         log.info("%s", " ".join(f"{key}={value}" for key, value in entry.items()))
 
     def set_aside(self, file: str, what: str, error: IllegalMiningError) -> None:
@@ -120,9 +152,14 @@ def peak_memory() -> int:
 
 
 def digest(path: Path) -> str:
-    """SHA-256 of a file."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    """SHA-256 of a file; `InputError` where it cannot be read to its end."""
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be read ({error.strerror}); check the disk, or copy the file again"
+        ) from error
 
 
 def digests(paths: list[Path], root: Path, known: dict[str, list[Any]] | None = None) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from datetime import date
 from pathlib import Path
 
 from illegalmining.imagery.layers import Layer
@@ -12,6 +13,13 @@ from illegalmining.registers.quarantine import SetAside
 log = logging.getLogger(__name__)
 
 RULE = "pixels can be read"
+UNLIKE = "the unit of the source's other scenes"
+RULES = (RULE, UNLIKE)
+UNREADABLE = "its pixels cannot be read; what it covers is left out. Copy the file again"
+
+
+class UnlikeError(Exception):
+    """A scene whose values cannot be in the unit of the source's other scenes."""
 
 
 class Broken:
@@ -28,26 +36,30 @@ class Broken:
         return Broken, (None,)
 
     def note(self, layer: Layer, error: Exception) -> None:
-        """Note that a layer's pixels cannot be read."""
-        log.warning("%s, band %s: pixels cannot be read (%s)", layer.address, layer.band, error)
+        """Note that a layer's pixels cannot be read, or cannot be what the source's other scenes are."""
+        unlike = isinstance(error, UnlikeError)
+        why = f"{error}; it is left out" if unlike else UNREADABLE
+        self.add(layer.scene, layer.band, Path(layer.address).name, UNLIKE if unlike else RULE, why, error)
+
+    def note_days(self, band: str, first: date, last: date, error: Exception) -> None:
+        """Note that a cube's pixels of some days cannot be read."""
+        days = f"{first}" if first == last else f"{first} to {last}"
+        self.add(days, band, None, RULE, UNREADABLE, error)
+
+    def add(self, row_name: str, band: str, value: str | None, rule: str, why: str, error: Exception) -> None:
+        """Add a line, unless it is there."""
+        log.warning("%s, band %s: pixels cannot be read (%s)", value or row_name, band, error)
         if self.aside is None:
             return
-        row = {
-            "file": self.aside.file,
-            "row": layer.scene,
-            "field": layer.band,
-            "value": Path(layer.address).name,
-            "rule": RULE,
-            "why": "its pixels cannot be read; what it covers is left out. Copy the file again",
-        }
+        row = {"file": self.aside.file, "row": row_name, "field": band, "value": value, "rule": rule, "why": why}
         with self.lock:
             rows = self.aside.rows
             if row in rows:
                 return
-            before = [at for at, other in enumerate(rows) if other["rule"] == RULE and place(other) > place(row)]
+            before = [at for at, other in enumerate(rows) if other["rule"] in RULES and place(other) > place(row)]
             rows.insert(before[0] if before else len(rows), row)
 
 
-def place(row: dict[str, str]) -> tuple[str, ...]:
+def place(row: dict[str, str | None]) -> tuple[str, ...]:
     """Where a line stands among its like."""
-    return row["file"], row["row"], row["field"], row["value"]
+    return tuple(row[name] or "" for name in ("file", "row", "field", "value", "rule"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -18,6 +19,7 @@ from odc.geo.xr import xr_coords
 from illegalmining.district import District, ImagerySource
 from illegalmining.errors import InputError
 from illegalmining.imagery.bands import BANDS, CLASSES, SEQUENTIAL, STATIC
+from illegalmining.imagery.broken import Broken
 from illegalmining.imagery.grids import (
     Overlap,
     Roi,
@@ -33,8 +35,10 @@ from illegalmining.imagery.layers import in_words_of, shared_geobox
 from illegalmining.imagery.mosaic import SAMPLED_LAYERS, SAMPLED_SIDE, check_bands
 from illegalmining.imagery.resample import resampled
 from illegalmining.imagery.scenes import check_period, in_period
-from illegalmining.imagery.units import Conversion, recognise
+from illegalmining.imagery.units import Conversion, recognise, refuse_large_steps
 from illegalmining.registers.quarantine import SetAside
+
+log = logging.getLogger(__name__)
 
 BATCH_BYTES = 300e6
 """Source pixels of one band held at a time while a block is read."""
@@ -97,6 +101,9 @@ class CubePlan:
     grid: GeoBox
     conversion: Conversion
     resampling: str
+    days: tuple[date, ...]
+    band: str
+    broken: Broken
 
 
 def on_district_grid(raw: RawCube, source: ImagerySource, district: District, aside: SetAside) -> xr.Dataset:
@@ -129,8 +136,11 @@ def on_district_grid(raw: RawCube, source: ImagerySource, district: District, as
         )
         mine = entries if timed else ((0,),)
         conversion = recognise(band, sample(stored, mine, box, grid), aside)
+        if band == "displacement":
+            refuse_large_steps(steps_of(stored, mine, days, box, grid), aside)
         resampling = "nearest" if band in CLASSES else "bilinear"
-        plan = CubePlan(stored, mine, shared_geobox(box), shared_geobox(grid), conversion, resampling)
+        grids = shared_geobox(box), shared_geobox(grid)
+        plan = CubePlan(stored, mine, *grids, conversion, resampling, tuple(days), band, Broken(aside))
         together = pieces(days, district.configuration.district.monitor_from, stored_together(raw.bands[band]))
         along_time = together if timed and source.sensor in SEQUENTIAL else (len(mine),)
         array = lazily(plan, (along_time, *spatial), (source.href, band, raw.days))
@@ -187,7 +197,13 @@ def read_block(plan: CubePlan, block_info: Any = None) -> np.ndarray:
     for days in batches(entries, way):
         first = min(min(entries[day]) for day in days)
         last = max(max(entries[day]) for day in days)
-        values = plan.conversion(plan.stored.read(slice(first, last + 1), way.source))
+        try:
+            values = plan.conversion(plan.stored.read(slice(first, last + 1), way.source))
+        except (MemoryError, KeyboardInterrupt):
+            raise
+        except Exception as error:  # HDF5, Zarr and its codecs raise unlike things for a broken chunk
+            plan.broken.note_days(plan.band, plan.days[begin + days[0]], plan.days[begin + days[-1]], error)
+            continue
         for day in days:
             part = block[day][way.target]
             for entry in entries[day]:
@@ -207,11 +223,39 @@ def batches(entries: tuple[tuple[int, ...], ...], way: Overlap) -> Iterator[rang
         yield range(start, min(len(entries), start + many))
 
 
+def steps_of(
+    stored: Stored, entries: tuple[tuple[int, ...], ...], days: list[date], box: GeoBox, grid: GeoBox
+) -> list[tuple[float, int]]:
+    """Median movement between dates that follow each other, some places along time, and the days between."""
+    way = overlap(box, grid)
+    if way is None or len(days) < 2:
+        return []
+    roi = middle_of(way.source, SAMPLED_SIDE)
+    found = []
+    for at in np.unique(np.linspace(0, len(days) - 2, SAMPLED_LAYERS).round().astype(int)):
+        try:
+            one, next_one = (stored.read(slice(entries[k][0], entries[k][0] + 1), roi)[0] for k in (at, at + 1))
+        except Exception:  # as in `read_block`, which notes it
+            log.debug("entry %d cannot be sampled", at)
+            continue
+        moved = np.abs(next_one - one)
+        seen = moved[np.isfinite(moved)]
+        found.append((float(np.median(seen)) if len(seen) else float("nan"), (days[at + 1] - days[at]).days))
+    return found
+
+
 def sample(stored: Stored, entries: tuple[tuple[int, ...], ...], box: GeoBox, grid: GeoBox) -> np.ndarray:
     """Pixels of some dates, spread over time."""
     way = overlap(box, grid)
     assert way is not None, "a source outside the grid was refused before"
     roi = middle_of(way.source, SAMPLED_SIDE)
     dates = np.unique(np.linspace(0, len(entries) - 1, SAMPLED_LAYERS).round().astype(int))
-    seen = [stored.read(slice(entries[at][0], entries[at][0] + 1), roi) for at in dates]
-    return np.concatenate([part[np.isfinite(part)] for part in seen])
+    seen = [np.empty(0, np.float32)]
+    for at in dates:
+        try:
+            part = stored.read(slice(entries[at][0], entries[at][0] + 1), roi)
+        except Exception:  # as in `read_block`, which notes it
+            log.debug("entry %d cannot be sampled", at)
+            continue
+        seen.append(part[np.isfinite(part)])
+    return np.concatenate(seen)

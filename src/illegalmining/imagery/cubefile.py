@@ -5,12 +5,14 @@ from __future__ import annotations
 import glob
 import json
 import logging
+import math
 import re
 import warnings
 from datetime import date
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -34,6 +36,9 @@ DIMS = {
 GEOGRAPHIC = ("lat", "latitude", "lon", "longitude")
 UNEVEN = 0.02
 """Steps between coordinates may differ by this share of a step, the rounding of float32 coordinates."""
+MOST_ALONG = {"time": 100_000, "y": 2_000_000, "x": 2_000_000}
+"""Entries of a dim: a date every hour for eleven years, a continent at 2 m."""
+LARGEST_CHUNK_BYTES = 2e9
 NETCDF3, HDF5 = b"CDF", b"\x89HDF"
 
 
@@ -58,6 +63,7 @@ def open_file(address: str) -> xr.Dataset:
             raise InputError(f"{address}: neither NetCDF nor HDF5 nor a Zarr folder; convert it")
         options |= {"engine": "scipy"} if start[:3] == NETCDF3 else {"engine": "h5netcdf", "phony_dims": "sort"}
     try:
+        refuse_long_axes(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # an unconsolidated Zarr store is no fault
             return xr.open_dataset(address, **options)
@@ -76,6 +82,7 @@ def raw_cube(cube: xr.Dataset, source: ImagerySource, days: list[date] | None = 
     what = f"imagery {source.name} ({source.href})"
     crs = crs_of(cube)
     cube = with_dims(cube, what, ("y", "x") if days else ("time", "y", "x"))
+    refuse_bulk(cube, what)
     if crs is None:
         raise InputError(f"{what}: no coordinate system; add a spatial_ref with crs_wkt (rio.write_crs does)")
     geobox = GeoBox((cube.sizes["y"], cube.sizes["x"]), transform_of(cube, what), crs)
@@ -83,6 +90,42 @@ def raw_cube(cube: xr.Dataset, source: ImagerySource, days: list[date] | None = 
     unseen = unseen_values(bands)
     attrs: dict[str, Any] = look_of(facts_of(cube, bands)) if source.sensor == "displacement" else {}
     return RawCube(bands, unseen, days or days_of(cube, what), geobox, attrs, factors_of(bands))
+
+
+def refuse_long_axes(path: Path) -> None:
+    """Raise `InputError` where an axis of a local file is longer than any; xarray reads axes whole to open it."""
+    lengths: dict[str, int] = {}
+    if path.is_dir():
+        for meta in [*path.glob("*/.zarray"), *path.glob("*/zarr.json")]:
+            shape = list(json.loads(meta.read_text("utf-8")).get("shape") or [])
+            lengths |= {meta.parent.name: int(shape[0])} if len(shape) == 1 else {}
+    elif path.is_file():
+        with path.open("rb") as stream:
+            if stream.read(len(HDF5)) != HDF5:
+                return
+        with h5py.File(path) as file:
+            axes = {str(name): node for name, node in file.items() if isinstance(node, h5py.Dataset)}
+            lengths = {name: int(node.size) for name, node in axes.items() if node.ndim == 1}
+    for name, length in lengths.items():
+        if length > max(MOST_ALONG.values()):
+            raise InputError(
+                f"{path}: {name} has {length} entries, expected at most {max(MOST_ALONG.values())}: it is damaged"
+            )
+
+
+def refuse_bulk(cube: xr.Dataset, what: str) -> None:
+    """Raise `InputError` where dims or chunks are larger than any measurement's: a pixel would fill the memory."""
+    for dim, most in MOST_ALONG.items():
+        if cube.sizes.get(dim, 0) > most:
+            raise InputError(f"{what}: {cube.sizes[dim]} entries of {dim}, expected at most {most}: it is damaged")
+    for name, values in cube.variables.items():
+        chunks = values.encoding.get("chunks") or values.encoding.get("chunksizes") or ()
+        size = math.prod(chunks) * values.dtype.itemsize if chunks else 0
+        if size > LARGEST_CHUNK_BYTES:
+            raise InputError(
+                f"{what}: a chunk of {name} unpacks to {size / 1e9:.1f} GB, expected at most "
+                f"{LARGEST_CHUNK_BYTES / 1e9:g}: write it in smaller chunks"
+            )
 
 
 def with_dims(cube: xr.Dataset, what: str, dims: tuple[str, ...]) -> xr.Dataset:
@@ -156,7 +199,7 @@ def even_step(values: np.ndarray, dim: str, what: str) -> float:
     values = values.astype(float)
     steps = np.diff(values)
     step = float((values[-1] - values[0]) / (len(values) - 1))
-    if step == 0 or np.abs(steps - step).max() > UNEVEN * abs(step):
+    if step == 0 or not np.abs(steps - step).max() <= UNEVEN * abs(step):
         raise InputError(
             f"{what}: {dim} is not evenly spaced (steps from {steps.min():.6g} to {steps.max():.6g}); regrid the cube"
         )
@@ -269,7 +312,8 @@ def cube_dated_files(address: str, days: list[date]) -> dict[date, list[str]]:
 
 def files_behind(address: str) -> list[Path]:
     """The files a local address stands for: itself, what a glob matches, or all below a folder."""
-    matched = sorted(Path(path) for path in glob.glob(address)) if glob.has_magic(address) else [Path(address)]
+    wild = glob.has_magic(address) and not Path(address).exists()
+    matched = sorted(Path(path) for path in glob.glob(address)) if wild else [Path(address)]
     files: list[Path] = []
     for path in matched:
         files += [below for below in path.rglob("*") if below.is_file()] if path.is_dir() else [path]

@@ -25,6 +25,8 @@ DATE = re.compile(r"\d{8}")
 POINTS_CRS = "EPSG:3035"
 METRES_PER_MM = 1e-3
 ROWS_AT_A_TIME = 100_000
+LONGEST_LINE = 4 << 20
+"""Bytes of a header: a column a date for ten years takes some kilobytes."""
 FINEST_M, COARSEST_M = 20.0, 100.0
 SPACINGS = 1.5
 """A cell is as wide as this many spacings of the points, so that few cells between points stay empty."""
@@ -36,6 +38,9 @@ def is_egms(path: Path) -> bool:
     """Whether a file is a CSV with the columns of the service."""
     if path.suffix.lower() != ".csv" or not path.is_file():
         return False
+    with path.open("rb") as stream:
+        if b"\n" not in stream.read(LONGEST_LINE):
+            raise InputError(f"{path.name}: its first line does not end within {LONGEST_LINE >> 20} MiB: no table")
     columns = set(pd.read_csv(path, nrows=0).columns)
     return {"easting", "northing"} <= columns and any(DATE.fullmatch(name) for name in columns)
 
@@ -88,7 +93,8 @@ def points_within(path: Path, dates: list[str], district: District, source: Imag
     box = district_extent(district).to_crs(POINTS_CRS).boundingbox
     wanted = {"easting", "northing", QUALITY, "incidence_angle", "track_angle", *VECTOR, *dates}
     parts, corners = [], []
-    for part in pd.read_csv(path, usecols=lambda name: name in wanted, chunksize=ROWS_AT_A_TIME):
+    for part in pd.read_csv(path, usecols=lambda name: name in wanted, chunksize=ROWS_AT_A_TIME, low_memory=False):
+        part = part.apply(pd.to_numeric, errors="coerce").replace([np.inf, -np.inf], np.nan)
         corners.append((part["easting"].min(), part["northing"].min(), part["easting"].max(), part["northing"].max()))
         parts.append(part[part["easting"].between(box.left, box.right) & part["northing"].between(box.bottom, box.top)])
     points = pd.concat(parts, ignore_index=True)

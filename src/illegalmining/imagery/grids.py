@@ -30,6 +30,10 @@ BLOCK_STEP, LARGEST_BLOCK = 128, 512
 
 HISTORY_PIECE = 16
 """Dates of the history in one chunk."""
+MOST_PIXELS = 10_000_000_000
+"""A grid of more is no district's but a wrong pixel size: Shanxi at 10 m has 1.6 thousand million."""
+FINEST_SHARE = 64.0
+"""Source pixels along a side of a grid's pixel: drone images of 0.2 m on a grid of 10 m have 50."""
 Roi = tuple[slice, slice]
 
 
@@ -92,6 +96,7 @@ def choose_grid(boxes: Iterable[GeoBox], resolution: float | None, district: Dis
     crs = district_crs(district)
     sizes = {grid: ground_size(grid, crs, district) for grid in counted}
     wanted = resolution if resolution is not None else min(sizes.values())
+    refuse_bulk(wanted, min(sizes.values()), district)
     own: Counter[GeoBox] = Counter()
     for grid, count in counted.items():
         fits = abs(sizes[grid] - wanted) <= SAME_SIZE * wanted
@@ -101,6 +106,22 @@ def choose_grid(boxes: Iterable[GeoBox], resolution: float | None, district: Dis
         return min(own, key=lambda grid: (-own[grid], grid.affine.c, grid.affine.f))
     grid = district.geobox(wanted if resolution is not None else round_size(wanted))
     return GeoBox(grid.shape, grid.affine, crs)
+
+
+def refuse_bulk(wanted: float, finest: float, district: District) -> None:
+    """Raise `InputError` where pixels are so fine that a district of them, or one block, would fill the memory."""
+    xmin, ymin, xmax, ymax = district.configuration.district.bounds
+    pixels = (xmax - xmin) * (ymax - ymin) / wanted**2
+    if not pixels <= MOST_PIXELS:
+        raise InputError(
+            f"pixels of {wanted:.3g} m would cut the district into {pixels:.2g}, expected at most {MOST_PIXELS:.0e}: "
+            "check the georeference, or give the source's resolution in district.toml"
+        )
+    if finest * FINEST_SHARE < wanted:
+        raise InputError(
+            f"a raster has pixels of {finest:.3g} m on a grid of {wanted:.3g} m, expected at least "
+            f"{wanted / FINEST_SHARE:.3g} m: check its georeference, or coarsen it first"
+        )
 
 
 def is_north_up(grid: GeoBox) -> bool:

@@ -23,6 +23,8 @@ from illegalmining.errors import InputError
 READERS = 8
 """Headers read at a time: opening waits for the disk, not for the processor."""
 MOST_BLOCKS_CHECKED = 4096
+LARGEST_BLOCK_BYTES = 1e9
+"""A block is unpacked whole for one pixel of it; a Sentinel-2 tile in one strip has 0.24 GB."""
 SAME_PLACE_M = 1e-3
 """Coordinates that differ by less are the same, m."""
 
@@ -90,6 +92,14 @@ def read_header(address: str) -> Header:
         with rasterio.open(address) as source:
             if source.crs is None or source.transform.is_identity:
                 raise InputError("it has no coordinate system or no geotransform; georeference it")
+            block = max(
+                height * width * np.dtype(kind).itemsize
+                for (height, width), kind in zip(source.block_shapes, source.dtypes, strict=True)
+            )
+            if block > LARGEST_BLOCK_BYTES:
+                raise InputError(f"one block of it unpacks to {block / 1e9:.1f} GB; write it in tiles (COG)")
+            if any(np.dtype(kind).kind == "c" for kind in source.dtypes):
+                raise InputError("its values are complex numbers, not measurements: give intensities")
             missing = bytes_missing(source, address)
             if missing:
                 raise InputError(f"it is cut short, {missing} bytes are missing; copy it again")
@@ -104,7 +114,7 @@ def read_header(address: str) -> Header:
                 tags=source.tags(),
                 masked=bool(flags & {MaskFlags.per_dataset, MaskFlags.alpha}),
             )
-    except RasterioError as error:
+    except (RasterioError, TypeError, ValueError) as error:
         raise InputError(f"it cannot be opened as a raster ({error}); replace it or take it out") from error
 
 

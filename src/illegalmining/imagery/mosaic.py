@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import dask.array as da
@@ -22,7 +23,7 @@ from rasterio.windows import Window
 from illegalmining.district import District, ImagerySource
 from illegalmining.errors import InputError
 from illegalmining.imagery.bands import BANDS, CLASSES, ESSENTIAL, REFLECTANCE, SEQUENTIAL, STATIC
-from illegalmining.imagery.broken import Broken
+from illegalmining.imagery.broken import Broken, UnlikeError
 from illegalmining.imagery.grids import (
     Overlap,
     Roi,
@@ -41,6 +42,8 @@ from illegalmining.registers.quarantine import SetAside
 
 log = logging.getLogger(__name__)
 
+BESIDE = "a scene of the district"
+NAMED_FILES = 5
 SAMPLED_LAYERS = 8
 SAMPLED_SIDE = 256
 
@@ -70,7 +73,9 @@ def mosaic(layers: Sequence[Layer], source: ImagerySource, district: District, a
     layers = [replace(layer, geobox=in_words_of(layer.geobox, crs)) for layer in layers]
     meets([box.extent for box in dict.fromkeys(layer.geobox for layer in layers)], district, f"imagery {source.name}")
     grid = choose_grid((layer.geobox for layer in layers), source.resolution, district)
-    layers = [layer for layer in layers if overlap(layer.geobox, grid) is not None]
+    there = {box: overlap(box, grid) is not None for box in {layer.geobox for layer in layers}}
+    note_elsewhere([layer for layer in layers if not there[layer.geobox]], aside)
+    layers = [layer for layer in layers if there[layer.geobox]]
     bands = [band for band in BANDS[source.sensor] if any(layer.band == band for layer in layers)]
     check_bands(bands, source)
     days = sorted({layer.day for layer in layers})
@@ -88,6 +93,16 @@ def mosaic(layers: Sequence[Layer], source: ImagerySource, district: District, a
         dims = ("time", "y", "x") if timed else ("y", "x")
         cube[band] = (dims, array if timed else array[0], {"grid_mapping": "spatial_ref"})
     return cube
+
+
+def note_elsewhere(layers: Sequence[Layer], aside: SetAside) -> None:
+    """Note files that lie beside the district; of many, the first few and how many there are."""
+    files = sorted({(layer.scene, Path(layer.address).name) for layer in layers})
+    why = "it lies beside the district and is left out; take it out of the source, or check its georeference"
+    for scene, name in files[:NAMED_FILES]:
+        aside.note(scene, "geometry", name, BESIDE, why)
+    if len(files) > NAMED_FILES:
+        aside.note(None, "geometry", f"{len(files)} files", BESIDE, f"and {len(files) - NAMED_FILES} more; {why}")
 
 
 def check_bands(bands: Sequence[str], source: ImagerySource) -> None:
@@ -172,7 +187,7 @@ def fill(image: np.ndarray, layer: Layer, window: GeoBox, plan: BandPlan) -> Non
         return
     try:
         values = on_grid(layer, way, window, plan)
-    except (RasterioError, OSError) as error:
+    except (RasterioError, OSError, UnlikeError) as error:
         plan.broken.note(layer, error)
         return
     part[missing] = values[missing]
@@ -180,7 +195,11 @@ def fill(image: np.ndarray, layer: Layer, window: GeoBox, plan: BandPlan) -> Non
 
 def on_grid(layer: Layer, way: Overlap, window: GeoBox, plan: BandPlan) -> np.ndarray:
     """A layer's values in the contract's units on its part of the window."""
-    values = plan.conversion(stored(layer, way.source))
+    raw = stored(layer, way.source)
+    unlike = plan.conversion.unlike(layer.band, raw)
+    if unlike:
+        raise UnlikeError(unlike)
+    values = plan.conversion(raw)
     return resampled(values, way, layer.geobox, window, plan.resampling)
 
 

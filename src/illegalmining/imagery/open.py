@@ -45,11 +45,19 @@ def open_source(source: ImagerySource, district: District, quarantine: list[dict
         Nothing of the source can be used: it is missing, elsewhere, of another time, or in an unknown unit.
     """
     aside = SetAside(quarantine, relative_name(district, district.resolve(source.href)))
-    if source.sensor == "displacement":
-        return with_look(open_displacement(source, district, quarantine, aside), aside)
-    if source.source == "cube":
-        return open_cube(source, district, aside)
-    return open_layers(source, district, quarantine, aside)
+    try:
+        if source.sensor == "displacement":
+            return with_look(open_displacement(source, district, quarantine, aside), aside)
+        if source.source == "cube":
+            return open_cube(source, district, aside)
+        return open_layers(source, district, quarantine, aside)
+    except (InputError, MemoryError):
+        raise
+    except Exception as error:  # GDAL, HDF5, Zarr and pandas raise unlike things for a broken file
+        raise InputError(
+            f"imagery {source.name} ({source.href}): cannot be read ({type(error).__name__}: {error}); check that it "
+            f"is whole, and a {source.source} as district.toml says"
+        ) from error
 
 
 def open_cube(source: ImagerySource, district: District, aside: SetAside) -> xr.Dataset:

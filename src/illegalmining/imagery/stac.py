@@ -35,7 +35,8 @@ ASK_FILE = "?"
 OFFSET_SINCE = "04.00"
 """Sentinel-2 processing baseline from which stored values are 1000 too high (ESA, January 2022)."""
 OFFSET, TEN_THOUSANDTH = -0.1, 1e-4
-MARGIN_DEG = 0.1
+LARGEST_JSON = 256 << 20
+"""Bytes of one STAC document: ten thousand items take about a third."""
 
 
 @dataclass
@@ -132,7 +133,8 @@ def find_items(source: ImagerySource, district: District, aside: SetAside) -> Fo
     if Path(address).is_dir():
         address = str(Path(address) / "catalog.json")
     document = read_json(address)
-    if "conformsTo" in document or any(link.get("rel") == "search" for link in document.get("links", [])):
+    links = [link for link in listed(document, "links") if isinstance(link, dict)]
+    if "conformsTo" in document or any(link.get("rel") == "search" for link in links):
         return Found(items=list(searched(address, source, district)))
     found = Found()
     walk(document, address, found, set(), aside)
@@ -152,10 +154,16 @@ def read_json(address: str) -> dict[str, Any]:
 
             document = json.loads(pystac.StacIO.default().read_text(address))
         else:
+            if Path(address).is_file() and Path(address).stat().st_size > LARGEST_JSON:
+                raise InputError(
+                    f"{address}: has {Path(address).stat().st_size >> 20} MiB; no STAC document has so many"
+                )
             document = json.loads(Path(address).read_text("utf-8"))
+    except InputError:
+        raise
     except FileNotFoundError as error:
         raise InputError(f"{address}: no such file; expected a STAC catalogue, item or item collection") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{address}: cannot be read as JSON ({error})") from error
     except Exception as error:  # pystac wraps what the network does in bare exceptions
         raise InputError(f"{address}: cannot be reached ({error})") from error
@@ -166,25 +174,78 @@ def read_json(address: str) -> dict[str, Any]:
 
 def walk(document: dict[str, Any], address: str, found: Found, visited: set[str], aside: SetAside) -> None:
     """Collect items below a document; what cannot be read is set aside, loops are followed once."""
+    waiting = [(document, address)]
     visited.add(address)
-    if "://" not in address:
-        found.documents.append(Path(address))
-    if document.get("type") == "Feature":
-        found.items.append((document, address))
-        return
-    if document.get("type") == "FeatureCollection":
-        found.items += [(item, address) for item in document.get("features", [])]
-        return
-    for link in document.get("links", []):
-        if link.get("rel") not in ("child", "item", "items") or not link.get("href"):
+    while waiting:
+        document, address = waiting.pop()
+        if "://" not in address:
+            found.documents.append(Path(address))
+        if document.get("type") == "Feature":
+            collect([document], address, found, aside)
             continue
-        below = absolute(str(link["href"]), address)
-        if below in visited:
+        if document.get("type") == "FeatureCollection":
+            collect(listed(document, "features"), address, found, aside)
             continue
-        try:
-            walk(read_json(below), below, found, visited, aside)
-        except InputError as error:
-            aside.note(Path(below).name, "links", link["href"], "a STAC document", str(error))
+        further = []
+        for link in listed(document, "links"):
+            if not isinstance(link, dict) or link.get("rel") not in ("child", "item", "items") or not link.get("href"):
+                continue
+            below = absolute(str(link["href"]), address)
+            if below in visited:
+                continue
+            visited.add(below)
+            try:
+                further.append((read_json(below), below))
+            except InputError as error:
+                aside.note(Path(below).name, "links", link["href"], "a STAC document", str(error))
+        waiting += reversed(further)
+
+
+def listed(document: dict[str, Any], name: str) -> list[Any]:
+    """A document's list; what is no list has no entries."""
+    entries = document.get(name)
+    return entries if isinstance(entries, list) else []
+
+
+def collect(items: list[Any], address: str, found: Found, aside: SetAside) -> None:
+    """Keep what has an item's form; note what has not."""
+    for number, item in enumerate(items, start=1):
+        fault = form_fault(item)
+        if fault:
+            row = str(item.get("id", number)) if isinstance(item, dict) else str(number)
+            aside.note(row, fault, None, "a STAC item", f"{fault} is not as STAC has it; the item is left out")
+        else:
+            found.items.append((item, address))
+
+
+def form_fault(item: Any) -> str | None:
+    """Which part of an item has not the form it must have; None where all have."""
+    if not isinstance(item, dict):
+        return "the item"
+    if not isinstance(item.get("properties") or {}, dict):
+        return "properties"
+    assets = item.get("assets") or {}
+    if not isinstance(assets, dict) or not all(isinstance(asset, dict) for asset in assets.values()):
+        return "assets"
+    for asset in assets.values():
+        if not isinstance(asset.get("href"), str) or "\0" in asset["href"]:
+            return "href"
+        for name in ("bands", "eo:bands", "raster:bands"):
+            bands = asset.get(name) or []
+            if not isinstance(bands, list) or not all(isinstance(band, dict) for band in bands):
+                return name
+            if not all(is_number(band.get(fact)) for band in bands for fact in ("scale", "offset", "nodata")):
+                return name
+    return None
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is absent or can be read as a number, `nan` included."""
+    try:
+        float(0 if value is None else value)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def searched(address: str, source: ImagerySource, district: District) -> Iterator[tuple[dict[str, Any], str]]:

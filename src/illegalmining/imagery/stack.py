@@ -53,8 +53,8 @@ def stack_layers(source: ImagerySource, district: District, quarantine: list[dic
 
 def stack_paths(source: ImagerySource, district: District) -> list[Path]:
     """The files the glob matches, in order of name; `InputError` where it matches none."""
-    pattern = district.resolve(source.href)
-    if Path(pattern).is_dir():
+    pattern = district.pattern(source.href)
+    if Path(district.resolve(source.href)).is_dir():
         pattern = str(Path(pattern) / "*.tif*")
     paths = sorted(Path(path) for path in glob.glob(pattern, recursive=True) if Path(path).is_file())
     paths = [path for path in paths if path.suffix.lower() not in (".xml", ".ovr", ".msk")]

@@ -20,6 +20,8 @@ class Plausible:
 
     brightest: reflectance of a median pixel, 1; snow and cloud stay below. least_stored: least median of reflectance
     stored as whole ten-thousandths. strongest: linear gamma0, 1. farthest_m: 99th percentile of |displacement|, m.
+    fewest: pixels by which one scene can be told from the others. step_m, rate_m: median movement of the ground from
+    one date to the next, noise included, m, and what is added a year between (fast cities sink half a metre a year).
     """
 
     brightest: float = 1.6
@@ -27,6 +29,9 @@ class Plausible:
     strongest: float = 50.0
     farthest_m: float = 20.0
     ten_thousandth: float = 1e-4
+    fewest: int = 100
+    step_m: float = 0.03
+    rate_m: float = 0.5
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,25 @@ class Conversion:
         if self.positive:
             return np.where(values > 0, values, np.float32(np.nan))
         return values if self.factor == 1.0 else values * np.float32(self.factor)
+
+    def unlike(self, band: str, values: np.ndarray, plausible: Plausible = Plausible()) -> str:
+        """Why values before conversion cannot be in the unit the conversion is for; '' where they can.
+
+        Told by a scene's median where it has enough pixels: decibels of land are negative, linear power is not.
+        """
+        seen = values[np.isfinite(values)]
+        if len(seen) < plausible.fewest:
+            return ""
+        median = float(np.median(seen))
+        if self.decibels and median > 0:
+            return f"the median is {median:.3g} where the source's other scenes are in decibels"
+        if self.positive and median < 0:
+            return f"the median is {median:.3g}, decibels, where the source's other scenes are linear power"
+        if band in REFLECTANCE and median * self.factor > plausible.brightest:
+            return f"the median is {median:.3g}, too large for the unit of the source's other scenes"
+        if band in REFLECTANCE and self.factor != 1.0 and 0 < float(seen.max()) <= plausible.brightest:
+            return f"no value is above {seen.max():.3g} where the source's other scenes are ten-thousandths"
+        return ""
 
 
 AS_IS = Conversion()
@@ -80,6 +104,21 @@ def recognise(band: str, sample: np.ndarray, aside: SetAside, plausible: Plausib
                 f"{plausible.farthest_m:g}. If it is in millimetres, scale it by 0.001 (scale_factor)"
             )
     return AS_IS
+
+
+def refuse_large_steps(steps: list[tuple[float, int]], aside: SetAside, plausible: Plausible = Plausible()) -> None:
+    """Raise `InputError` where the whole district moves from date to date as no ground does: cm or mm for m.
+
+    steps: median movement between two dates that follow each other, and the days between.
+    """
+    known = [(step, days) for step, days in steps if np.isfinite(step)]
+    beyond = [step for step, days in known if step > plausible.step_m + plausible.rate_m * days / 365.25]
+    if known and 2 * len(beyond) > len(known):
+        raise InputError(
+            f"{aside.file}: half the ground moves by {np.median(beyond):.3g} or more from one date to the next; "
+            f"expected metres, less than {plausible.step_m:g}. It looks like centimetres or millimetres: state the "
+            "unit (attribute units), or scale it (scale_factor 0.01 or 0.001)"
+        )
 
 
 def reflectance(band: str, median: float, aside: SetAside, plausible: Plausible) -> Conversion:

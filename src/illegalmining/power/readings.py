@@ -34,11 +34,14 @@ from illegalmining.power.sources import (
     open_file,
     quoted,
 )
+from illegalmining.power.units import kilowatts_to_energy
 
 HOUR_COLUMNS = tuple(f"h{hour:02d}" for hour in HOURS)
 DAY_MINUTES = 1440
 SLOTS_AN_HOUR = 60 // SLOT_MINUTES
 HOUR_MASK = 2**SLOTS_AN_HOUR - 1
+MOST_SERIES = 2_000_000
+"""Meters and quantities in one district's readings; a province has some hundred thousand."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +105,7 @@ def read_profiles(
         names = [file.name for file in usable]
         wanted = known_meters(connection, usable, meters, quarantine)
         aggregate(connection, [file.relation for file in usable], history_from, as_of, timezone)
+        quarantine.extend(kilowatts_to_energy(connection, wanted, names))
         quarantine.extend(bad_readings(connection, names))
         quarantine.extend(read_twice(connection, names))
         parts = [clean(part, wanted, names, quarantine, parameters) for part in chunks(connection, parameters)]
@@ -160,8 +164,12 @@ def known_meters(
 ) -> pd.DataFrame:
     """The meters to read, as DuckDB's table `known`: meter_id, capacity_kva, indexed by number."""
     union = " UNION ALL ".join(file.relation for file in files)
-    found = connection.execute(f"SELECT meter, count(*) FROM ({union}) GROUP BY meter ORDER BY meter").fetchall()
-    there = {str(meter): int(count) for meter, count in found if meter is not None}
+    counted = f"SELECT meter, count(*) AS many FROM ({union}) WHERE meter IS NOT NULL GROUP BY meter"
+    series = int(connection.execute(f"SELECT count(*) FROM ({counted})").fetchall()[0][0])
+    if series > MOST_SERIES:
+        raise InputError(f"power.readings: {series} meters, expected at most {MOST_SERIES}: is meter_id the meter's?")
+    found = connection.execute(f"{counted} ORDER BY meter").fetchall()
+    there = {str(meter): int(many) for meter, many in found}
     wanted = pd.DataFrame({"key": sorted(there)}, dtype=object)
     split = [key.partition(APART) for key in wanted["key"]]
     wanted["meter_id"] = pd.Series([meter for meter, _, _ in split], dtype=object)

@@ -25,6 +25,11 @@ ENERGY_WORDS = ("", "power", "energy", "electricity", "total", "kwh")
 """What offices write where the whole mine's power is meant."""
 PARQUET = (".parquet", ".pq", ".parq")
 CSV = (".csv", ".csv.gz", ".tsv", ".txt")
+PLAIN = (".csv", ".tsv", ".txt")
+LONGEST_LINE = 4 << 20
+"""Bytes; a reading has some tens."""
+LOOKS = 64
+"""Places of a file at which its lines are looked at."""
 CLOCK_OFFSET = r"(Z|z|:[0-9]{2}(\.[0-9]+)?\s*[+-][0-9]{2}(:?[0-9]{2})?)$"
 """A written time that carries its offset: it ends in Z or in +08, +0800, +08:00 after minutes or seconds."""
 
@@ -69,6 +74,9 @@ def open_file(
 ) -> ReadingsFile | dict[str, Any]:
     """A usable file, or the quarantine row that says why it is none."""
     lower = path.name.lower()
+    if lower.endswith(PLAIN) and has_endless_line(path):
+        why = f"a line of more than {LONGEST_LINE >> 20} MiB: damaged; ask for the file again"
+        return aside(name, None, None, "lines of a table", why)
     if lower.endswith(PARQUET):
         scan = f"read_parquet({quoted(str(path))})"
     elif lower.endswith(CSV):
@@ -107,6 +115,18 @@ def open_file(
         f"try_cast({identifier(kwh[0])} AS DOUBLE) AS kwh FROM {scan}"
     )
     return ReadingsFile(path, name, relation)
+
+
+def has_endless_line(path: Path) -> bool:
+    """Whether somewhere in a text file no line ends for `LONGEST_LINE` bytes, looked at in places all along it."""
+    size = path.stat().st_size
+    with path.open("rb") as stream:
+        for look in range(LOOKS if size > LONGEST_LINE else 0):
+            stream.seek((size - LONGEST_LINE) * look // (LOOKS - 1))
+            piece = stream.read(LONGEST_LINE)
+            if b"\n" not in piece and b"\r" not in piece:
+                return True
+    return False
 
 
 def series_key(meter: str, quantity: tuple[str, str] | None) -> str:

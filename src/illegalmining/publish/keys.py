@@ -12,10 +12,9 @@ import pyrage
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from illegalmining.atomic import atomic_file
+from illegalmining.atomic import PRIVATE, PRIVATE_FOLDER, atomic_file
 from illegalmining.errors import ConfigurationError, InputError
 
-PRIVATE = 0o600
 SENDER_PREFIX = "ed25519:"
 IDENTITY_PREFIX = "AGE-SECRET-KEY-1"
 # What a signature is for, so that nothing signed for another purpose can pass for a manifest.
@@ -32,7 +31,7 @@ def signing_key(folder: Path) -> Ed25519PrivateKey:
     """
     path = folder / "signing.key"
     if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        folder.mkdir(parents=True, exist_ok=True, mode=PRIVATE_FOLDER)
         key = Ed25519PrivateKey.generate()
         write_private(path, base64.b64encode(key.private_bytes_raw()) + b"\n")
         write_private(folder / "signing.pub", f"{sender_of(key)}\n".encode())

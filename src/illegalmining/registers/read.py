@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import pandas as pd
 
 from illegalmining.district import District
 from illegalmining.errors import InputError
+from illegalmining.registers.bulk import refuse_bulk
 from illegalmining.registers.corners import completed, is_bare, is_corner_table, licences
 from illegalmining.registers.crs import WGS84
 from illegalmining.registers.links import decisions_of, with_closures
@@ -55,6 +56,10 @@ class Registers:
     roads: gpd.GeoDataFrame | None
     files: dict[str, Path]
 
+    def in_order(self) -> Registers:
+        """The same registers with rows in an order of their own, so that results do not depend on that of the files."""
+        return replace(self, **{name: ordered(getattr(self, name)) for name in REGISTERS})
+
 
 def read_registers(district: District, quarantine: list[dict[str, Any]]) -> Registers:
     """Read every configured register; add what cannot be used to `quarantine`, one dict a fault.
@@ -92,6 +97,17 @@ def read_registers(district: District, quarantine: list[dict[str, Any]]) -> Regi
     return Registers(**tables, files=files)
 
 
+def ordered(table: pd.DataFrame | None) -> pd.DataFrame | None:
+    """Rows sorted by all they hold, the outline last; numbered anew from 0."""
+    if table is None:
+        return None
+    keys = pd.DataFrame(table.drop(columns="geometry", errors="ignore"))
+    if "geometry" in table:
+        keys = keys.assign(outline=table["geometry"].to_wkb(hex=True))
+    order = keys.reset_index(drop=True).sort_values(list(keys.columns), kind="stable").index
+    return table.iloc[order].reset_index(drop=True)
+
+
 def read_table(
     table: Table, path: Path, place: Place, aside: SetAside, mines: pd.DataFrame | None = None
 ) -> pd.DataFrame:
@@ -111,7 +127,8 @@ def read_table(
             raw = completed(raw, mines)
             aside.whole_file(f"the columns {', '.join(table.required)}", BARE_CORNERS)
     cells, missing = contract_cells(table, raw)
-    if not len(raw.cells) and not faults and table is not JURISDICTIONS:
+    nameless = not len(raw.cells.columns)
+    if not len(raw.cells) and not faults and (nameless or not missing) and table is not JURISDICTIONS:
         return table.frame([], place.crs)  # a register may say that there is nothing, such as no order
     if missing:
         raise InputError(
@@ -147,6 +164,7 @@ def opened(table: Table, path: Path) -> tuple[Raw, list[Fault]]:
     suffix = path.suffix.lower()
     wanted = (*table.columns, "ring", "point", "x", "y", "crs") if table is CONCESSIONS else table.columns
     try:
+        refuse_bulk(path)
         if suffix in CSV_SUFFIXES:
             return read_csv(path, wanted)
         if suffix in (".xlsx", ".xlsm"):

@@ -19,6 +19,8 @@ log = logging.getLogger(__name__)
 
 Geometries = NDArray[Any]
 
+NARROW_M = 0.1
+"""A polygon narrower than this on average (twice its area by its outline) is what an overlay left behind, m."""
 FAR_M = 500_000.0
 """A register's place farther than this from the district's bounds is taken for a mistake."""
 
@@ -71,6 +73,11 @@ def settled(
         if not rule and far[index] > FAR_M:
             rule = f"at most {FAR_M / 1000:.0f} km away from the district"
             why = f"it lies {far[index] / 1000:.0f} km away; {far_reason(given, crs, across, place)}"
+        if not rule and is_sliver(repaired[index]):
+            rule, why = (
+                "a geometry with an extent",
+                f"a sliver, less than {NARROW_M:g} m wide: remove it or draw it anew",
+            )
         if rule:
             found = None if given is None else shapely.to_wkt(given, rounding_precision=3)
             faults.append(Fault(int(row), "geometry", found, rule, why))
@@ -123,6 +130,11 @@ def valid(geometries: Geometries, rows: NDArray[np.int64]) -> Geometries:
         repaired[index] = None if whole.is_empty else whole
         log.warning("row %d: geometry repaired (%s)", rows[index], reason)
     return repaired
+
+
+def is_sliver(geometry: Any) -> bool:
+    """Whether a polygon is all edge."""
+    return bool(shapely.get_dimensions(geometry) == 2 and 2 * geometry.area < NARROW_M * geometry.length)
 
 
 def complaint(geometry: Any, shapes: tuple[str, ...]) -> tuple[str, str]:
