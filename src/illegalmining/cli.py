@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -146,11 +147,14 @@ def verify(
     for row in done.set_aside if not as_json else []:
         typer.echo(f"{row['file']}: row {row['row'] or '-'}: {row['field'] or '-'}: {row['rule']}: {row['why']}")
     told = f"{done.recorded} outcome(s) recorded, {done.known} known already, {len(done.set_aside)} set aside"
-    tell(
-        as_json,
-        {"recorded": done.recorded, "known": done.known, "set_aside": done.set_aside, "calibration": done.calibration},
-        f"{told}\n{done.calibration}\nreliability: {district.out / 'reliability.svg'}",
-    )
+    lines = [told, *[f"{done.unvisited} row(s) of the form are blank: not visited"] * bool(done.unvisited)]
+    lines += [f"{done.photos} photo(s) hashed"] * bool(done.photos)
+    lines += [
+        f"CONFLICT in case {case_id}, which stays open and teaches nothing until a visit with settles = yes: "
+        f"{'; '.join(visits)}"
+        for case_id, visits in done.conflicts.items()
+    ]
+    tell(as_json, asdict(done), "\n".join([*lines, done.calibration, f"reliability: {district.out / 'reliability.svg'}"]))
     raise typer.Exit(SET_ASIDE if done.set_aside else DONE)
 
 
