@@ -26,7 +26,8 @@ from illegalmining.publish.dossier import publish_dossiers
 from illegalmining.publish.dossiercase import CaseMatter, Origin
 from illegalmining.publish.dossierfigures import FigureLimits, picture_bounds
 from illegalmining.publish.dossiermovement import face_of, movement_bounds
-from illegalmining.publish.results import read_run
+from illegalmining.publish.outcomeform import write_outcome_forms
+from illegalmining.publish.results import read_cases, read_run
 from illegalmining.registers.read import Registers, read_registers
 
 RESULTS = ("cases.parquet", "detections.parquet")
@@ -47,11 +48,30 @@ def write_dossiers(district: District, out: Path, case_ids: list[str], folder: P
     registers = read_registers(district, [])
     run = read_run(out)
     whole = content_of(district, registers, run)
-    missing = sorted(set(case_ids) - set(whole.cases["case_id"]))
+    wanted = known_cases(case_ids, whole.cases, out)
+    common = common_matter(district, registers, whole, run.record["inputs"], out)
+    return publish_dossiers(folder, matters(district, whole, common, wanted))
+
+
+def write_forms(district: District, out: Path, case_ids: list[str], folder: Path) -> list[Path]:
+    """Write the form for the outcomes of these cases, `outcomes.gpkg` and `outcomes.csv`, in the order given."""
+    cases = read_cases(out).set_index("case_id", drop=False)
+    chosen = cases.loc[known_cases(case_ids, cases, out)].reset_index(drop=True)
+    return write_outcome_forms(chosen, folder, district.configuration.district.language)
+
+
+def known_cases(case_ids: list[str], cases: gpd.GeoDataFrame, out: Path) -> list[str]:
+    """The ids, each once.
+
+    Raises
+    ------
+    InputError
+        The run has no such case.
+    """
+    missing = sorted(set(case_ids) - set(cases["case_id"]))
     if missing:
         raise InputError(f"{out / 'cases.csv'}: no case {', '.join(missing[:5])}; name cases of this run")
-    common = common_matter(district, registers, whole, run.record["inputs"], out)
-    return publish_dossiers(folder, matters(district, whole, common, case_ids))
+    return list(dict.fromkeys(case_ids))
 
 
 def matters(district: District, whole: MapContent, common: dict[str, Any], case_ids: list[str]) -> Iterator[CaseMatter]:

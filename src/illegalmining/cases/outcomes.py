@@ -98,6 +98,7 @@ def decide(ledger: Ledger, case_id: str) -> None:
     this, last = CASES.c.case_id == case_id, deciding(visits, DECISIVE)
     if contradict(visits):
         ledger.change(CASES, this, status="open", decided=None, why="conflict")
+        ledger.note("conflict", case_id, {"outcomes": [visit["number"] for visit in standing(visits)]})
     elif last is not None:
         ledger.change(CASES, this, status=last["outcome"], decided=last["visited"], why="outcome")
 
