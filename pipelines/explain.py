@@ -85,7 +85,9 @@ def by_folder(known: dict[str, str]) -> list[tuple[str, list[str], str]]:
     folders: dict[str, list[str]] = {}
     for name in sorted(known):
         single = name.startswith("registers/") or "/" not in name
-        folders.setdefault(name if single else "/".join(name.split("/")[:2]), []).append(name)
+        parts = name.split("/")
+        above = sum(part == ".." for part in parts)  # beside the district, not below it
+        folders.setdefault(name if single else "/".join(parts[: above + 2]), []).append(name)
     joined = {one: hashlib.sha256("".join(known[name] for name in names).encode()) for one, names in folders.items()}
     return [
         (one, names, known[names[0]] if len(names) == 1 else joined[one].hexdigest()) for one, names in folders.items()

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from illegalmining.cases.explain import reckoning, turning_points
+from illegalmining.cases.fuse import UNCALIBRATED
 from illegalmining.publish.casefile import terms
 from illegalmining.publish.dossiercase import CaseMatter
 from illegalmining.publish.dossierfacts import LONG, place
@@ -129,7 +130,8 @@ def against(matter: CaseMatter) -> dict[str, Any]:
     if missing:
         lines.append(say("sensor_missing", language, sensors=", ".join(missing)))
     if isinstance(case.get("calibration"), str):
-        lines.append(say("uncalibrated", language, calibration=breakable(case["calibration"], LONG)))
+        rests_on = say("prior_only", language) if case["calibration"] == UNCALIBRATED else case["calibration"]
+        lines.append(say("uncalibrated", language, calibration=breakable(rests_on, LONG)))
     return {
         "rivals": rivals(case, language),
         "lines": lines,
