@@ -71,7 +71,12 @@ def load_series() -> dict[str, Any]:
 
 def statuses() -> pd.DataFrame:
     rows = [
-        {"mine_id": "M001", "status": "producing", "from": pd.Timestamp("2020-05-01"), "to": pd.Timestamp("2026-03-02")},
+        {
+            "mine_id": "M001",
+            "status": "producing",
+            "from": pd.Timestamp("2020-05-01"),
+            "to": pd.Timestamp("2026-03-02"),
+        },
         {"mine_id": "M001", "status": "suspended", "from": pd.Timestamp("2026-03-02"), "order_no": "KJ-2026-17"},
     ]
     return MINE_STATUS.frame([{"to": pd.NaT, "shaft_id": None, "order_no": None, **row} for row in rows])
@@ -285,7 +290,7 @@ def test_its_code_is_that_of_the_case(full: tuple[str, Path], tmp_path: Path) ->
     "text",
     [
         HOSTILE,
-        "#import \"/etc/passwd\" $x^2$ @ref \\ #{sys.inputs} *b* _i_ `raw` <label> = head",
+        '#import "/etc/passwd" $x^2$ @ref \\ #{sys.inputs} *b* _i_ `raw` <label> = head',
         "\u202e" + "长" * 10_000,
         "W" * 10_000,
         "</svg><script>alert(1)</script>",
@@ -363,7 +368,12 @@ def test_the_profile_shows_the_planted_face_where_it_lies() -> None:
 
 @pytest.mark.parametrize(
     ("nats", "words_said"),
-    [(2.303, "10 times better"), (-0.6932, "about 2 times better than an offence"), (0.0, "equally"), (9, "over 1,000")],
+    [
+        (2.303, "10 times better"),
+        (-0.6932, "about 2 times better than an offence"),
+        (0.0, "equally"),
+        (9, "over 1,000"),
+    ],
 )
 def test_nats_in_words(nats: float, words_said: str) -> None:
     assert words_said in odds(nats, "en")
@@ -425,7 +435,9 @@ def write_optical(folder: Path, cloudy: set[str]) -> None:
 
 def test_the_clearest_dates_before_and_near_the_end_are_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_optical(tmp_path, {"2026-04-01", "2026-08-19", "2026-08-09"})
-    seen = opened(district_with(tmp_path, s2="optical").configuration.imagery[0], read_district(tmp_path / "district.toml"))
+    seen = opened(
+        district_with(tmp_path, s2="optical").configuration.imagery[0], read_district(tmp_path / "district.toml")
+    )
     read: list[tuple[int, int]] = []
     plain = cube_module.read
 
@@ -446,7 +458,11 @@ def test_the_clearest_dates_before_and_near_the_end_are_shown(tmp_path: Path, mo
 def test_radar_where_no_optical_date_serves_and_a_line_where_nothing_does(tmp_path: Path) -> None:
     write_optical(tmp_path, {f"{day:%Y-%m-%d}" for day in OPTICAL_DAYS})
     days = pd.date_range("2026-02-01", "2026-10-20", freq="12D")
-    dug = lambda i, x, y: np.where((np.hypot(x - 503300, y - 4103300) < 100) & (days[i] >= pd.Timestamp(FIRST)), 0.01, 0.1)  # noqa: E731
+
+    def dug(i: int, x: Any, y: Any) -> Any:
+        there = (np.hypot(x - 503300, y - 4103300) < 100) & (days[i] >= pd.Timestamp(FIRST))
+        return np.where(there, 0.01, 0.1)
+
     cube_file(tmp_path / "s1.nc", {"vv": dug}, days)
     district = district_with(tmp_path, s2="optical", s1="radar")
     optical, radar = (opened(source, district) for source in district.configuration.imagery)
@@ -460,7 +476,10 @@ def test_radar_where_no_optical_date_serves_and_a_line_where_nothing_does(tmp_pa
 
 def test_movement_is_between_the_ends_of_the_evidence(tmp_path: Path) -> None:
     days = pd.date_range("2026-01-05", "2026-10-20", freq="12D")
-    sinks = lambda i, x, y: np.where(np.hypot(x - 503300, y - 4103300) < 120, -0.004 * i, 0.0)  # noqa: E731
+
+    def sinks(i: int, x: Any, y: Any) -> Any:
+        return np.where(np.hypot(x - 503300, y - 4103300) < 120, -0.004 * i, 0.0)
+
     cube_file(tmp_path / "insar.nc", {"displacement": sinks}, days, 40.0)
     district = district_with(tmp_path, insar="displacement")
     moved = moved_ground(opened(district.configuration.imagery[0], district), WINDOW, FIRST, LAST)

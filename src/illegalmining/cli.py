@@ -139,7 +139,10 @@ def verify(
     ],
     as_json: Json = False,
 ) -> None:
-    """Record field outcomes in the ledger and recalibrate."""
+    """Record field outcomes, with the hashes of their photos, and recalibrate.
+
+    Outcomes that contradict each other are all kept; their case stays open until a visit with settles = yes.
+    """
     from illegalmining.pipelines.verify import verify as record_outcomes
 
     district = read_district(path)
@@ -154,7 +157,9 @@ def verify(
         f"{'; '.join(visits)}"
         for case_id, visits in done.conflicts.items()
     ]
-    tell(as_json, asdict(done), "\n".join([*lines, done.calibration, f"reliability: {district.out / 'reliability.svg'}"]))
+    tell(
+        as_json, asdict(done), "\n".join([*lines, done.calibration, f"reliability: {district.out / 'reliability.svg'}"])
+    )
     raise typer.Exit(SET_ASIDE if done.set_aside else DONE)
 
 

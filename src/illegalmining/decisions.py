@@ -31,7 +31,10 @@ OUTCOMES = Table(
                 required=False,
             ),
             "photos": optional_text("file names of photos, beside this file or below its folder, separated by ;"),
-            **{f"photo_{number}": optional_text("one photo more, as a tablet's camera names it") for number in (1, 2, 3)},
+            **{
+                f"photo_{number}": optional_text("one photo more, as a tablet's camera names it")
+                for number in (1, 2, 3)
+            },
             "lon": optional_number("longitude of the visit, degrees, WGS 84", -180, 180),
             "lat": optional_number("latitude of the visit, degrees, WGS 84", -90, 90),
         }

@@ -159,7 +159,7 @@ def listed_photos(visit: dict[str, Any]) -> str:
 
 
 def lessons(ledger: Ledger) -> list[Lesson]:
-    """Every case with a conclusive outcome that no other contradicts, beside what the last run before the visit said of it."""
+    """Every case with an outcome no other contradicts, beside what the last run before the visit said of it."""
     days = {row["run"]: row["as_of"] for row in ledger.rows(RUNS)}
     sightings: dict[str, list[dict[str, Any]]] = {}
     for row in ledger.rows(SIGHTINGS):

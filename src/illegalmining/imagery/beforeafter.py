@@ -68,10 +68,10 @@ def optical_pairs(seen: Opened, bounds: Bounds, first: date, last: date, how: Pa
     pairs = []
     for name in wanted:
         both = np.stack([images[band].values for band in colours[name]], axis=-1)
-        days = [(seen.days[entry],) for entry in entries]
         pixel = abs(float(seen.grid.resolution.x))
-        clear = (before[1], after[1])
-        pairs.append(Pair(seen.source.name, name, both[0], both[1], *days, clear, extent, pixel, entries))
+        days = (seen.days[entries[0]],), (seen.days[entries[1]],)
+        shares = (before[1], after[1])
+        pairs.append(Pair(seen.source.name, name, both[0], both[1], days[0], days[1], shares, extent, pixel, entries))
     return pairs
 
 
@@ -99,7 +99,7 @@ def clear_share(seen: Opened, entry: int, bounds: Bounds) -> float:
 
 
 def radar_pairs(seen: Opened, bounds: Bounds, first: date, last: date, how: PairParameters) -> list[Pair]:
-    """Mean backscatter of the last dates before `first` and of those nearest to `last`, dB; none where one is missing."""
+    """Mean backscatter of the last dates before `first` and of those nearest to `last`, dB; none where one lacks."""
     band = next((band for band in ("vv", "vh") if band in seen.bands), None)
     earlier = [entry for entry, day in enumerate(seen.days) if day < first][-how.radar_dates :]
     later = [entry for entry, day in enumerate(seen.days) if day >= first]
@@ -120,4 +120,5 @@ def radar_pairs(seen: Opened, bounds: Bounds, first: date, last: date, how: Pair
         return []
     days = [tuple(seen.days[entry] for entry in entries) for entries in (earlier, later)]
     pixel = abs(float(seen.grid.resolution.x))
-    return [Pair(seen.source.name, band, *means, *days, None, extent, pixel, (*earlier, *later))]
+    used = (*earlier, *later)
+    return [Pair(seen.source.name, band, means[0], means[1], days[0], days[1], None, extent, pixel, used)]

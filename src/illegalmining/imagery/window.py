@@ -21,8 +21,8 @@ from illegalmining.imagery.cubefile import open_file, raw_cube
 from illegalmining.imagery.egms import is_egms
 from illegalmining.imagery.look import with_look
 from illegalmining.imagery.mintpy import is_mintpy
-from illegalmining.imagery.opera import opera_products
 from illegalmining.imagery.open import dated_files, open_source
+from illegalmining.imagery.opera import opera_products
 from illegalmining.imagery.stac import stac_layers
 from illegalmining.imagery.stack import stack_layers
 from illegalmining.registers.quarantine import SetAside, relative_name

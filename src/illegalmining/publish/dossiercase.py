@@ -1,4 +1,4 @@
-"""What one dossier is made from: a case, the registers about it, what was measured there, and where all that is from."""
+"""What one dossier is made from: a case, the registers about it, what was measured there, and where it is from."""
 
 from __future__ import annotations
 

@@ -131,9 +131,7 @@ def outside(case: dict[str, Any], language: str) -> str:
     low, high = case.get("area_outside_low_m2"), case.get("area_outside_high_m2")
     if low is None or high is None or pd.isna(low) or pd.isna(high):
         return area
-    return say(
-        "area_outside_interval", language, area=area, low=hectares(low, language), high=hectares(high, language)
-    )
+    return say("area_outside_interval", language, area=area, low=hectares(low, language), high=hectares(high, language))
 
 
 def road(at: Point, matter: CaseMatter) -> str:
@@ -239,7 +237,11 @@ def declared_faces(matter: CaseMatter) -> dict[str, Any]:
     rows = []
     for row in near.to_dict("records"):
         cells = [row["face_id"], row.get("seam"), day(row["start"]), day(row["stop"]) or say("open_end", language)]
-        cells += [f"{row['depth_m']:.0f}", f"{row['thickness_m']:.1f}", f"{row['geometry'].distance(matter.outline):.0f}"]
+        cells += [
+            f"{row['depth_m']:.0f}",
+            f"{row['thickness_m']:.1f}",
+            f"{row['geometry'].distance(matter.outline):.0f}",
+        ]
         rows.append([breakable(cell) or "–" for cell in cells])
     return {"rows": rows, "line": ""}
 

@@ -243,5 +243,3 @@ def printed(image: np.ndarray, low: Any, high: Any, limits: FigureLimits) -> byt
     stream = io.BytesIO()
     Image.fromarray(pixels).convert("RGB").resize(size, Image.Resampling.BICUBIC).save(stream, "JPEG", quality=88)
     return stream.getvalue()
-
-

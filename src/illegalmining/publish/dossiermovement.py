@@ -26,6 +26,9 @@ from illegalmining.publish.text import say
 AWAY, LEVEL, TOWARDS, LOST = (178, 24, 43), (250, 248, 244), (33, 102, 172), (190, 194, 198)
 
 
+PROFILE = PlotLimits(width=100.0, height=74.0, left=14.0, below=9.0, above=6.0, ticks=6)
+
+
 @dataclass(frozen=True)
 class MovementLimits:
     """Measures of the two figures.
@@ -41,7 +44,7 @@ class MovementLimits:
     quiet: float = 2.0
     fewest: int = 20
     side_mm: float = 74.0
-    profile: PlotLimits = PlotLimits(width=100.0, height=74.0, left=14.0, below=9.0, above=6.0, ticks=6)
+    profile: PlotLimits = PROFILE
     strongest: float = 99.0
 
 
@@ -153,9 +156,7 @@ def coloured(values: np.ndarray, strongest: float) -> bytes:
     """Movement as colours, one pixel a pixel: red away from the satellite, blue towards it, grey where lost."""
     share = np.clip(np.nan_to_num(values) / strongest, -1, 1)[..., None]
     level = np.array(LEVEL, float)
-    pixels = np.where(
-        share < 0, level + -share * (np.array(AWAY) - level), level + share * (np.array(TOWARDS) - level)
-    )
+    pixels = np.where(share < 0, level + -share * (np.array(AWAY) - level), level + share * (np.array(TOWARDS) - level))
     pixels[~np.isfinite(values)] = LOST
     stream = io.BytesIO()
     Image.fromarray(pixels.round().astype(np.uint8)).save(stream, "PNG")
@@ -303,9 +304,7 @@ def notes(
             lines.append(say("movement_lost", language, share=f"{about['middle_seen']:.0%}"))
     elif "amount" in about:
         amount, sd = (f"{about[name]:.0%}" for name in ("amount", "amount_sd"))
-        lines.append(
-            say("movement_declared", language, face=breakable(about.get("face_id")), amount=amount, sd=sd)
-        )
+        lines.append(say("movement_declared", language, face=breakable(about.get("face_id")), amount=amount, sd=sd))
     return lines
 
 

@@ -133,7 +133,9 @@ def plain_number(value: float) -> str:
     return f"{value:,.0f}".replace(",", " ") if abs(value) >= 1000 else f"{value:.6g}"
 
 
-def series_figures(matter: CaseMatter, limits: PlotLimits | None = None) -> tuple[list[dict[str, Any]], dict[str, bytes]]:
+def series_figures(
+    matter: CaseMatter, limits: PlotLimits | None = None
+) -> tuple[list[dict[str, Any]], dict[str, bytes]]:
     """A plot for every detection that holds a series, power first; and their files."""
     limits = limits or PlotLimits()
     told: list[dict[str, Any]] = []
@@ -247,9 +249,7 @@ def notes(detection: dict[str, Any], language: str) -> list[str]:
     if detection["detector"] == "power" and "tonnes_explained" in about:
         tonnes, explained = (f"{about[name]:,.0f}" for name in ("tonnes", "tonnes_explained"))
         specific = f"{about['kwh_per_tonne']:g}"
-        lines.append(
-            say("plot_note_declared", language, tonnes=tonnes, explained=explained, specific=specific)
-        )
+        lines.append(say("plot_note_declared", language, tonnes=tonnes, explained=explained, specific=specific))
     return lines
 
 

@@ -1,4 +1,4 @@
-"""The form that goes out with a plan and comes back through `verify`: a GeoPackage for the tablet, a CSV for offices."""
+"""The form that goes out with a plan and comes back through `verify`: a GeoPackage for tablets, a CSV for offices."""
 
 from __future__ import annotations
 
@@ -134,11 +134,14 @@ def widget(name: str, language: str) -> str:
             f'<Option type="Map"><Option type="QString" name={quoteattr(said)} value="{value}"/></Option>'
             for value, said in told.items()
         )
-        return f'<editWidget type="ValueMap"><config><Option type="Map"><Option type="List" name="map">{options}</Option></Option></config></editWidget>'
+        listed = f'<Option type="List" name="map">{options}</Option>'
+        return f'<editWidget type="ValueMap"><config><Option type="Map">{listed}</Option></config></editWidget>'
     if name == "visited":
         return configured("DateTime", display_format="yyyy-MM-dd", field_format="yyyy-MM-dd", calendar_popup="true")
     if name in PHOTOS:
-        return configured("ExternalResource", DocumentViewer="1", RelativeStorage="1", StorageMode="0", FileWidget="true")
+        return configured(
+            "ExternalResource", DocumentViewer="1", RelativeStorage="1", StorageMode="0", FileWidget="true"
+        )
     return configured("TextEdit", IsMultiline="true" if name in ("reason", "photos") else "false")
 
 
