@@ -315,6 +315,8 @@ def test_hostile_text_is_text(text: str, tmp_path: Path) -> None:
     assert "\u202e" not in shown
     assert path.name == "2604-ABCDEF.pdf"
     assert path.stat().st_size < 3_000_000
+    pages = subprocess.run(["pdfinfo", path], capture_output=True, check=True, text=True).stdout
+    assert int(re.search(r"Pages:\s+(\d+)", pages)[1]) <= 12
 
 
 @pytest.mark.parametrize("case_id", ["../../etc/cron", "a/b", "..", "x" * 300, ""])

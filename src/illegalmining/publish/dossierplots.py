@@ -12,7 +12,7 @@ import pandas as pd
 
 from illegalmining.publish.casefile import readable_series
 from illegalmining.publish.dossiercase import CaseMatter
-from illegalmining.publish.sheet import breakable
+from illegalmining.publish.sheet import CellLimits, breakable
 from illegalmining.publish.text import say
 from illegalmining.registers.allowed import status_by_day
 from illegalmining.tables import FORBIDDING_STATUSES
@@ -20,6 +20,10 @@ from illegalmining.tables import FORBIDDING_STATUSES
 INK, SOFT, GRID, BAND, EXPECTED, ABOVE, SHUT = (
     "#1c2733", "#54616f", "#d5dbe1", "#b9d3ea", "#2b6ca3", "#b3261e", "#f6dcd9",
 )  # fmt: skip
+
+
+SHORT = CellLimits(most=28, unbroken=28)
+"""For words on a plot, which have one line."""
 
 
 @dataclass(frozen=True)
@@ -225,7 +229,7 @@ def forbidden_days(plot: Plot, start: pd.Timestamp, matter: CaseMatter) -> None:
         words = say(f"mine_{status.iloc[begin]}", matter.language)
         if len(own):
             order = own.iloc[-1]
-            number = f", {breakable(order['order_no'])}" if isinstance(order.get("order_no"), str) else ""
+            number = f", {breakable(order['order_no'], SHORT)}" if isinstance(order.get("order_no"), str) else ""
             words += f" ({order['from']:%Y-%m-%d}{number})"
         plot.text(float(plot.at(left, plot.y[0])[0]) + 22, 2.2, words, "left", ABOVE)
 
