@@ -16,7 +16,7 @@ from illegalmining.cases.identity import identify
 from illegalmining.cases.judge import judge
 from illegalmining.cases.known import remember_registers
 from illegalmining.cases.ledger import RUNS, Ledger, open_ledger
-from illegalmining.cases.outcomes import lessons
+from illegalmining.cases.outcomes import conflicts, lessons
 from illegalmining.cases.rejudge import Present, rejudge
 from illegalmining.district import District
 from illegalmining.publish.casework import publish_calibration, publish_tables
@@ -62,6 +62,7 @@ def owed(ledger: Ledger, jurisdictions: gpd.GeoDataFrame, district: District) ->
         "answers": answers(ledger, jurisdictions, section.district.as_of, section.ledger.answer_days),
         "offenders": offenders(ledger),
         "untrustworthy_candidates": candidates(ledger),
+        "conflicts": conflicts(ledger),
     }
 
 

@@ -73,17 +73,25 @@ def verdict(cases: Any, case_id: str, district: District) -> dict[str, Any]:
 
 def inputs(known: dict[str, str], root: Path) -> list[dict[str, Any]]:
     """The run's inputs by folder: how many files, one hash over theirs, and which have changed or gone since."""
+    told = []
+    for folder, names, sha in by_folder(known):
+        changed = [name for name in names if not (root / name).is_file() or digest(root / name) != known[name]]
+        told.append({"input": folder, "files": len(names), "sha256": sha, "changed_since": changed})
+    return told
+
+
+def by_folder(known: dict[str, str]) -> list[tuple[str, list[str], str]]:
+    """Folders, their files, and one hash over the files' hashes; a register, or a file that is alone, has its own."""
     folders: dict[str, list[str]] = {}
     for name in sorted(known):
         single = name.startswith("registers/") or "/" not in name
-        folders.setdefault(name if single else "/".join(name.split("/")[:2]), []).append(name)
-    told = []
-    for folder, names in folders.items():
-        joined = hashlib.sha256("".join(known[name] for name in names).encode()).hexdigest()
-        changed = [name for name in names if not (root / name).is_file() or digest(root / name) != known[name]]
-        sha = known[names[0]] if len(names) == 1 else joined
-        told.append({"input": folder, "files": len(names), "sha256": sha, "changed_since": changed})
-    return told
+        parts = name.split("/")
+        above = sum(part == ".." for part in parts)  # beside the district, not below it
+        folders.setdefault(name if single else "/".join(parts[: above + 2]), []).append(name)
+    joined = {one: hashlib.sha256("".join(known[name] for name in names).encode()) for one, names in folders.items()}
+    return [
+        (one, names, known[names[0]] if len(names) == 1 else joined[one].hexdigest()) for one, names in folders.items()
+    ]
 
 
 def as_text(told: dict[str, Any]) -> str:
@@ -95,6 +103,11 @@ def as_text(told: dict[str, Any]) -> str:
         lines.append(f"  has merged into {standing['merged_into']}")
     if standing["why"] == "register":
         lines.append("  closed: the registers as known now account for it")
+    if told["conflict"]:
+        lines.append(
+            "  CONFLICT: visits contradict each other, all are kept below; the case stays open and teaches nothing "
+            "until a visit with settles = yes"
+        )
     if told["case"] is None:
         lines.append("  not among the cases of this run")
     else:

@@ -18,7 +18,7 @@ from illegalmining.publish.accesslog import note
 from illegalmining.publish.content import MapContent, within
 from illegalmining.publish.keys import fingerprint, sender_of, signing_key
 from illegalmining.publish.package import Recipient, plain_name, seal, write_package
-from illegalmining.publish.results import earlier_cases, read_run
+from illegalmining.publish.results import Run, earlier_cases, read_run
 from illegalmining.registers.read import Registers, read_registers
 
 
@@ -68,9 +68,9 @@ def package(district: District, journal: Journal, not_before: date | None = None
     return Packages(folder, written, sealed, aside, nobodys, fingerprint(sender_of(key)))
 
 
-def content_of(district: District, registers: Registers) -> MapContent:
-    """The whole map of the district's finished run."""
-    run, section = read_run(district.out), district.configuration.district
+def content_of(district: District, registers: Registers, run: Run | None = None) -> MapContent:
+    """The whole map of a finished run, the district's own where none is given."""
+    run, section = run or read_run(district.out), district.configuration.district
     return MapContent(
         district_name=district.name,
         language=section.language,

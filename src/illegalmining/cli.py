@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -148,7 +149,10 @@ def verify(
     ],
     as_json: Json = False,
 ) -> None:
-    """Record field outcomes in the ledger and recalibrate."""
+    """Record field outcomes, with the hashes of their photos, and recalibrate.
+
+    Outcomes that contradict each other are all kept; their case stays open until a visit with settles = yes.
+    """
     from illegalmining.pipelines.verify import verify as record_outcomes
 
     district = read_district(path)
@@ -156,10 +160,15 @@ def verify(
     for row in done.set_aside if not as_json else []:
         typer.echo(f"{row['file']}: row {row['row'] or '-'}: {row['field'] or '-'}: {row['rule']}: {row['why']}")
     told = f"{done.recorded} outcome(s) recorded, {done.known} known already, {len(done.set_aside)} set aside"
+    lines = [told, *[f"{done.unvisited} row(s) of the form are blank: not visited"] * bool(done.unvisited)]
+    lines += [f"{done.photos} photo(s) hashed"] * bool(done.photos)
+    lines += [
+        f"CONFLICT in case {case_id}, which stays open and teaches nothing until a visit with settles = yes: "
+        f"{'; '.join(visits)}"
+        for case_id, visits in done.conflicts.items()
+    ]
     tell(
-        as_json,
-        {"recorded": done.recorded, "known": done.known, "set_aside": done.set_aside, "calibration": done.calibration},
-        f"{told}\n{done.calibration}\nreliability: {district.out / 'reliability.svg'}",
+        as_json, asdict(done), "\n".join([*lines, done.calibration, f"reliability: {district.out / 'reliability.svg'}"])
     )
     raise typer.Exit(SET_ASIDE if done.set_aside else DONE)
 

@@ -24,6 +24,17 @@ OUTCOMES = Table(
             "penalty_basis": optional_text("the rule the penalty rests on"),
             "operator_id": optional_text("who dug, where the visit found out: registration number"),
             "operator": optional_text("who dug, where the visit found out: name"),
+            "settles": text(
+                "yes: this visit decides between earlier ones that contradict each other",
+                one_of(("yes", "no")),
+                empty=True,
+                required=False,
+            ),
+            "photos": optional_text("file names of photos, beside this file or below its folder, separated by ;"),
+            **{
+                f"photo_{number}": optional_text("one photo more, as a tablet's camera names it")
+                for number in (1, 2, 3)
+            },
             "lon": optional_number("longitude of the visit, degrees, WGS 84", -180, 180),
             "lat": optional_number("latitude of the visit, degrees, WGS 84", -90, 90),
         }

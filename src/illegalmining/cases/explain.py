@@ -11,6 +11,7 @@ from scipy.special import expit, logit
 from illegalmining.cases.fuse import MINE_KINDS
 from illegalmining.cases.known import changes, concerns, latest_version, worded
 from illegalmining.cases.ledger import AUDIT, CASES, OUTCOMES, RUNS, SIGHTINGS, Ledger, broken_link
+from illegalmining.cases.outcomes import contradict
 from illegalmining.errors import InputError
 
 ALARM = 0.5
@@ -116,6 +117,7 @@ def history(ledger: Ledger, case_id: str) -> dict[str, Any]:
             {"as_of": runs[row["run"]]["as_of"], "kind": row["kind"], "probability": row["probability"]} for row in seen
         ],
         "outcomes": [json.loads(row["content"]) for row in outcomes],
+        "conflict": contradict([json.loads(row["content"]) for row in outcomes]),
         "audit": [{name: row[name] for name in ("number", "at", "what", "content", "hash")} for row in audit],
         "audit_whole": broken_link(ledger) is None,
         "first_version": runs[seen[0]["run"]]["register_version"] if seen else latest_version(ledger),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from datetime import date
 from typing import Any
 
 import geopandas as gpd
@@ -20,6 +21,11 @@ from illegalmining.registers.quarantine import Fault
 NEAR_M = 60.0
 """A visit without a case's id belongs to the case this near, m: the distance that makes one site of two outlines."""
 CONCLUSIVE = ("confirmed", "refuted")
+DECISIVE = (*CONCLUSIVE, "closed")
+SAME_STATE_DAYS = 30
+"""Two visits this near in time must have found the same, days: the time a jurisdiction has to answer; a pit or a
+working face does not come and go sooner."""
+CONFLICTS = ("case_id", "number", "visited", "outcome", "inspector", "reason", "found", "settles", "photos")
 
 
 def attach(ledger: Ledger, outcomes: gpd.GeoDataFrame) -> tuple[dict[int, str | None], list[Fault]]:
@@ -67,7 +73,7 @@ def record(ledger: Ledger, outcomes: gpd.GeoDataFrame, cases: dict[int, str | No
     held = {row["outcome_id"] for row in ledger.rows(OUTCOMES)}
     number, fresh = ledger.next_number(OUTCOMES.c.number), 0
     for row, said in outcomes.loc[list(cases)].iterrows():
-        told = {name: plain(said[name]) for name in OUTCOMES_TABLE.columns if plain(said[name]) is not None}
+        told = {name: plain(said[name]) for name in OUTCOMES_TABLE.columns if plain(said.get(name)) is not None}
         shape = None if said["geometry"] is None else shapely.to_wkb(said["geometry"])
         case_id = cases[row]
         place = shape.hex() if case_id is None and shape is not None else ""
@@ -87,23 +93,82 @@ def record(ledger: Ledger, outcomes: gpd.GeoDataFrame, cases: dict[int, str | No
 
 
 def decide(ledger: Ledger, case_id: str) -> None:
-    """Set a case's status by its latest visit that settled something."""
-    visits = [row for row in ledger.rows(OUTCOMES, OUTCOMES.c.case_id == case_id) if row["outcome"] != "inconclusive"]
-    if visits:
-        last = max(visits, key=lambda row: (row["visited"], row["number"]))
-        ledger.change(CASES, CASES.c.case_id == case_id, status=last["outcome"], decided=last["visited"], why="outcome")
+    """Set a case's status by its latest visit that settled something; open while visits contradict each other."""
+    visits = visits_by_case(ledger, OUTCOMES.c.case_id == case_id)[case_id]
+    this, last = CASES.c.case_id == case_id, deciding(visits, DECISIVE)
+    if contradict(visits):
+        ledger.change(CASES, this, status="open", decided=None, why="conflict")
+        ledger.note("conflict", case_id, {"outcomes": [visit["number"] for visit in standing(visits)]})
+    elif last is not None:
+        ledger.change(CASES, this, status=last["outcome"], decided=last["visited"], why="outcome")
+
+
+def visits_by_case(ledger: Ledger, *where: Any) -> dict[str, list[dict[str, Any]]]:
+    """Case -> all that was said of visits to it, with the number of each, in the order they were recorded."""
+    visits: dict[str, list[dict[str, Any]]] = {}
+    for row in sorted(ledger.rows(OUTCOMES, *where), key=lambda row: row["number"]):
+        if row["case_id"]:
+            visits.setdefault(row["case_id"], []).append({**json.loads(row["content"]), "number": row["number"]})
+    return visits
+
+
+def standing(visits: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Visits, in the order they were recorded, from the last one on that settles what was said before."""
+    settled = max((at for at, visit in enumerate(visits) if visit.get("settles") == "yes"), default=0)
+    return visits[settled:]
+
+
+def deciding(visits: list[dict[str, Any]], outcomes: tuple[str, ...]) -> dict[str, Any] | None:
+    """The latest standing visit with one of the outcomes; None where there is none."""
+    said = [visit for visit in standing(visits) if visit["outcome"] in outcomes]
+    return max(said, key=lambda visit: (visit["visited"], visit["number"]), default=None)
+
+
+def contradict(visits: list[dict[str, Any]]) -> bool:
+    """Whether visits, in the order they were recorded, contradict each other and none has settled it.
+
+    One confirms what another refutes, and neither is simply the later word: they were there on the same day, or others
+    were there within `SAME_STATE_DAYS`. One inspector who comes again corrects himself.
+    """
+    said = [visit for visit in standing(visits) if visit["outcome"] in CONCLUSIVE]
+    pairs = ((one, other) for at, one in enumerate(said) for other in said[:at])
+    return any(one["outcome"] != other["outcome"] and same_state(one, other) for one, other in pairs)
+
+
+def same_state(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether two visits must have found the same, and neither's inspector is the other's."""
+    apart = abs((date.fromisoformat(one["visited"]) - date.fromisoformat(other["visited"])).days)
+    who = [" ".join(str(visit.get("inspector") or "").casefold().split()) for visit in (one, other)]
+    return apart == 0 or (apart <= SAME_STATE_DAYS and who[0] != who[1])
+
+
+def conflicts(ledger: Ledger) -> pd.DataFrame:
+    """Every visit to a case whose visits contradict each other: one row a visit, case by case, in order recorded."""
+    rows = [
+        {**visit, "case_id": case_id, "photos": listed_photos(visit)}
+        for case_id, visits in sorted(visits_by_case(ledger).items())
+        if contradict(visits)
+        for visit in visits
+    ]
+    return pd.DataFrame(rows, columns=list(CONFLICTS)).astype(object)
+
+
+def listed_photos(visit: dict[str, Any]) -> str:
+    """Names and hashes of a visit's photos, for a table."""
+    return "; ".join(f"{one['name']} sha256 {one['sha256']}" for one in visit.get("photos") or [])
 
 
 def lessons(ledger: Ledger) -> list[Lesson]:
-    """Every case with a conclusive outcome, beside what the last run before the visit said of it."""
+    """Every case with an outcome no other contradicts, beside what the last run before the visit said of it."""
     days = {row["run"]: row["as_of"] for row in ledger.rows(RUNS)}
     sightings: dict[str, list[dict[str, Any]]] = {}
     for row in ledger.rows(SIGHTINGS):
         sightings.setdefault(row["case_id"], []).append(row)
-    visits: dict[str, dict[str, Any]] = {}
-    for row in sorted(ledger.rows(OUTCOMES), key=lambda row: (row["visited"], row["number"])):
-        if row["case_id"] and row["outcome"] in CONCLUSIVE:
-            visits[row["case_id"]] = row
+    visits = {
+        case_id: last
+        for case_id, said in visits_by_case(ledger).items()
+        if not contradict(said) and (last := deciding(said, CONCLUSIVE)) is not None
+    }
     taught = []
     for case_id, visit in sorted(visits.items(), key=lambda item: item[1]["number"]):
         seen = sightings.get(case_id, [])
@@ -116,8 +181,8 @@ def lessons(ledger: Ledger) -> list[Lesson]:
 def lesson(sighting: dict[str, Any], visit: dict[str, Any]) -> Lesson:
     """One sighting and the visit that followed it."""
     terms = tuple(Term(**term) for term in json.loads(sighting["terms"]))
-    confirmed, found = visit["outcome"] == "confirmed", json.loads(visit["content"]).get("found")
-    return Lesson(sighting["kind"], terms, sighting["against"], sighting["probability"], confirmed, found)
+    confirmed = visit["outcome"] == "confirmed"
+    return Lesson(sighting["kind"], terms, sighting["against"], sighting["probability"], confirmed, visit.get("found"))
 
 
 def outcome_table(ledger: Ledger) -> pd.DataFrame:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import partial
@@ -114,6 +114,23 @@ def on_district_grid(raw: RawCube, source: ImagerySource, district: District, as
     InputError
         It lies elsewhere, has no date in the period, no band of the sensor, or an unknown unit.
     """
+    grid, days, plans = planned(raw, source, district, aside)
+    cube = xr.Dataset(coords={"time": np.array(days, "datetime64[ns]"), **xr_coords(grid)}, attrs=raw.attrs)
+    spatial = blocks(grid.shape.yx, len(days), len(plans))
+    for band, plan in plans.items():
+        timed = band not in STATIC
+        together = pieces(days, district.configuration.district.monitor_from, stored_together(raw.bands[band]))
+        along_time = together if timed and source.sensor in SEQUENTIAL else (len(plan.entries),)
+        array = lazily(plan, (along_time, *spatial), (source.href, band, raw.days))
+        dims = ("time", "y", "x") if timed else ("y", "x")
+        cube[band] = (dims, array if timed else array[0], {"grid_mapping": "spatial_ref"})
+    return cube
+
+
+def planned(
+    raw: RawCube, source: ImagerySource, district: District, aside: SetAside
+) -> tuple[GeoBox, list[date], dict[str, CubePlan]]:
+    """The grid of a cube, its days in the period, and how each band is read."""
     check_bands(list(raw.bands), source)
     check_period(raw.days, source, district)
     raw = upright(raw)
@@ -122,10 +139,8 @@ def on_district_grid(raw: RawCube, source: ImagerySource, district: District, as
     grid = cropped(choose_grid([box], source.resolution, district), box)
     days = sorted({day for day in raw.days if in_period(day, district)})
     entries = tuple(tuple(at for at, other in enumerate(raw.days) if other == day) for day in days)
-    cube = xr.Dataset(coords={"time": np.array(days, "datetime64[ns]"), **xr_coords(grid)}, attrs=raw.attrs)
-    bands = [band for band in BANDS[source.sensor] if band in raw.bands]
-    spatial = blocks(grid.shape.yx, len(days), len(bands))
-    for band in bands:
+    plans = {}
+    for band in (band for band in BANDS[source.sensor] if band in raw.bands):
         timed = band not in STATIC
         stored = Stored(
             raw.bands[band],
@@ -140,13 +155,8 @@ def on_district_grid(raw: RawCube, source: ImagerySource, district: District, as
             refuse_large_steps(steps_of(stored, mine, days, box, grid), aside)
         resampling = "nearest" if band in CLASSES else "bilinear"
         grids = shared_geobox(box), shared_geobox(grid)
-        plan = CubePlan(stored, mine, *grids, conversion, resampling, tuple(days), band, Broken(aside))
-        together = pieces(days, district.configuration.district.monitor_from, stored_together(raw.bands[band]))
-        along_time = together if timed and source.sensor in SEQUENTIAL else (len(mine),)
-        array = lazily(plan, (along_time, *spatial), (source.href, band, raw.days))
-        dims = ("time", "y", "x") if timed else ("y", "x")
-        cube[band] = (dims, array if timed else array[0], {"grid_mapping": "spatial_ref"})
-    return cube
+        plans[band] = CubePlan(stored, mine, *grids, conversion, resampling, tuple(days), band, Broken(aside))
+    return grid, days, plans
 
 
 def upright(raw: RawCube) -> RawCube:
@@ -188,9 +198,13 @@ def lazily(plan: CubePlan, chunks: tuple[tuple[int, ...], ...], what: object) ->
 def read_block(plan: CubePlan, block_info: Any = None) -> np.ndarray:
     """Some dates of one block, shape (time, y, x), float32."""
     (begin, end), (top, bottom), (left, right) = block_info[None]["array-location"]
-    entries = plan.entries[begin:end]
-    window = plan.grid[top:bottom, left:right]
-    block = np.full((len(entries), bottom - top, right - left), np.nan, np.float32)
+    return read(plan, range(begin, end), plan.grid[top:bottom, left:right])
+
+
+def read(plan: CubePlan, wanted: Sequence[int], window: GeoBox) -> np.ndarray:
+    """Some dates of a window of the grid, shape (time, y, x), float32."""
+    entries = tuple(plan.entries[day] for day in wanted)
+    block = np.full((len(entries), *window.shape.yx), np.nan, np.float32)
     way = overlap(plan.source, window)
     if way is None:
         return block
@@ -202,7 +216,7 @@ def read_block(plan: CubePlan, block_info: Any = None) -> np.ndarray:
         except (MemoryError, KeyboardInterrupt):
             raise
         except Exception as error:  # HDF5, Zarr and its codecs raise unlike things for a broken chunk
-            plan.broken.note_days(plan.band, plan.days[begin + days[0]], plan.days[begin + days[-1]], error)
+            plan.broken.note_days(plan.band, plan.days[wanted[days[0]]], plan.days[wanted[days[-1]]], error)
             continue
         for day in days:
             part = block[day][way.target]

@@ -69,6 +69,23 @@ def mosaic(layers: Sequence[Layer], source: ImagerySource, district: District, a
     InputError
         No layer has a band of the sensor, lies in the period or in the district, or is in a unit that can be read.
     """
+    grid, days, plans = planned(layers, source, district, aside)
+    once = source.sensor in SEQUENTIAL
+    along_time = pieces(days, district.configuration.district.monitor_from) if once else (len(days),)
+    chunks = along_time, *blocks(grid.shape.yx, len(days), len(plans))
+    cube = xr.Dataset(coords={"time": np.array(days, "datetime64[ns]"), **xr_coords(grid)})
+    for band, plan in plans.items():
+        timed = band not in STATIC
+        array = lazily(plan, chunks if timed else ((1,), *chunks[1:]))
+        dims = ("time", "y", "x") if timed else ("y", "x")
+        cube[band] = (dims, array if timed else array[0], {"grid_mapping": "spatial_ref"})
+    return cube
+
+
+def planned(
+    layers: Sequence[Layer], source: ImagerySource, district: District, aside: SetAside
+) -> tuple[GeoBox, list[date], dict[str, BandPlan]]:
+    """The grid of all layers, their days, and how each band is read; the one entry of a `STATIC` band is a day's."""
     crs = district_crs(district)
     layers = [replace(layer, geobox=in_words_of(layer.geobox, crs)) for layer in layers]
     meets([box.extent for box in dict.fromkeys(layer.geobox for layer in layers)], district, f"imagery {source.name}")
@@ -79,20 +96,14 @@ def mosaic(layers: Sequence[Layer], source: ImagerySource, district: District, a
     bands = [band for band in BANDS[source.sensor] if any(layer.band == band for layer in layers)]
     check_bands(bands, source)
     days = sorted({layer.day for layer in layers})
-    once = source.sensor in SEQUENTIAL
-    along_time = pieces(days, district.configuration.district.monitor_from) if once else (len(days),)
-    chunks = along_time, *blocks(grid.shape.yx, len(days), len(bands))
-    cube = xr.Dataset(coords={"time": np.array(days, "datetime64[ns]"), **xr_coords(grid)})
+    plans = {}
     for band in bands:
         of_band, conversion = with_units([layer for layer in layers if layer.band == band], grid, aside)
         timed = band not in STATIC
         if not timed:
             of_band = [replace(layer, day=days[0]) for layer in of_band]
-        plan = plan_of(of_band, days if timed else days[:1], grid, conversion, band, Broken(aside))
-        array = lazily(plan, chunks if timed else ((1,), *chunks[1:]))
-        dims = ("time", "y", "x") if timed else ("y", "x")
-        cube[band] = (dims, array if timed else array[0], {"grid_mapping": "spatial_ref"})
-    return cube
+        plans[band] = plan_of(of_band, days if timed else days[:1], grid, conversion, band, Broken(aside))
+    return grid, days, plans
 
 
 def note_elsewhere(layers: Sequence[Layer], aside: SetAside) -> None:
@@ -165,12 +176,16 @@ def lazily(plan: BandPlan, chunks: tuple[tuple[int, ...], ...]) -> da.Array:
 
 
 def read_block(plan: BandPlan, block_info: Any = None) -> np.ndarray:
-    """Some dates of one block, shape (time, y, x), float32; a file that cannot be read leaves NaN and is noted."""
+    """Some dates of one block, shape (time, y, x), float32."""
     (first, end), (top, bottom), (left, right) = block_info[None]["array-location"]
-    window = plan.grid[top:bottom, left:right]
-    block = np.full((end - first, bottom - top, right - left), np.nan, np.float32)
+    return read(plan, range(first, end), plan.grid[top:bottom, left:right])
+
+
+def read(plan: BandPlan, entries: Sequence[int], window: GeoBox) -> np.ndarray:
+    """Some dates of a window of the grid, (time, y, x), float32; a file that cannot be read leaves NaN and is noted."""
+    block = np.full((len(entries), *window.shape.yx), np.nan, np.float32)
     with rasterio.Env():
-        for image, layers in zip(block, plan.days[first:end], strict=True):
+        for image, layers in zip(block, (plan.days[entry] for entry in entries), strict=True):
             for layer in layers:
                 fill(image, layer, window, plan)
     return block

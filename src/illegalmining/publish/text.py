@@ -35,3 +35,14 @@ def words() -> dict[str, dict[str, str]]:
 def word(key: str, language: str, **values: Any) -> str:
     """One text of the map in one language, with `{name}` filled in."""
     return words()[key][language].format(**values)
+
+
+@cache
+def dossier_words() -> dict[str, dict[str, str]]:
+    """What only the dossiers say, as `words`."""
+    return json.loads((files("illegalmining.maps") / "dossier.json").read_text("utf-8"))
+
+
+def say(key: str, language: str, **values: Any) -> str:
+    """One text of the dossier in one language; what the map has a word for already is said with that."""
+    return (dossier_words() if key in dossier_words() else words())[key][language].format(**values)
