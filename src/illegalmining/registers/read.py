@@ -58,7 +58,8 @@ class Registers:
 
     def in_order(self) -> Registers:
         """The same registers with rows in an order of their own, so that results do not depend on that of the files."""
-        return replace(self, **{name: ordered(getattr(self, name)) for name in REGISTERS})
+        tables: dict[str, Any] = {name: ordered(getattr(self, name)) for name in REGISTERS}
+        return replace(self, **tables)
 
 
 def read_registers(district: District, quarantine: list[dict[str, Any]]) -> Registers:
