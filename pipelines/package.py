@@ -41,7 +41,7 @@ class Packages:
 def package(district: District, journal: Journal, not_before: date | None = None) -> Packages:
     """Write `packages/`, all of it or nothing; a recipient who cannot have one is set aside and said."""
     with journal.stage("registers"):
-        registers = read_registers(district, journal.quarantine)
+        registers = read_registers(district, journal.quarantine).in_order()
     whole = content_of(district, registers)
     earlier = earlier_cases(district.out, whole.as_of, district.crs)
     key = signing_key(district.state / "keys")
