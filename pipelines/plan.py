@@ -64,7 +64,9 @@ def plan(district: District, asked: Asked, journal: Journal, rules: Rules | None
     quiet = mine_sites(registers.mines, cases, rules) + ground_sites(run.hotspots, cases, rules)
     earlier = earlier_audits(district, request)
     with journal.stage("plan"):
-        made = make_plan(request, case_sites(cases, registers.mines, rules), quiet, registers.roads, seed(district), rules)
+        made = make_plan(
+            request, case_sites(cases, registers.mines, rules), quiet, registers.roads, seed(district), rules
+        )
     told = content_of(district, request, rules, made, registers, earlier)
     folder = district.out / "plan"
     with journal.stage("write"):
@@ -219,10 +221,7 @@ def earlier_audits(district: District, request: Request) -> list[Audit]:
         return []
     with open_ledger(district.ledger, district.name, writing=False) as ledger:
         told = [row for row in ledger.rows(OUTCOMES) if row["outcome"] in CONCLUSIVE]
-    return [
-        Audit(row["plan"], row["stratum"], row["frame"], row["chance"], answer(row, told))
-        for row in rows
-    ]
+    return [Audit(row["plan"], row["stratum"], row["frame"], row["chance"], answer(row, told)) for row in rows]
 
 
 def answer(draw: dict[str, Any], told: list[dict[str, Any]]) -> bool | None:

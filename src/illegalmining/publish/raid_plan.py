@@ -88,7 +88,7 @@ def as_json(told: PlanContent) -> dict[str, Any]:
         "from": {"lon": request.lon, "lat": request.lat},
         "value": round(plan.value, 4),
         "bound": round(plan.bound, 4),
-        "gap": round(1 - plan.value / plan.bound, 4) if plan.bound > 0 else 0.0,
+        "gap": round(max(0.0, 1 - plan.value / plan.bound), 4) if plan.bound > 0 else 0.0,
         "expected_confirmations": round(plan.expected, 4),
         "expected_confirmations_per_team_day": round(plan.expected / team_days, 4),
         "visits": plan.visits,

@@ -25,10 +25,10 @@ class SearchParameters:
     worth of a required site, in units of the most valuable one.
     """
 
-    effort: float = 2.0
-    attempts: int = 20
-    solutions: int = 300
-    margin: int = 6
+    effort: float = 1.0
+    attempts: int = 4
+    solutions: int = 1
+    margin: int = 12
     forced: int = 100
 
 

@@ -59,13 +59,14 @@ class GenerationParameters:
 class Relaxation:
     """The linear relaxation over all routes.
 
-    bound: no plan is worth more. relaxed: value over the routes generated. taken: how far it makes each bundle, 0 to 1.
+    bound: no plan is worth more. relaxed: value over the routes generated. prices: of each stop, where
+    the bound is best: what the stop would fetch elsewhere.
     """
 
-    taken: list[float] = field(default_factory=list)
     bound: float = float("inf")
     relaxed: float = 0.0
     rounds: int = 0
+    prices: Floats = field(default_factory=lambda: np.zeros(0))
 
 
 def bound_at(task: Task, prices: Floats, best: tuple[float, float]) -> float:
@@ -121,17 +122,21 @@ def relax(task: Task, parameters: GenerationParameters | None = None) -> Relaxat
             weight = 0.0 if weight < 0.1 else weight / 3
         else:
             weight = parameters.smoothing
-    found.taken = [variable.solution_value() for variable in master.chosen]
+    found.prices = np.zeros(len(task.stops)) if centre is None else centre
     return found
 
 
-def priced(task: Task, memory: Memory, prices: Floats, rents: Floats) -> tuple[tuple[float, float], tuple[list[Ints], list[Ints]]]:
+def priced(
+    task: Task, memory: Memory, prices: Floats, rents: Floats
+) -> tuple[tuple[float, float], tuple[list[Ints], list[Ints]]]:
     """Bounds on the relaxed profit at these prices, not below the rents, and the routes found, by skill."""
     profit = task.stops.value - prices
     outcome: list[tuple[float, list[Ints]]] = []
     for skill in (SKILLED, PLAIN):
         known = task.team_days[skill] > 0
-        outcome.append(best_routes(task.stops, memory, profit, task.allowed(skill), float(rents[skill])) if known else (0.0, []))
+        outcome.append(
+            best_routes(task.stops, memory, profit, task.allowed(skill), float(rents[skill])) if known else (0.0, [])
+        )
     return (outcome[0][0], outcome[1][0]), (outcome[0][1], outcome[1][1])
 
 

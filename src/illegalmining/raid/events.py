@@ -128,6 +128,11 @@ def offsets(unit: tuple[int, ...], stops: Stops) -> list[int]:
     return at
 
 
+def site_order(events: Sequence[Event]) -> list[int]:
+    """The sites in the order in which `bounded_task` has them."""
+    return [site for event in events for site in event.members + event.left_out]
+
+
 def bounded_task(events: Sequence[Event], stops: Stops, keep: frozenset[int], team_days: tuple[int, int]) -> Task:
     """What bounds every plan: each site by itself, at any moment, by any team.
 

@@ -13,7 +13,8 @@ import numpy as np
 from illegalmining.raid.audit import chances, draw
 from illegalmining.raid.choose import Visit, choose
 from illegalmining.raid.columns import relax
-from illegalmining.raid.events import Event, bounded_task, events_of, offsets
+from illegalmining.raid.events import Event, bounded_task, events_of, offsets, site_order
+from illegalmining.raid.improve import improve
 from illegalmining.raid.pricing import Stops
 from illegalmining.raid.roads import Travel, travel
 from illegalmining.raid.rules import GRAIN_MIN, Rules, minutes, steps
@@ -127,11 +128,18 @@ def make_plan(
     required = frozenset(number for number, event in enumerate(events) if keep & set(event.members))
     wanted = [float(shaken.value[list(event.members)].sum()) for event in events]
     plan = choose(events, wanted, required, shaken, crew, request.days, rng)
+    alone = [
+        Visit(at, unit, None, None) for at, event in enumerate(events) if not event.moments for unit in event.units
+    ]
+    prices = np.zeros(len(sites))
+    prices[site_order(events)] = relaxation.prices
+    routes = improve(plan.routes, alone, required, shaken, prices, crew, request.days, rng)
+    missed = required - {visit.event for route in routes.values() for visit in route}
     bound = relaxation.bound
-    if plan.missed:
-        lost = {site for number in plan.missed for site in events[number].members}
+    if missed:
+        lost = {site for number in missed for site in events[number].members}
         bound = relax(bounded_task(events, stops, keep - lost, team_days)).bound
-    tours = tours_of(plan.routes, events, sites, stops, request, rules, rng)
+    tours = tours_of(routes, events, sites, stops, request, rules, rng)
     made = [call.site for tour in tours for call in tour.calls]
     reached = {site for event in events for site in event.members + event.left_out}
     named = {id(site) for site in made}

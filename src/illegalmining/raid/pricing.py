@@ -90,9 +90,7 @@ def best_routes(
     active = np.flatnonzero(allowed & (profit > 1e-9) & stops.reachable()).astype(np.int32)
     if not len(active):
         return enough, []
-    hope = prospects(
-        profit, active, stops.duration, stops.ready, stops.due, stops.back, stops.between, stops.last
-    )
+    hope = prospects(profit, active, stops.duration, stops.ready, stops.due, stops.back, stops.between, stops.last)
     values, nodes, before, ends = extend(
         profit,
         active,

@@ -79,9 +79,7 @@ def mine_facts(mines: gpd.GeoDataFrame | None) -> tuple[dict[str | None, str], d
     """Method, and operator's number or name, by mine."""
     if mines is None:
         return {}, {}
-    owners = [
-        text(number) or text(name) for number, name in zip(operator_ids(mines), mines["operator"], strict=True)
-    ]
+    owners = [text(number) or text(name) for number, name in zip(operator_ids(mines), mines["operator"], strict=True)]
     return dict(zip(mines["mine_id"], mines["method"], strict=True)), dict(zip(mines["mine_id"], owners, strict=True))
 
 
