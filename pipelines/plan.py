@@ -35,7 +35,10 @@ CONCLUSIVE = ("confirmed", "refuted")
 
 @dataclass(frozen=True)
 class Asked:
-    """What the command line asks for. skilled: None for half of the teams. first_day: None for the day after the run's."""
+    """What the command line asks for.
+
+    skilled: None for half of the teams. first_day: None for the day after the run's.
+    """
 
     teams: int
     days: int

@@ -217,8 +217,7 @@ def gpx(told: PlanContent) -> bytes:
     points, routes = [], []
     for tour in told.plan.tours:
         rows = [field_row(told, tour, number, call) for number, call in enumerate(tour.calls, start=1)]
-        for row in rows:
-            points.append(f"<wpt {position(row)}>{named(row)}<sym>Flag</sym></wpt>")
+        points += [f"<wpt {position(row)}>{named(row)}<sym>Flag</sym></wpt>" for row in rows]
         inner = "".join(f"<rtept {position(row)}>{named(row)}</rtept>" for row in rows)
         title = f"{tour.day.isoformat()} {word('plan_team', told.language, team=tour.team)}"
         routes.append(f"<rte><name>{content(title)}</name>{inner}</rte>")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import itertools
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -97,7 +98,8 @@ def stop(told: PlanContent, tour: Tour, number: int) -> str:
     return (
         f'<li><p class="leg">{leg(told, call)}</p><div class="stop"><h3><span class="number">{number + 1}</span>'
         f'<span>{what(call)}</span><span class="clock">{clock(call.arrive)}–{clock(call.done)}</span></h3>'
-        f'{step}<p>{names}</p><p class="soft">{safe(code_of(tour, number + 1))}</p>{places(told, tour, number)}</div></li>'
+        f'{step}<p>{names}</p><p class="soft">{safe(code_of(tour, number + 1))}</p>'
+        f"{places(told, tour, number)}</div></li>"
     )
 
 
@@ -144,7 +146,7 @@ def drawing(told: PlanContent, tour: Tour) -> str:
     """The day on a map: ways, stops in order, base; north is up, a bar for scale."""
     ways = told.plan.travel
     order = [0, *(call.place for call in tour.calls), 0]
-    lines = [ways.path(one, two) for one, two in zip(order, order[1:], strict=False)]
+    lines = [ways.path(one, two) for one, two in itertools.pairwise(order)]
     west, south, east, north = shapely.total_bounds(np.array([*lines, shapely.Point(ways.places[0]).buffer(200)]))
     scale = min((WIDE - 2 * EDGE) / (east - west), (HIGH - 2 * EDGE) / (north - south))
     shift = np.array([(WIDE - scale * (east - west)) / 2, (HIGH - scale * (north - south)) / 2])
@@ -162,7 +164,8 @@ def drawing(told: PlanContent, tour: Tour) -> str:
     marks += [(str(number), ways.places[call.place], "#a11d1d") for number, call in enumerate(tour.calls, start=1)]
     dots = "".join(
         f'<circle cx="{x:.1f}" cy="{y:.1f}" r="14" fill="{colour}" stroke="#fff" stroke-width="2"/>'
-        f'<text x="{x:.1f}" y="{y + 5:.1f}" text-anchor="middle" fill="#fff" font-size="15" font-weight="700">{name}</text>'
+        f'<text x="{x:.1f}" y="{y + 5:.1f}" text-anchor="middle" fill="#fff" font-size="15" '
+        f'font-weight="700">{name}</text>'
         for name, place, colour in marks
         for x, y in drawn([place])
     )

@@ -38,7 +38,7 @@ def chances(frame: Sequence[Site], expected: float, weights: tuple[float, float,
 
 def draw(frame: Sequence[Site], probability: NDArray[np.float64], rng: np.random.Generator) -> list[Site]:
     """Sites drawn with exactly these probabilities (systematic sampling in random order within each stratum)."""
-    order = np.lexsort((rng.random(len(frame)), [STRATA.index(site.stratum) for site in frame]))
+    order = np.lexsort((rng.random(len(frame)), np.array([STRATA.index(site.stratum) for site in frame])))
     ends = np.cumsum(probability[order]) + rng.random()
     hit = np.floor(ends + 1e-12) > np.floor(np.concatenate([[ends[0] - probability[order[0]]], ends[:-1]]) + 1e-12)
     chosen = [int(at) for at in order[hit]]

@@ -24,8 +24,8 @@ class Bundle:
 class Task:
     """What is to be planned.
 
-    bundles: every stop is in one. required: bundles that must be made (numbers). team_days: how many days of teams trained for
-    underground, and of others.
+    bundles: every stop is in one. required: bundles that must be made (numbers). team_days: how many days of teams
+    trained for underground, and of others.
     """
 
     stops: Stops

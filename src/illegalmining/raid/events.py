@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import permutations
+from itertools import pairwise, permutations
 
 import numpy as np
 
@@ -20,8 +20,8 @@ FEW = 6
 class Event:
     """A visit to sites that would warn one another, or to one alone.
 
-    units: for each team that takes part, its sites in order, back to back. moments: steps at which all may arrive; empty
-    where one team makes it, at any time. left_out: sites of the group that do not fit into one event: not visited.
+    units: for each team that takes part, its sites in order, back to back. moments: steps at which all may arrive;
+    empty where one team makes it, at any time. left_out: sites of the group that do not fit into one event: not visited.
     """
 
     units: tuple[tuple[int, ...], ...]
@@ -38,8 +38,8 @@ def events_of(
 ) -> list[Event]:
     """The event of every group of sites that can be reached at all.
 
-    A group is shared out so that as many teams as there are (for underground sites: as are trained) arrive at once. What
-    cannot be finished that day, or goes beyond `most_together`, is left out, the least valuable first.
+    A group is shared out so that as many teams as there are (for underground sites: as are trained) arrive at once.
+    What cannot be finished that day, or goes beyond `most_together`, is left out, the least valuable first.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ def shared_out(members: Sequence[int], stops: Stops, teams: tuple[int, int]) -> 
 
 def lasting(chain: Sequence[int], stops: Stops) -> int:
     """Steps from the arrival at the first site of a chain to the end of its last visit."""
-    between = sum(int(stops.between[one, two]) for one, two in zip(chain, chain[1:], strict=False))
+    between = sum(int(stops.between[one, two]) for one, two in pairwise(chain))
     return int(stops.duration[list(chain)].sum()) + between
 
 
@@ -123,7 +123,7 @@ def latest(unit: tuple[int, ...], stops: Stops) -> int:
 def offsets(unit: tuple[int, ...], stops: Stops) -> list[int]:
     """Steps from the arrival at a chain's first site to the arrival at each."""
     at = [0]
-    for one, two in zip(unit, unit[1:], strict=False):
+    for one, two in pairwise(unit):
         at.append(at[-1] + int(stops.duration[one]) + int(stops.between[one, two]))
     return at
 

@@ -1,4 +1,4 @@
-"""Better days by taking some apart: each is refilled with the best route there is for it, everything else as it stands."""
+"""Better days by taking some apart: each is refilled with the best route for it, all else as it stands."""
 
 from __future__ import annotations
 
@@ -38,8 +38,9 @@ def improve(
 ) -> Routes:
     """The routes with visits that no appointment binds moved, exchanged and added while the plan gets more valuable.
 
-    prices: what each site would fetch in other routes (from the relaxation). A refill that minds them leaves to others
-    what others do better. free: all visits without an appointment, made so far or not. Appointed visits stay with their day, moment and team.
+    prices: what each site would fetch in other routes (from the relaxation): a refill that minds them leaves to others
+    what others do better. free: all visits without an appointment, made so far or not. Appointed visits stay with their
+    day, moment and team.
     """
     parameters = parameters or ImproveParameters()
     visits = [*free, *(visit for route in routes.values() for visit in route if visit.moment is not None)]

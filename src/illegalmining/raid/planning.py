@@ -278,7 +278,7 @@ def timed(route: Sequence[Visit], stops: Stops, late: int) -> list[int] | None:
 
 
 def redrawn(route: list[Visit], stops: Stops, rules: Rules, rng: np.random.Generator) -> list[Visit]:
-    """The visits in an order drawn from all that are possible and hardly longer; as they are where moments bind them."""
+    """The visits in an order drawn from those possible and hardly longer; as they are where moments bind them."""
     if any(visit.moment is not None for visit in route) or len(route) > 6:
         return route
     ways = []

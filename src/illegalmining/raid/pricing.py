@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int32]
 REMEMBERED = 4
-"""Places remembered around each, itself among them; at most 8, the bits of a byte (8 instead of 4 tightens the bound by 0.05 %)."""
-NOTHING = -1e18
+"""Places remembered around each, itself among them; at most 8, the bits of a byte (8 tighten the bound by 0.05 %)."""
 
 
 @dataclass(frozen=True)

@@ -26,8 +26,8 @@ class Travel:
     """Travel between places, first to first; place 0 is the base.
 
     minutes: from door to door, the walks at both ends included. steps: the same in whole steps of the plan, shortest
-    way round where a stop on the way is quicker. walk_min: on foot between road and place, one way. km: driven. by_road:
-    False where no road leads from one to the other and the straight line was taken.
+    way round where a stop on the way is quicker. walk_min: on foot between road and place, one way. km: driven.
+    by_road: False where no road leads from one to the other and the straight line was taken.
     """
 
     places: NDArray[np.float64]

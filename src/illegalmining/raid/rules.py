@@ -14,8 +14,8 @@ GRAIN_MIN = 5
 class Rules:
     """How teams work; assumptions to be set to the office's own figures, printed with every plan.
 
-    start, end: working hours, local: from leaving the base to being back. danger: weight of a confirmed case by kind and
-    by whether people are underground (see `danger_of`). inspection_min: minutes on the spot by kind; underground: time
+    start, end: working hours, local: from leaving the base to being back. danger: weight of a confirmed case by kind
+    and by whether people are underground (see `danger_of`). inspection_min: minutes on the spot by kind; underground: time
     for seals, air flow and the way in and out. audit_min: the same where no case is known: of a mine, of open ground.
     speeds_kmh: by road class; `other` for classes not named. offroad_kmh, detour: without a road between two places,
     the straight line times the detour factor at this speed (1.4: within the 1.2-1.6 reported for hilly road networks).

@@ -1,4 +1,4 @@
-"""Sunrise and sunset, by the formulas of NOAA's solar calculator (Meeus, Astronomical Algorithms): within two minutes."""
+"""Sunrise and sunset by the formulas of NOAA's solar calculator (after Meeus), right within two minutes."""
 
 from __future__ import annotations
 
