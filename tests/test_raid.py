@@ -1,4 +1,4 @@
-"""The raid plan: the bound holds, neighbours are not warned, draws are fair, the sun and the roads are where they are."""
+"""The raid plan: the bound holds, neighbours are not warned, draws are fair, sun and roads are where they are."""
 
 from __future__ import annotations
 
@@ -193,9 +193,7 @@ def test_a_plan_keeps_to_hours_skills_and_the_bound(plan: RaidPlan) -> None:
             minutes = plan.travel.minutes[call.before, call.place]
             assert (call.arrive - call.leave).total_seconds() / 60 >= minutes - 1e-6
             assert tour.skilled or not call.site.underground
-            assert (
-                call.done.hour * 60 + call.done.minute <= 17 * 60 + 29
-            )  # Taiyuan's sunset is 17:19, 6 minutes of longitude east
+            assert call.done.hour * 60 + call.done.minute <= 17 * 60 + 39  # sunset by hand: noon 12:19:36, angle 79.9°
 
 
 def test_neighbours_are_visited_at_once(plan: RaidPlan) -> None:

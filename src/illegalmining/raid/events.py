@@ -21,7 +21,7 @@ class Event:
     """A visit to sites that would warn one another, or to one alone.
 
     units: for each team that takes part, its sites in order, back to back. moments: steps at which all may arrive;
-    empty where one team makes it, at any time. left_out: sites of the group that do not fit into one event: not visited.
+    empty where one team makes it, at any time. left_out: sites of the group that do not fit into the event.
     """
 
     units: tuple[tuple[int, ...], ...]
