@@ -16,7 +16,8 @@ class Rules:
 
     start, end: working hours, local: from leaving the base to being back. danger: weight of a confirmed case by kind
     and by whether people are underground (see `danger_of`). inspection_min: minutes on the spot by kind; for
-    underground ones time for seals, air flow and the way in and out. audit_min: the same where no case is known: of a mine, of open ground.
+    underground ones time for seals, air flow and the way in and out. audit_min: the same where no case is known: of
+    a mine, of open ground.
     speeds_kmh: by road class; `other` for classes not named. offroad_kmh, detour: without a road between two places,
     the straight line times the detour factor at this speed (1.4: within the 1.2-1.6 reported for hilly road networks).
     walk_kmh, walk_detour: from the road's nearest point to the site, on foot.
