@@ -25,13 +25,14 @@ FLOORS = (
     ("cases",),
     ("hotspots", "coverage"),
     ("remarks",),
+    ("raid",),
     ("publish",),
     ("simulate",),
     ("pipelines",),
     ("cli",),
 )
 LEVEL = {name: level for level, names in enumerate(FLOORS) for name in names}
-PURE = ("detect", "hotspots", "coverage")
+PURE = ("detect", "hotspots", "coverage", "raid")
 FORBIDDEN_IN_PURE = {"pathlib", "os", "io", "tempfile", "sqlite3", "duckdb", "pyogrio", "logging"}
 
 

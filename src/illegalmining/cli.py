@@ -220,6 +220,56 @@ def evaluate(
 
 
 @app.command()
+def plan(
+    path: DistrictFile,
+    teams: Annotated[int, typer.Option(metavar="N", help="how many teams drive out each day")],
+    days: Annotated[int, typer.Option(metavar="D", help="on how many days")],
+    base: Annotated[str, typer.Option("--from", metavar="LON,LAT", help="the teams' base, degrees, longitude first")],
+    underground: Annotated[
+        int | None, typer.Option(metavar="N", help="teams trained for underground; half of them where not said")
+    ] = None,
+    start: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="first day; the day after the run's where not said")
+    ] = None,
+    audit_share: Annotated[float, typer.Option(help="share of visits drawn blind over low scores, 0 to 0.5")] = 0.1,
+    sight: Annotated[float, typer.Option(metavar="M", help="sites this near see each other's inspection, m")] = 1000.0,
+    as_of: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="the run of this day")] = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Plan raids on the open cases: who drives where and when, for phones and receivers."""
+    from illegalmining.journal import Journal
+    from illegalmining.pipelines.plan import Asked
+    from illegalmining.pipelines.plan import plan as write_plan
+    from illegalmining.raid.rules import Rules
+
+    if not 0 <= audit_share <= 0.5:
+        raise ConfigurationError(f"--audit-share {audit_share:g}: expected 0 to 0.5, for example 0.1")
+    if not 0 <= sight <= 20_000:
+        raise ConfigurationError(f"--sight {sight:g}: expected 0 to 20000 metres")
+    district = read_at(path, as_of)
+    lon, lat = degrees(base)
+    asked = Asked(teams, days, lon, lat, underground, start.date() if start else None)
+    done = write_plan(district, asked, Journal(quiet=quiet or as_json), Rules(audit_share=audit_share, sight_m=sight))
+    made = done.plan
+    tell(
+        as_json,
+        {"folder": str(done.folder), "visits": made.visits, "value": made.value, "bound": made.bound},
+        f"{made.visits} visits on {len(made.tours)} team days; {made.expected:.1f} confirmations expected; weighted by "
+        f"danger {made.value:.1f}, no plan exceeds {made.bound:.1f}\nplan: {done.folder / 'plan.html'}",
+    )
+
+
+def degrees(text: str) -> tuple[float, float]:
+    """LON,LAT as two numbers."""
+    try:
+        lon, lat = (float(part) for part in text.split(","))
+    except ValueError as error:
+        raise ConfigurationError(f"--from {text}: expected LON,LAT in degrees, for example 111.02,37.05") from error
+    return lon, lat
+
+
+@app.command()
 def package(
     path: DistrictFile,
     as_of: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="the run of this day")] = None,

@@ -1,0 +1,165 @@
+"""Sites that would warn one another become one event: every team that takes part arrives at the same moment."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise, permutations
+
+import numpy as np
+
+from illegalmining.raid.columns import Bundle, Task
+from illegalmining.raid.pricing import Stops
+from illegalmining.raid.rules import GRAIN_MIN, Rules
+
+FEW = 6
+"""Orders of so many sites are all tried; of more, the nearest neighbour is taken."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """A visit to sites that would warn one another, or to one alone.
+
+    units: for each team that takes part, its sites in order, back to back. moments: steps at which all may arrive;
+    empty where one team makes it, at any time. left_out: sites of the group that do not fit into the event.
+    """
+
+    units: tuple[tuple[int, ...], ...]
+    moments: tuple[int, ...]
+    left_out: tuple[int, ...] = ()
+
+    @property
+    def members(self) -> tuple[int, ...]:
+        return tuple(site for unit in self.units for site in unit)
+
+
+def events_of(
+    groups: Sequence[int], stops: Stops, keep: frozenset[int], teams: tuple[int, int], rules: Rules, shift: int
+) -> list[Event]:
+    """The event of every group of sites that can be reached at all.
+
+    A group is shared out so that as many teams as there are (for underground sites: as are trained) arrive at once.
+    What cannot be finished that day, or goes beyond `most_together`, is left out, the least valuable first.
+
+    Parameters
+    ----------
+    keep : sites not to be left out, if any are. shift : steps by which the moments after the first are moved.
+    """
+    found = []
+    reachable = stops.reachable()
+    if not teams[0]:
+        reachable &= ~stops.underground
+    for group in sorted(set(groups)):
+        members = [site for site, one in enumerate(groups) if one == group and reachable[site]]
+        if not members:
+            continue
+        ranked = sorted(members, key=lambda site: (site in keep, stops.value[site], site))
+        dropped = max(0, len(ranked) - rules.most_together)
+        while True:
+            units = shared_out(sorted(ranked[dropped:]), stops, teams)
+            span = window(units, stops)
+            if span is not None or dropped == len(ranked) - 1:
+                break
+            dropped += 1
+        assert span is not None, "a reachable site alone always fits"
+        moments = () if len(units) == 1 else every(span, rules.event_gap_min // GRAIN_MIN, shift)
+        found.append(Event(units, moments, tuple(sorted(ranked[:dropped]))))
+    return found
+
+
+def every(span: tuple[int, int], gap: int, shift: int) -> tuple[int, ...]:
+    """Moments from the first to the last possible one, a gap apart, moved by a shift after the first."""
+    first, last = span
+    return (first, *range(first + gap - shift, last + 1, gap))
+
+
+def shared_out(members: Sequence[int], stops: Stops, teams: tuple[int, int]) -> tuple[tuple[int, ...], ...]:
+    """The members divided among teams so that the last is done soon; each part in its quickest order."""
+    deep = [site for site in members if stops.underground[site]]
+    open_ = [site for site in members if not stops.underground[site]]
+    skilled = min(len(deep), teams[0])
+    plain = min(len(open_), sum(teams) - skilled)
+    parts: list[list[int]] = [[] for _ in range(skilled + plain)]
+    for sites, own in ((deep, range(skilled)), (open_, range(skilled, skilled + plain) if plain else range(skilled))):
+        for site in sorted(sites, key=lambda one: (-stops.duration[one], one)):
+            best = min(own, key=lambda part: (lasting(quickest([*parts[part], site], stops), stops), part))
+            parts[best].append(site)
+    return tuple(quickest(part, stops) for part in parts)
+
+
+def lasting(chain: Sequence[int], stops: Stops) -> int:
+    """Steps from the arrival at the first site of a chain to the end of its last visit."""
+    between = sum(int(stops.between[one, two]) for one, two in pairwise(chain))
+    return int(stops.duration[list(chain)].sum()) + between
+
+
+def quickest(sites: Sequence[int], stops: Stops) -> tuple[int, ...]:
+    """The order of sites that takes the least time."""
+    if len(sites) <= FEW:
+        return min(permutations(sorted(sites)), key=lambda chain: (lasting(chain, stops), chain))
+    chains = []
+    for start in sites:
+        chain, left = [start], [site for site in sites if site != start]
+        while left:
+            chain.append(min(left, key=lambda site: (stops.between[chain[-1], site], site)))
+            left.remove(chain[-1])
+        chains.append(tuple(chain))
+    return min(chains, key=lambda chain: (lasting(chain, stops), chain))
+
+
+def window(units: Sequence[tuple[int, ...]], stops: Stops) -> tuple[int, int] | None:
+    """First and last step at which all units can arrive and still be done in time; None for never."""
+    first = max(max(int(stops.ready[unit[0]]), int(stops.out[unit[0]])) for unit in units)
+    last = min(latest(unit, stops) for unit in units)
+    return None if last < first else (first, last)
+
+
+def latest(unit: tuple[int, ...], stops: Stops) -> int:
+    """The last step at which a chain can begin: done before dark, and back at the base in time."""
+    dark = min(int(stops.due[site]) - offset for site, offset in zip(unit, offsets(unit, stops), strict=True))
+    return min(dark, stops.last - lasting(unit, stops) - int(stops.back[unit[-1]]))
+
+
+def offsets(unit: tuple[int, ...], stops: Stops) -> list[int]:
+    """Steps from the arrival at a chain's first site to the arrival at each."""
+    at = [0]
+    for one, two in pairwise(unit):
+        at.append(at[-1] + int(stops.duration[one]) + int(stops.between[one, two]))
+    return at
+
+
+def site_order(events: Sequence[Event]) -> list[int]:
+    """The sites in the order in which `bounded_task` has them."""
+    return [site for event in events for site in event.members + event.left_out]
+
+
+def bounded_task(events: Sequence[Event], stops: Stops, keep: frozenset[int], team_days: tuple[int, int]) -> Task:
+    """What bounds every plan: each site by itself, at any moment, by any team.
+
+    The sites of an event are still visited all or not at all; where some were left out, any of the group may be visited
+    without the others.
+    """
+    sites: list[int] = []
+    bundles: list[Bundle] = []
+    required: set[int] = set()
+    for event in events:
+        together = [event.members] if not event.left_out else [(site,) for site in event.members + event.left_out]
+        for members in together:
+            at = tuple(range(len(sites), len(sites) + len(members)))
+            if keep & set(members):
+                required.add(len(bundles))
+            bundles.append(Bundle(at))
+            sites += members
+    chosen = np.array(sites, dtype=int)
+    part = Stops(
+        value=stops.value[chosen],
+        duration=stops.duration[chosen],
+        ready=stops.ready[chosen],
+        due=stops.due[chosen],
+        underground=stops.underground[chosen],
+        out=stops.out[chosen],
+        back=stops.back[chosen],
+        between=stops.between[np.ix_(chosen, chosen)],
+        last=stops.last,
+    )
+    return Task(part, tuple(bundles), frozenset(required), team_days)
