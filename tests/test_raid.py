@@ -16,7 +16,7 @@ from illegalmining.raid.columns import Bundle, Task, relax
 from illegalmining.raid.planning import RaidPlan, Request, make_plan
 from illegalmining.raid.pricing import Stops
 from illegalmining.raid.roads import travel
-from illegalmining.raid.rules import Rules
+from illegalmining.raid.rules import Rules, danger_of
 from illegalmining.raid.sites import CASE, MINE, Site
 from illegalmining.raid.sun import daylight
 
@@ -251,3 +251,21 @@ def test_the_estimate_of_misses_is_unbiased_and_its_interval_covers() -> None:
 
 def test_without_outcomes_nothing_is_estimated() -> None:
     assert np.isnan(misses([Audit("p", MINE, 60, 0.1)]).estimate)
+
+
+def test_a_plan_comes_within_five_hundredths_of_the_bound() -> None:
+    rng = np.random.default_rng(11)
+    at = rng.uniform(-20_000, 20_000, (60, 2))
+    kinds = rng.choice(["hidden_working_face", "active_while_shut", "unlicensed"], 60)
+    chance, rules = rng.uniform(0.2, 0.95, 60), Rules(audit_share=0.0)
+    sites = [
+        Site(f"C{n:02d}", CASE, str(kind), float(x), float(y), float(p), float(p) * danger_of(str(kind), deep, rules),
+             deep, rules.inspection_min[str(kind)], owner=f"o{n % 8}" if n % 5 == 0 else None)
+        for n, ((x, y), kind, p) in enumerate(zip(at, kinds, chance, strict=True))
+        for deep in [bool(kind == "hidden_working_face")]
+    ]  # fmt: skip
+    plan = make_plan(
+        Request(3, 2, 3, date(2026, 11, 1), (0.0, 0.0), 111.0, 37.0, "Asia/Shanghai"), sites, [], None, 1, rules
+    )
+    assert 0.95 * plan.bound <= plan.value <= plan.bound
+    assert len({site.site_id for tour in plan.tours for site in (call.site for call in tour.calls)}) == plan.visits

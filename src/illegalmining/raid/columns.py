@@ -60,13 +60,14 @@ class Relaxation:
     """The linear relaxation over all routes.
 
     bound: no plan is worth more. relaxed: value over the routes generated. prices: of each stop, where
-    the bound is best: what the stop would fetch elsewhere.
+    the bound is best: what the stop would fetch elsewhere. routes: all that were generated.
     """
 
     bound: float = float("inf")
     relaxed: float = 0.0
     rounds: int = 0
     prices: Floats = field(default_factory=lambda: np.zeros(0))
+    routes: list[tuple[int, ...]] = field(default_factory=list)
 
 
 def bound_at(task: Task, prices: Floats, best: tuple[float, float]) -> float:
@@ -83,8 +84,9 @@ def bound_at(task: Task, prices: Floats, best: tuple[float, float]) -> float:
 
         value <= sum_k team_days[k] best[k] + sum_bundles (sum_(i in bundle) p_i, at least 0 unless required).
 
-    Nothing was assumed of the moments at which stops are made, so that plans which also have to keep moments in step
-    obey the bound too. (Lagrangian relaxation; at the best prices it equals the linear relaxation over all routes.)
+    Nothing was assumed of which day a route is driven on, so that plans which also have to bring a bundle's stops
+    together on one day obey the bound too. (Lagrangian relaxation; at the best prices it equals the linear relaxation
+    over all routes.)
     """
     worth = [float(prices[list(bundle.stops)].sum()) for bundle in task.bundles]
     events = sum(one if at in task.required else max(0.0, one) for at, one in enumerate(worth))
@@ -123,6 +125,7 @@ def relax(task: Task, parameters: GenerationParameters | None = None) -> Relaxat
         else:
             weight = parameters.smoothing
     found.prices = np.zeros(len(task.stops)) if centre is None else centre
+    found.routes = list(dict.fromkeys(route for route, _ in master.routes))
     return found
 
 

@@ -8,9 +8,9 @@ from itertools import pairwise, permutations
 
 import numpy as np
 
-from illegalmining.raid.columns import Bundle, Task
+from illegalmining.raid.columns import Bundle
 from illegalmining.raid.pricing import Stops
-from illegalmining.raid.rules import GRAIN_MIN, Rules
+from illegalmining.raid.rules import Rules
 
 FEW = 6
 """Orders of so many sites are all tried; of more, the nearest neighbour is taken."""
@@ -20,12 +20,13 @@ FEW = 6
 class Event:
     """A visit to sites that would warn one another, or to one alone.
 
-    units: for each team that takes part, its sites in order, back to back. moments: steps at which all may arrive;
-    empty where one team makes it, at any time. left_out: sites of the group that do not fit into the event.
+    units: for each team that takes part, its sites in order, back to back. moment: step at which all arrive, the first
+    at which all can; None where one team makes it, at any time. left_out: sites of the group that do not fit into the
+    event.
     """
 
     units: tuple[tuple[int, ...], ...]
-    moments: tuple[int, ...]
+    moment: int | None
     left_out: tuple[int, ...] = ()
 
     @property
@@ -34,16 +35,17 @@ class Event:
 
 
 def events_of(
-    groups: Sequence[int], stops: Stops, keep: frozenset[int], teams: tuple[int, int], rules: Rules, shift: int
+    groups: Sequence[int], stops: Stops, keep: frozenset[int], teams: tuple[int, int], rules: Rules
 ) -> list[Event]:
     """The event of every group of sites that can be reached at all.
 
-    A group is shared out so that as many teams as there are (for underground sites: as are trained) arrive at once.
+    A group is shared out so that as many teams as there are (for underground sites: as are trained) arrive at once, as
+    early in the day as all of them can: nobody has been warned yet, and the rest of the day is free for other sites.
     What cannot be finished that day, or goes beyond `most_together`, is left out, the least valuable first.
 
     Parameters
     ----------
-    keep : sites not to be left out, if any are. shift : steps by which the moments after the first are moved.
+    keep : sites not to be left out, if any are.
     """
     found = []
     reachable = stops.reachable()
@@ -62,15 +64,8 @@ def events_of(
                 break
             dropped += 1
         assert span is not None, "a reachable site alone always fits"
-        moments = () if len(units) == 1 else every(span, rules.event_gap_min // GRAIN_MIN, shift)
-        found.append(Event(units, moments, tuple(sorted(ranked[:dropped]))))
+        found.append(Event(units, None if len(units) == 1 else span[0], tuple(sorted(ranked[:dropped]))))
     return found
-
-
-def every(span: tuple[int, int], gap: int, shift: int) -> tuple[int, ...]:
-    """Moments from the first to the last possible one, a gap apart, moved by a shift after the first."""
-    first, last = span
-    return (first, *range(first + gap - shift, last + 1, gap))
 
 
 def shared_out(members: Sequence[int], stops: Stops, teams: tuple[int, int]) -> tuple[tuple[int, ...], ...]:
@@ -128,38 +123,39 @@ def offsets(unit: tuple[int, ...], stops: Stops) -> list[int]:
     return at
 
 
-def site_order(events: Sequence[Event]) -> list[int]:
-    """The sites in the order in which `bounded_task` has them."""
-    return [site for event in events for site in event.members + event.left_out]
+@dataclass(frozen=True)
+class Visit:
+    """One team's part of an event: the sites in order, and the step of arrival at the first; None while it is open."""
+
+    event: int
+    sites: tuple[int, ...]
+    moment: int | None
 
 
-def bounded_task(events: Sequence[Event], stops: Stops, keep: frozenset[int], team_days: tuple[int, int]) -> Task:
-    """What bounds every plan: each site by itself, at any moment, by any team.
+def visits_of(events: Sequence[Event]) -> tuple[list[Visit], list[Bundle]]:
+    """The part of each team, and of each event which of them belong together."""
+    visits: list[Visit] = []
+    bundles = []
+    for number, event in enumerate(events):
+        bundles.append(Bundle(tuple(range(len(visits), len(visits) + len(event.units)))))
+        visits += [Visit(number, unit, event.moment) for unit in event.units]
+    return visits, bundles
 
-    The sites of an event are still visited all or not at all; where some were left out, any of the group may be visited
-    without the others.
-    """
-    sites: list[int] = []
-    bundles: list[Bundle] = []
-    required: set[int] = set()
-    for event in events:
-        together = [event.members] if not event.left_out else [(site,) for site in event.members + event.left_out]
-        for members in together:
-            at = tuple(range(len(sites), len(sites) + len(members)))
-            if keep & set(members):
-                required.add(len(bundles))
-            bundles.append(Bundle(at))
-            sites += members
-    chosen = np.array(sites, dtype=int)
-    part = Stops(
-        value=stops.value[chosen],
-        duration=stops.duration[chosen],
-        ready=stops.ready[chosen],
-        due=stops.due[chosen],
-        underground=stops.underground[chosen],
-        out=stops.out[chosen],
-        back=stops.back[chosen],
-        between=stops.between[np.ix_(chosen, chosen)],
+
+def chain_stops(visits: Sequence[Visit], stops: Stops) -> Stops:
+    """Visits as stops, each with all its sites."""
+    first = np.array([visit.sites[0] for visit in visits], dtype=int)
+    last = np.array([visit.sites[-1] for visit in visits], dtype=int)
+    ready = [int(stops.ready[visit.sites[0]]) if visit.moment is None else visit.moment for visit in visits]
+    due = [latest(visit.sites, stops) if visit.moment is None else visit.moment for visit in visits]
+    return Stops(
+        value=np.array([float(stops.value[list(visit.sites)].sum()) for visit in visits]),
+        duration=np.array([lasting(visit.sites, stops) for visit in visits], dtype=np.int32),
+        ready=np.array(ready, dtype=np.int32),
+        due=np.array(due, dtype=np.int32),
+        underground=np.array([bool(stops.underground[list(visit.sites)].any()) for visit in visits], dtype=bool),
+        out=stops.out[first],
+        back=stops.back[last],
+        between=stops.between[np.ix_(last, first)],
         last=stops.last,
     )
-    return Task(part, tuple(bundles), frozenset(required), team_days)

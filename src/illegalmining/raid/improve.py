@@ -7,11 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from illegalmining.raid.choose import Visit
-from illegalmining.raid.events import lasting, latest
-from illegalmining.raid.pricing import Floats, Stops, best_routes, memory_of
-
-Routes = dict[tuple[int, int], list[Visit]]
+from illegalmining.raid.choose import Slot
+from illegalmining.raid.columns import Task
+from illegalmining.raid.events import Visit
+from illegalmining.raid.pricing import Floats, best_routes, memory_of
 
 
 @dataclass(frozen=True)
@@ -19,80 +18,52 @@ class ImproveParameters:
     """rounds: days taken apart, all told. apart: so many at a time. minding: shares of the prices that a
     refill minds, one is drawn each time. pinned: worth of a visit that has to be made."""
 
-    rounds: int = 400
+    rounds: int = 1000
     apart: int = 3
     minding: tuple[float, ...] = (0.0, 0.6, 0.9)
     pinned: float = 1e6
 
 
 def improve(
-    routes: Routes,
-    free: Sequence[Visit],
-    required: frozenset[int],
-    stops: Stops,
+    plan: dict[Slot, list[int]],
+    task: Task,
+    visits: Sequence[Visit],
     prices: Floats,
     teams: tuple[int, int],
     days: int,
     rng: np.random.Generator,
     parameters: ImproveParameters | None = None,
-) -> Routes:
-    """The routes with visits that no appointment binds moved, exchanged and added while the plan gets more valuable.
+) -> dict[Slot, list[int]]:
+    """The plan with stops that no appointment binds moved, exchanged and added while it gets more valuable.
 
-    prices: what each site would fetch in other routes (from the relaxation): a refill that minds them leaves to others
-    what others do better. free: all visits without an appointment, made so far or not. Appointed visits stay with their
-    day, moment and team.
+    prices: what each stop would fetch in other routes (from the relaxation): a refill that minds them leaves to others
+    what others do better. Appointed stops stay with their day, moment and team.
     """
     parameters = parameters or ImproveParameters()
-    visits = [*free, *(visit for route in routes.values() for visit in route if visit.moment is not None)]
-    if not visits:
-        return routes
-    numbers = {visit: number for number, visit in enumerate(visits)}
-    chains = chain_stops(visits, required, stops, parameters.pinned)
-    memory = memory_of(chains)
-    asked = np.array([max(0.0, float(prices[list(visit.sites)].sum())) for visit in visits])
-    crew = sum(teams)
-    slots = [(day, team) for day in range(days) for team in range(crew)]
-    plan = {slot: [numbers[one] for one in routes.get(slot, [])] for slot in slots}
-    bound = {number for number, visit in enumerate(visits) if visit.moment is not None}
+    slots = [(day, team) for day in range(days) for team in range(sum(teams))]
+    plan = {slot: list(plan.get(slot, [])) for slot in slots}
+    bound = [stop for stop, visit in enumerate(visits) if visit.moment is not None]
+    pinned = [stop for number in task.required for stop in task.bundles[number].stops]
+    value = task.stops.value.copy()
+    value[bound + pinned] += parameters.pinned
+    memory, asked = memory_of(task.stops), np.maximum(prices, 0.0)
     for _ in range(parameters.rounds):
         chosen = [slots[at] for at in rng.permutation(len(slots))[: parameters.apart]]
-        before = sum(chains.value[number] for slot in chosen for number in plan[slot])
+        before = sum(value[stop] for slot in chosen for stop in plan[slot])
         mind = parameters.minding[int(rng.integers(len(parameters.minding)))]
-        profit = chains.value - mind * asked
-        held = {number for slot in slots if slot not in chosen for number in plan[slot]}
-        fresh: dict[tuple[int, int], list[int]] = {}
+        held = {stop for slot in slots if slot not in chosen for stop in plan[slot]}
+        fresh: dict[Slot, list[int]] = {}
         for slot in chosen:
             allowed = np.ones(len(visits), dtype=bool)
-            allowed[list(held | bound)] = False
-            allowed[[number for number in plan[slot] if number in bound]] = True
+            allowed[[*held, *bound]] = False
+            allowed[[stop for stop in plan[slot] if visits[stop].moment is not None]] = True
             if slot[1] >= teams[0]:
-                allowed &= ~chains.underground
-            _, found = best_routes(chains, memory, profit, allowed)
+                allowed &= ~task.stops.underground
+            _, found = best_routes(task.stops, memory, value - mind * asked, allowed)
             clean = [route.tolist() for route in found if len(set(route.tolist())) == len(route)]
             fresh[slot] = clean[0] if clean else plan[slot]
             held |= set(fresh[slot])
-        once = [number for route in fresh.values() for number in route]
-        if len(once) == len(set(once)) and chains.value[once].sum() > before + 1e-9:
+        once = [stop for route in fresh.values() for stop in route]
+        if len(once) == len(set(once)) and value[once].sum() > before + 1e-9:
             plan.update(fresh)
-    return {slot: [visits[number] for number in route] for slot, route in plan.items() if route}
-
-
-def chain_stops(visits: Sequence[Visit], required: frozenset[int], stops: Stops, pinned: float) -> Stops:
-    """Visits as stops: those that have to be made are worth more than all others together."""
-    first = np.array([visit.sites[0] for visit in visits])
-    last = np.array([visit.sites[-1] for visit in visits])
-    value = [float(stops.value[list(visit.sites)].sum()) for visit in visits]
-    must = [visit.moment is not None or visit.event in required for visit in visits]
-    ready = [int(stops.ready[visit.sites[0]]) if visit.moment is None else visit.moment for visit in visits]
-    due = [latest(visit.sites, stops) if visit.moment is None else visit.moment for visit in visits]
-    return Stops(
-        value=np.array(value) + pinned * np.array(must),
-        duration=np.array([lasting(visit.sites, stops) for visit in visits], dtype=np.int32),
-        ready=np.array(ready, dtype=np.int32),
-        due=np.array(due, dtype=np.int32),
-        underground=np.array([bool(stops.underground[list(visit.sites)].any()) for visit in visits]),
-        out=stops.out[first],
-        back=stops.back[last],
-        between=stops.between[np.ix_(last, first)],
-        last=stops.last,
-    )
+    return {slot: route for slot, route in plan.items() if route}

@@ -11,9 +11,9 @@ import geopandas as gpd
 import numpy as np
 
 from illegalmining.raid.audit import chances, draw
-from illegalmining.raid.choose import Visit, choose
-from illegalmining.raid.columns import relax
-from illegalmining.raid.events import Event, bounded_task, events_of, offsets, site_order
+from illegalmining.raid.choose import choose
+from illegalmining.raid.columns import Task, relax
+from illegalmining.raid.events import Event, Visit, chain_stops, events_of, offsets, visits_of
 from illegalmining.raid.improve import improve
 from illegalmining.raid.pricing import Stops
 from illegalmining.raid.roads import Travel, travel
@@ -120,25 +120,19 @@ def make_plan(
     keep = frozenset(at for at, site in enumerate(sites) if site.chance is not None)
     groups = warned_together(sites, rules.sight_m)
     crew = (request.skilled, request.teams - request.skilled)
-    shift = int(rng.integers(rules.event_gap_min // GRAIN_MIN // 2))
-    events = events_of(groups, stops, keep, crew, rules, shift)
-    team_days = (crew[0] * request.days, crew[1] * request.days)
-    relaxation = relax(bounded_task(events, stops, keep, team_days))
-    shaken = replace(stops, value=stops.value * (1 + rules.shake * (2 * rng.random(len(sites)) - 1)))
+    events = events_of(groups, stops, keep, crew, rules)
+    visits, bundles = visits_of(events)
     required = frozenset(number for number, event in enumerate(events) if keep & set(event.members))
-    wanted = [float(shaken.value[list(event.members)].sum()) for event in events]
-    plan = choose(events, wanted, required, shaken, crew, request.days, rng)
-    alone = [
-        Visit(at, unit, None, None) for at, event in enumerate(events) if not event.moments for unit in event.units
-    ]
-    prices = np.zeros(len(sites))
-    prices[site_order(events)] = relaxation.prices
-    routes = improve(plan.routes, alone, required, shaken, prices, crew, request.days, rng)
+    team_days = (crew[0] * request.days, crew[1] * request.days)
+    task = Task(chain_stops(visits, stops), tuple(bundles), required, team_days)
+    relaxation = relax(task)
+    shaken = 1 + rules.shake * (2 * rng.random(len(visits)) - 1)
+    searched = replace(task, stops=replace(task.stops, value=task.stops.value * shaken))
+    chosen = choose(searched, visits, relaxation.routes, crew, request.days, int(rng.integers(1 << 30)))
+    chosen = improve(chosen, searched, visits, relaxation.prices, crew, request.days, rng)
+    routes = {slot: [visits[stop] for stop in route] for slot, route in chosen.items()}
     missed = required - {visit.event for route in routes.values() for visit in route}
-    bound = relaxation.bound
-    if missed:
-        lost = {site for number in missed for site in events[number].members}
-        bound = relax(bounded_task(events, stops, keep - lost, team_days)).bound
+    bound = relax(replace(task, required=required - missed)).bound if missed else relaxation.bound
     tours = tours_of(routes, events, sites, stops, request, rules, rng)
     made = [call.site for tour in tours for call in tour.calls]
     reached = {site for event in events for site in event.members + event.left_out}

@@ -26,7 +26,7 @@ class Rules:
     cases, mines without a case, and cells of ground without a case. order_slack: longer than the shortest order of the
     same stops by at most this share, when the order is drawn. shake: the values are shaken by at most this share so
     that near-equal plans differ. late_start_min: a day that leaves room begins up to so many minutes later.
-    event_gap_min: between the moments tried for visits kept in step. most_together: the most sites of one event.
+    most_together: the most sites of one event.
     """
 
     start: time = time(8, 0)
@@ -76,7 +76,6 @@ class Rules:
     order_slack: float = 0.1
     shake: float = 0.02
     late_start_min: int = 30
-    event_gap_min: int = 120
     most_together: int = 12
 
     @property
