@@ -14,10 +14,13 @@ import geopandas as gpd
 import pandas as pd
 import shapely
 
+from illegalmining.atomic import PRIVATE, PRIVATE_FOLDER, atomic_folder
 from illegalmining.cases.ledger import CASES, OUTCOMES, open_ledger
 from illegalmining.district import District
 from illegalmining.errors import ConfigurationError, InputError
 from illegalmining.journal import Journal
+from illegalmining.pipelines.audits import NEAR_DRAW_M, audits_file, remembered
+from illegalmining.pipelines.dossiers import write_dossiers, write_forms
 from illegalmining.publish.keys import write_private
 from illegalmining.publish.raid_plan import PlanContent, publish_raid_plan
 from illegalmining.publish.raid_plan_page import publish_plan_page
@@ -25,7 +28,7 @@ from illegalmining.publish.results import Run, read_run
 from illegalmining.raid.audit import Audit, misses, precision
 from illegalmining.raid.planning import RaidPlan, Request, make_plan
 from illegalmining.raid.rules import Rules
-from illegalmining.raid.sites import Site, case_sites, ground_sites, mine_sites
+from illegalmining.raid.sites import CASE, Site, case_sites, ground_sites, mine_sites
 from illegalmining.registers.read import Registers, read_registers
 
 SEED_VARIABLE = "ILLEGALMINING_PLAN_SEED"
@@ -56,8 +59,13 @@ class Planned:
     plan: RaidPlan
 
 
-def plan(district: District, asked: Asked, journal: Journal, rules: Rules | None = None) -> Planned:
-    """Write `plan/` beside the run's results."""
+def plan(
+    district: District, asked: Asked, journal: Journal, rules: Rules | None = None, dossiers: bool = True
+) -> Planned:
+    """Write `plan/` beside the run's results, whole or not at all, for its owner alone.
+
+    dossiers: also one for each case visited, which takes a second or two each.
+    """
     rules = rules or Rules()
     request = request_of(district, asked)
     run = read_run(district.out)
@@ -72,12 +80,25 @@ def plan(district: District, asked: Asked, journal: Journal, rules: Rules | None
         )
     told = content_of(district, request, rules, made, registers, earlier)
     folder = district.out / "plan"
-    with journal.stage("write"):
-        publish_raid_plan(told, folder)
-        publish_plan_page(told, folder)
-        # The dossiers of the cases visited belong here: write_dossiers(district, district.out, visited, folder)
+    with atomic_folder(folder) as partial:
+        with journal.stage("write"):
+            publish_raid_plan(told, partial)
+            publish_plan_page(told, partial)
+            visited = visited_cases(made)
+            write_forms(district, district.out, visited, partial)
+        if dossiers:
+            with journal.stage("dossiers"):
+                write_dossiers(district, district.out, visited, partial / "dossiers")
+        for file in partial.rglob("*"):
+            file.chmod(PRIVATE_FOLDER if file.is_dir() else PRIVATE)
+    folder.chmod(PRIVATE_FOLDER)
     remember_audits(district, request, made)
     return Planned(folder, made)
+
+
+def visited_cases(made: RaidPlan) -> list[str]:
+    """Ids of the cases visited, in the order of days and teams."""
+    return [call.site.site_id for tour in made.tours for call in tour.calls if call.site.stratum == CASE]
 
 
 def request_of(district: District, asked: Asked) -> Request:
@@ -187,17 +208,6 @@ def visited_blind(made: RaidPlan) -> list[Site]:
     return [site for site in made.drawn if site.site_id not in made.missed]
 
 
-def audits_file(district: District) -> Path:
-    """Where draws are remembered, for their owner alone."""
-    return district.state / "plan" / "audits.json"
-
-
-def remembered(district: District) -> list[dict[str, Any]]:
-    """Earlier draws."""
-    path = audits_file(district)
-    return json.loads(path.read_text("utf-8")) if path.is_file() else []
-
-
 def remember_audits(district: District, request: Request, made: RaidPlan) -> None:
     """Keep the draws of this plan, in place of those of an earlier one for the same first day."""
     day = request.first_day.isoformat()
@@ -211,10 +221,6 @@ def remember_audits(district: District, request: Request, made: RaidPlan) -> Non
     path = audits_file(district)
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     write_private(path, json.dumps(rows, ensure_ascii=False, indent=1).encode())
-
-
-NEAR_DRAW_M = 500.0
-"""A visit without a case belongs to a draw without one this near, m: half the side of a cell of ground."""
 
 
 def earlier_audits(district: District, request: Request) -> list[Audit]:

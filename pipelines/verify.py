@@ -11,6 +11,7 @@ import pandas as pd
 from illegalmining.cases.ledger import open_ledger
 from illegalmining.cases.outcomes import attach, lessons, record
 from illegalmining.district import District
+from illegalmining.pipelines.audits import NEAR_DRAW_M, drawn_places
 from illegalmining.pipelines.casework import owed, publish_lessons
 from illegalmining.publish.casework import publish_tables
 from illegalmining.registers.quarantine import SetAside
@@ -42,7 +43,7 @@ def verify(district: District, path: Path) -> Verified:
     outcomes = read_outcomes(path, district, aside)
     registers = read_registers(district, [])
     with open_ledger(district.ledger, district.name) as ledger:
-        cases, faults = attach(ledger, outcomes)
+        cases, faults = attach(ledger, outcomes, drawn_places(district), NEAR_DRAW_M)
         SetAside(aside, path.name).faults(faults)
         recorded = record(ledger, outcomes, cases)
         learned = lessons(ledger)

@@ -233,6 +233,9 @@ def plan(
     ] = None,
     audit_share: Annotated[float, typer.Option(help="share of visits drawn blind over low scores, 0 to 0.5")] = 0.1,
     sight: Annotated[float, typer.Option(metavar="M", help="sites this near see each other's inspection, m")] = 1000.0,
+    dossiers: Annotated[
+        bool, typer.Option("--dossiers/--no-dossiers", help="write a dossier for each case visited")
+    ] = True,
     as_of: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="the run of this day")] = None,
     quiet: Quiet = False,
     as_json: Json = False,
@@ -250,7 +253,8 @@ def plan(
     district = read_at(path, as_of)
     lon, lat = degrees(base)
     asked = Asked(teams, days, lon, lat, underground, start.date() if start else None)
-    done = write_plan(district, asked, Journal(quiet=quiet or as_json), Rules(audit_share=audit_share, sight_m=sight))
+    rules = Rules(audit_share=audit_share, sight_m=sight)
+    done = write_plan(district, asked, Journal(quiet=quiet or as_json), rules, dossiers)
     made = done.plan
     tell(
         as_json,

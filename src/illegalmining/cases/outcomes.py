@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
@@ -28,8 +29,15 @@ working face does not come and go sooner."""
 CONFLICTS = ("case_id", "number", "visited", "outcome", "inspector", "reason", "found", "settles", "photos")
 
 
-def attach(ledger: Ledger, outcomes: gpd.GeoDataFrame) -> tuple[dict[int, str | None], list[Fault]]:
+def attach(
+    ledger: Ledger, outcomes: gpd.GeoDataFrame, drawn: Sequence[shapely.Point] = (), near_draw_m: float = 0.0
+) -> tuple[dict[int, str | None], list[Fault]]:
     """The case each outcome speaks of, by its id or by its place; None for a site no case was made of.
+
+    Parameters
+    ----------
+    drawn, near_draw_m : places without a case that were visited blind, and how near to one a visit is its own, m: there
+    finding nothing is an outcome too.
 
     Returns
     -------
@@ -53,7 +61,7 @@ def attach(ledger: Ledger, outcomes: gpd.GeoDataFrame) -> tuple[dict[int, str | 
         if len(near) > 1 and near[0][0] == near[1][0]:
             why = f"{near[0][1]} and {near[1][1]} lie there alike: fill in case_id"
             faults.append(Fault(int(row), "case_id", None, "one case at the place", why))
-        elif near or outcome == "confirmed":
+        elif near or outcome == "confirmed" or any(place.dwithin(one, near_draw_m) for one in drawn):
             cases[row] = near[0][1] if near else None
         else:
             why = f"no case lies within {NEAR_M:.0f} m of the place: fill in case_id"

@@ -58,7 +58,7 @@ class Choice:
             for day in range(self.days) if self.appointed(route) else (None,):
                 self.driven[number, day] = self.model.new_bool_var(f"{number}.{day}")
         unit = SCALE / max(float(self.task.stops.value.max()), 1e-9)
-        worth = [
+        worth: list[cp_model.LinearExprT] = [
             round(float(self.task.stops.value[list(self.routes[number])].sum()) * unit) * variable
             for (number, _), variable in self.driven.items()
         ]
@@ -73,19 +73,24 @@ class Choice:
             for stop in self.routes[number]:
                 key = stop, day if self.visits[stop].moment is not None else None
                 made.setdefault(key, []).append(variable)
-        required = []
-        for at, bundle in enumerate(self.task.bundles):
-            if self.visits[bundle.stops[0]].moment is None:
-                done = [one for stop in bundle.stops for one in made.get((stop, None), [])]
-            else:
-                done = [self.model.new_bool_var(f"bundle {at}.{day}") for day in range(self.days)]
-                for day, whole in enumerate(done):
-                    for stop in bundle.stops:
-                        self.model.add(sum(made.get((stop, day), [])) == whole)
+        required: list[cp_model.LinearExprT] = []
+        for choice in self.task.choices:
+            done = [one for at in choice for one in self.bundle_made(at, made)]
             self.model.add_at_most_one(done)
-            if at in self.task.required:
+            if self.task.required & set(choice):
                 required.append(sum(done))
         return required
+
+    def bundle_made(self, at: int, made: dict[tuple[int, int | None], list[cp_model.IntVar]]) -> list[cp_model.IntVar]:
+        """Variables of which one is 1 where a bundle is made."""
+        bundle = self.task.bundles[at]
+        if self.visits[bundle.stops[0]].moment is None:
+            return [one for stop in bundle.stops for one in made.get((stop, None), [])]
+        done = [self.model.new_bool_var(f"bundle {at}.{day}") for day in range(self.days)]
+        for day, whole in enumerate(done):
+            for stop in bundle.stops:
+                self.model.add(sum(made.get((stop, day), [])) == whole)
+        return done
 
     def fit_teams(self) -> None:
         """No more routes a day than teams, and none underground without a trained one.

@@ -15,23 +15,32 @@ SKILLED, PLAIN = 0, 1
 
 @dataclass(frozen=True)
 class Bundle:
-    """Stops that are made together or not at all."""
+    """Stops that are made together or not at all; of the bundles of one event (None: of its own) at most one is."""
 
     stops: tuple[int, ...]
+    event: int | None = None
 
 
 @dataclass(frozen=True)
 class Task:
     """What is to be planned.
 
-    bundles: every stop is in one. required: bundles that must be made (numbers). team_days: how many days of teams
-    trained for underground, and of others.
+    bundles: every stop is in one. required: bundles that must be made (numbers), of an event one of them. team_days:
+    how many days of teams trained for underground, and of others.
     """
 
     stops: Stops
     bundles: tuple[Bundle, ...]
     required: frozenset[int]
     team_days: tuple[int, int]
+
+    @property
+    def choices(self) -> list[list[int]]:
+        """Bundles (numbers) of which at most one is made."""
+        found: dict[tuple[bool, int], list[int]] = {}
+        for at, bundle in enumerate(self.bundles):
+            found.setdefault((True, at) if bundle.event is None else (False, bundle.event), []).append(at)
+        return list(found.values())
 
     def allowed(self, skill: int) -> NDArray[np.bool_]:
         """The stops a team of this skill may make."""
@@ -80,16 +89,22 @@ def bound_at(task: Task, prices: Floats, best: tuple[float, float]) -> float:
 
     (1) The first sum has at most `team_days[k]` routes of each skill k, each worth at most the best relaxed profit
     `best[k]`, which is at least 0 as a team may stay at home. (2) The second falls into bundles: each is made whole,
-    with sum_(i in bundle) p_i, or not at all, with 0; a required one cannot be left out. So
+    with sum_(i in bundle) p_i, or not at all, with 0; of an event at most one is made; a required one cannot be left
+    out. So
 
-        value <= sum_k team_days[k] best[k] + sum_bundles (sum_(i in bundle) p_i, at least 0 unless required).
+        value <= sum_k team_days[k] best[k] + sum_events max_(bundles of it) (sum_(i in bundle) p_i),
+
+    each event's part at least 0 unless it is required.
 
     Nothing was assumed of which day a route is driven on, so that plans which also have to bring a bundle's stops
     together on one day obey the bound too. (Lagrangian relaxation; at the best prices it equals the linear relaxation
     over all routes.)
     """
     worth = [float(prices[list(bundle.stops)].sum()) for bundle in task.bundles]
-    events = sum(one if at in task.required else max(0.0, one) for at, one in enumerate(worth))
+    events = sum(
+        max(worth[at] for at in choice) if task.required & set(choice) else max(0.0, *(worth[at] for at in choice))
+        for choice in task.choices
+    )
     return float(events + sum(days * max(0.0, one) for days, one in zip(task.team_days, best, strict=True)))
 
 
@@ -129,6 +144,22 @@ def relax(task: Task, parameters: GenerationParameters | None = None) -> Relaxat
     return found
 
 
+def further_routes(task: Task, prices: Floats, rng: np.random.Generator, rounds: int = 12) -> list[tuple[int, ...]]:
+    """Routes that are good though not best at the relaxation's prices: what whole plans are made of.
+
+    Found by pricing at prices that are too low by a share drawn for each stop; only true routes are returned.
+    """
+    found: dict[tuple[int, ...], None] = {}
+    memory = memory_of(task.stops)
+    for number in range(rounds):
+        low = prices * (1 - rng.random(len(prices)) * (number + 1) / rounds)
+        _, routes = priced(task, memory, low, np.zeros(2))
+        for route in (tuple(one.tolist()) for of_skill in routes for one in of_skill):
+            if len(set(route)) == len(route):
+                found[route] = None
+    return list(found)
+
+
 def priced(
     task: Task, memory: Memory, prices: Floats, rents: Floats
 ) -> tuple[tuple[float, float], tuple[list[Ints], list[Ints]]]:
@@ -158,8 +189,12 @@ class Master:
         self.made = [self.solver.Constraint(-endless if stop in lone else 0, 0) for stop in range(len(task.stops))]
         self.days = [self.solver.Constraint(-endless, count) for count in task.team_days]
         self.chosen = [self.solver.NumVar(0, 1, "") for _ in task.bundles]
+        for choice in task.choices:
+            once = self.solver.Constraint(-endless, 1)
+            for at in choice:
+                once.SetCoefficient(self.chosen[at], 1)
         cost = parameters.unserved * max(float(task.stops.value.max()), 1e-6)
-        self.reward = cost * len(task.required)
+        self.reward = cost * sum(bool(task.required & set(choice)) for choice in task.choices)
         for at, (bundle, chosen) in enumerate(zip(task.bundles, self.chosen, strict=True)):
             for stop in bundle.stops:
                 self.made[stop].SetCoefficient(chosen, -1)

@@ -20,13 +20,13 @@ FEW = 6
 class Event:
     """A visit to sites that would warn one another, or to one alone.
 
-    units: for each team that takes part, its sites in order, back to back. moment: step at which all arrive, the first
-    at which all can; None where one team makes it, at any time. left_out: sites of the group that do not fit into the
-    event.
+    units: for each team that takes part, its sites in order, back to back. moments: steps at which all may arrive
+    together, the first of them the earliest at which all can; empty where one team makes it, at any time. left_out:
+    sites of the group that do not fit into the event.
     """
 
     units: tuple[tuple[int, ...], ...]
-    moment: int | None
+    moments: tuple[int, ...]
     left_out: tuple[int, ...] = ()
 
     @property
@@ -39,8 +39,7 @@ def events_of(
 ) -> list[Event]:
     """The event of every group of sites that can be reached at all.
 
-    A group is shared out so that as many teams as there are (for underground sites: as are trained) arrive at once, as
-    early in the day as all of them can: nobody has been warned yet, and the rest of the day is free for other sites.
+    A group is shared out so that as many teams as there are (for underground sites: as are trained) arrive at once.
     What cannot be finished that day, or goes beyond `most_together`, is left out, the least valuable first.
 
     Parameters
@@ -64,8 +63,15 @@ def events_of(
                 break
             dropped += 1
         assert span is not None, "a reachable site alone always fits"
-        found.append(Event(units, None if len(units) == 1 else span[0], tuple(sorted(ranked[:dropped]))))
+        moments = () if len(units) == 1 else spread(span, rules.moments if len(groups) <= rules.many else 1)
+        found.append(Event(units, moments, tuple(sorted(ranked[:dropped]))))
     return found
+
+
+def spread(span: tuple[int, int], count: int) -> tuple[int, ...]:
+    """So many moments of a span, evenly apart, from the first on; fewer where it is short."""
+    first, last = span
+    return tuple(sorted({first + (last - first) * k // count for k in range(count)}))
 
 
 def shared_out(members: Sequence[int], stops: Stops, teams: tuple[int, int]) -> tuple[tuple[int, ...], ...]:
@@ -133,12 +139,13 @@ class Visit:
 
 
 def visits_of(events: Sequence[Event]) -> tuple[list[Visit], list[Bundle]]:
-    """The part of each team, and of each event which of them belong together."""
+    """The part of each team at each moment that may be, and which of them belong together."""
     visits: list[Visit] = []
     bundles = []
     for number, event in enumerate(events):
-        bundles.append(Bundle(tuple(range(len(visits), len(visits) + len(event.units)))))
-        visits += [Visit(number, unit, event.moment) for unit in event.units]
+        for moment in event.moments or (None,):
+            bundles.append(Bundle(tuple(range(len(visits), len(visits) + len(event.units))), number))
+            visits += [Visit(number, unit, moment) for unit in event.units]
     return visits, bundles
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from illegalmining.raid.audit import chances, draw
 from illegalmining.raid.choose import choose
-from illegalmining.raid.columns import Task, relax
+from illegalmining.raid.columns import Task, further_routes, relax
 from illegalmining.raid.events import Event, Visit, chain_stops, events_of, offsets, visits_of
 from illegalmining.raid.improve import improve
 from illegalmining.raid.pricing import Stops
@@ -122,17 +122,20 @@ def make_plan(
     crew = (request.skilled, request.teams - request.skilled)
     events = events_of(groups, stops, keep, crew, rules)
     visits, bundles = visits_of(events)
-    required = frozenset(number for number, event in enumerate(events) if keep & set(event.members))
+    needed = {number for number, event in enumerate(events) if keep & set(event.members)}
+    required = frozenset(at for at, bundle in enumerate(bundles) if bundle.event in needed)
     team_days = (crew[0] * request.days, crew[1] * request.days)
     task = Task(chain_stops(visits, stops), tuple(bundles), required, team_days)
     relaxation = relax(task)
     shaken = 1 + rules.shake * (2 * rng.random(len(visits)) - 1)
     searched = replace(task, stops=replace(task.stops, value=task.stops.value * shaken))
-    chosen = choose(searched, visits, relaxation.routes, crew, request.days, int(rng.integers(1 << 30)))
+    routes_known = [*relaxation.routes, *further_routes(task, relaxation.prices, rng)]
+    chosen = choose(searched, visits, routes_known, crew, request.days, int(rng.integers(1 << 30)))
     chosen = improve(chosen, searched, visits, relaxation.prices, crew, request.days, rng)
     routes = {slot: [visits[stop] for stop in route] for slot, route in chosen.items()}
-    missed = required - {visit.event for route in routes.values() for visit in route}
-    bound = relax(replace(task, required=required - missed)).bound if missed else relaxation.bound
+    missed = needed - {visit.event for route in routes.values() for visit in route}
+    kept = frozenset(at for at in required if bundles[at].event not in missed)
+    bound = relax(replace(task, required=kept)).bound if missed else relaxation.bound
     tours = tours_of(routes, events, sites, stops, request, rules, rng)
     made = [call.site for tour in tours for call in tour.calls]
     reached = {site for event in events for site in event.members + event.left_out}

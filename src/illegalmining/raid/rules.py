@@ -26,7 +26,9 @@ class Rules:
     cases, mines without a case, and cells of ground without a case. order_slack: longer than the shortest order of the
     same stops by at most this share, when the order is drawn. shake: the values are shaken by at most this share so
     that near-equal plans differ. late_start_min: a day that leaves room begins up to so many minutes later.
-    most_together: the most sites of one event.
+    moments: how many times of the day are tried for visits that begin together, where there are at most `many` sites;
+    with more, each is made as early as all its teams can be there. most_together: the most sites of one
+    event.
     """
 
     start: time = time(8, 0)
@@ -76,6 +78,8 @@ class Rules:
     order_slack: float = 0.1
     shake: float = 0.02
     late_start_min: int = 30
+    moments: int = 2
+    many: int = 60
     most_together: int = 12
 
     @property
