@@ -317,3 +317,14 @@ def test_a_server_that_is_not_there_is_said_without_a_password() -> None:
 def test_the_configuration_takes_no_password_and_no_other_server(url: str) -> None:
     with pytest.raises(ValueError, match=r"PGPASSWORD|PostgreSQL"):
         Configuration.model_validate({"district": {}, "registers": {}, "ledger": {"url": url}})
+
+
+def test_a_blind_visit_that_found_nothing_counts_where_it_was_drawn_and_nowhere_else(where, night) -> None:
+    night("2026-07-01", box(0, 0, 100, 100))
+    table = OUTCOMES_TABLE.typed([visit(None, "refuted"), visit(None, "refuted")])
+    frame = gpd.GeoDataFrame(table, geometry=[Point(2000, 0), Point(5000, 0)], crs=CRS)
+    with open_ledger(where, "d") as ledger:
+        found, faults = attach(ledger, frame, [Point(2300, 0)], 500.0)
+        assert (found, [fault.row for fault in faults]) == ({0: None}, [1])
+        assert record(ledger, frame, found) == 1
+        assert lessons(ledger) == []

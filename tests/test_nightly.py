@@ -224,6 +224,31 @@ def test_packages_go_to_their_recipients_and_open_there(night: Path, tmp_path: P
     assert [json.loads(line)["action"] for line in log] == ["packaged", "packaged", "opened"]
 
 
+def test_a_plan_leads_to_the_cases_and_the_form_comes_back(night: Path, tmp_path: Path, monkeypatch) -> None:
+    """From the results of a run to the teams' papers and back, by the commands alone."""
+    path = copy(night, tmp_path / "district")
+    monkeypatch.setenv("ILLEGALMINING_PLAN_SEED", "5")
+    base = gpd.read_file(path.parent / "registers" / "jurisdictions.gpkg").to_crs(4326).total_bounds
+    where = f"{base[0]:.4f},{base[1]:.4f}"
+    code, output = invoke("plan", str(path), "--teams", "2", "--days", "1", "--from", where, "--json")
+    assert code == 0, output
+    told = json.loads(output)
+    assert 0 < told["value"] <= told["bound"] + 1e-9
+    folder = Path(told["folder"])
+    assert {file.name for file in folder.iterdir()} == {
+        "plan.html", "plan.gpx", "plan.gpkg", "plan.json", "outcomes.gpkg", "outcomes.csv", "dossiers"
+    }  # fmt: skip
+    assert all(file.stat().st_mode & 0o077 == 0 for file in folder.rglob("*"))
+    form = pd.read_csv(folder / "outcomes.csv")
+    assert {f"{case_id}.pdf" for case_id in form["case_id"]} == {file.name for file in (folder / "dossiers").iterdir()}
+    assert set(form["case_id"]) <= set(read_cases(out_of(path.parent))["case_id"])
+    form = form.astype(object)
+    form.loc[0, ["outcome", "visited", "reason"]] = ["confirmed", "2026-11-02", "fresh face, warm fan"]
+    form.to_csv(tmp_path / "back.csv", index=False)
+    code, output = invoke("verify", str(path), str(tmp_path / "back.csv"), "--json")
+    assert (code, json.loads(output)["recorded"]) == (0, 1), output
+
+
 def test_a_changed_package_is_one_clean_message(night: Path, tmp_path: Path, monkeypatch, capsys) -> None:
     path = copy(night, tmp_path / "district")
     invoke("package", str(path), "--quiet")
