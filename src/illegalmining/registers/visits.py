@@ -25,6 +25,8 @@ from illegalmining.registers.vectors import column_names
 PHOTOS = ("photos", "photo_1", "photo_2", "photo_3")
 GIVEN_OUT = ("case_id", "lon", "lat")
 """Columns an outcome form goes out with: a row that says nothing else was not visited."""
+LATEST = pd.Timedelta(days=366)
+"""A case is visited at most so long after the run that reported it last."""
 WHERE = ("Point", "Polygon", "MultiPolygon")
 REASON = (
     "a visit that did not confirm the case needs its reason in writing: an answer without one cannot be weighed or "
@@ -64,6 +66,7 @@ def read_outcomes(path: Path, district: District, quarantine: list[dict[str, Any
     nowhere = found["case_id"].isna() & found.geometry.isna()
     why = "neither a case nor a place is given: fill in case_id, or lon and lat"
     faults += [Fault(int(row), "case_id", None, "a case or a place", why) for row in found.index[nowhere]]
+    faults += too_late(found["visited"], district)
     photos, missing_photos = hashed(found, path.parent)
     found["photos"] = photos
     found = found.drop(columns=list(PHOTOS[1:]))
@@ -73,6 +76,16 @@ def read_outcomes(path: Path, district: District, quarantine: list[dict[str, Any
     kept = found.drop(index=({fault.row for fault in faults if not fault.spares} | untouched) & set(found.index))
     kept.attrs["unvisited"] = len(untouched)
     return kept
+
+
+def too_late(visited: pd.Series, district: District) -> list[Fault]:
+    """Visits that cannot have been: long after the day of the run whose cases they answer, whatever the clock says."""
+    last = pd.Timestamp(district.configuration.district.as_of) + LATEST
+    why = f"no visit of this run's cases can be later than {last.date()}: correct the date, or as_of in district.toml"
+    late = visited.notna() & (visited > last)
+    return [
+        Fault(int(row), "visited", str(visited[row].date()), "a day that has been", why) for row in visited.index[late]
+    ]
 
 
 def holds_something(cell: Any) -> bool:
