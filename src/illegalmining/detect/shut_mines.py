@@ -42,7 +42,7 @@ class OrderParameters:
     closing_days: int = 60
     level_sd: tuple[float, float, float] = (0.12, 0.20, 1.0)
     quiet_floor: float = 0.02
-    series_points: int = 120
+    series_points: int = 400
     nights: float = 0.5
 
 
