@@ -33,7 +33,7 @@ def main() -> None:
 
 
 def pictures(out: Path) -> dict[str, bytes]:
-    """Name -> picture of the map page, and of the printed map where the run has one."""
+    """Name -> picture of the map page, of the printed map, the plan and a dossier's evidence where the run has them."""
     shots: dict[str, bytes] = {}
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=["--headless", "--no-sandbox"])
@@ -43,9 +43,16 @@ def pictures(out: Path) -> dict[str, bytes]:
         case.click("#case-list button >> nth=0")
         shots["case_en"] = settled(case).screenshot()
         shots["phone_zh"] = opened(browser, out, PHONE, "zh").screenshot()
+        if (out / "plan" / "plan.html").is_file():
+            plan = browser.new_page(viewport=PHONE)
+            plan.goto((out / "plan" / "plan.html").as_uri())
+            plan.get_by_text("中文").click()
+            shots["plan_zh"] = settled(plan).screenshot()
         browser.close()
     if (out / "hotspots.pdf").is_file():
-        shots["print"] = first_sheet(out / "hotspots.pdf")
+        shots["print"] = sheet(out / "hotspots.pdf", 1)
+    for path in sorted((out / "plan" / "dossiers").glob("*.pdf"))[:1]:
+        shots["dossier"] = sheet(path, 4)
     return shots
 
 
@@ -65,11 +72,13 @@ def settled(page: Page) -> Page:
     return page
 
 
-def first_sheet(path: Path) -> bytes:
-    """The first page of a PDF, as poppler draws it."""
+def sheet(path: Path, page: int) -> bytes:
+    """A page of a PDF, as poppler draws it."""
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run(
-            ["pdftoppm", "-png", "-r", "80", "-singlefile", str(path), f"{folder}/sheet"], check=True, timeout=120
+            ["pdftoppm", "-png", "-r", "80", "-f", str(page), "-singlefile", str(path), f"{folder}/sheet"],
+            check=True,
+            timeout=120,
         )
         return Path(folder, "sheet.png").read_bytes()
 
