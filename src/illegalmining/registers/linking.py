@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from pypinyin import Style, lazy_pinyin
 from rapidfuzz import fuzz, process
 
 
@@ -99,6 +98,8 @@ def name_of(text: str) -> Name:
 
 def sound_of(text: str) -> str:
     """A text in letters: pinyin without tones, accents and blanks dropped."""
+    from pypinyin import Style, lazy_pinyin  # half a second of tables, which a night without closures to link can spare
+
     spelled = "".join(lazy_pinyin(text, style=Style.NORMAL))
     folded = unicodedata.normalize("NFKD", spelled.casefold())
     return "".join(letter for letter in folded if letter.isalnum())
