@@ -30,7 +30,8 @@ class OrderParameters:
     weight of factors after the strongest. closed_share: what a closed mine may draw, as a share of a safety load: its
     power is to be removed. closing_days: days in which it is. level_sd: how well quiet days, a register's safety load
     and the rule for closed mines tell rest (log). quiet_floor: rest is no less than this share of the step to full
-    work, for reckoning. series_points: days a plot shows. nights: probability from which a day is called one of work.
+    work, for reckoning. series_points: days a plot shows, or series_margin
+    more than there are days of work. nights: probability from which a day is called one of work.
     """
 
     work: WorkParameters = field(default_factory=WorkParameters)
@@ -42,7 +43,8 @@ class OrderParameters:
     closing_days: int = 60
     level_sd: tuple[float, float, float] = (0.12, 0.20, 1.0)
     quiet_floor: float = 0.02
-    series_points: int = 400
+    series_points: int = 120
+    series_margin: int = 60
     nights: float = 0.5
 
 
@@ -181,7 +183,7 @@ def told(
         "excess_kwh": rounded(lift(found, nights) * HOURS * float(nights.sum())),
         "first_seen_interval": [iso(days[day]) for day in found.first_day],
         "last_seen_interval": [iso(days[day]) for day in found.last_day],
-        "worked_on": [iso(day) for day in days[nights][: p.series_points]],
+        "worked_on": [iso(day) for day in days[nights]],
         "orders": orders.listed,
         "quantity": factor.quantity,
         "factors": {other.quantity: rounded(result.log_lr) for other, (result, _) in judged},
@@ -218,8 +220,8 @@ def series(factor: Factor, found: HiddenWork, nights: Flags, p: OrderParameters)
     mean = np.where(there, load, 0.0).sum(axis=1) / np.maximum(there.sum(axis=1), 1)
     known = np.flatnonzero(there.mean(axis=1) >= p.work.shapes.least_known)
     centre = np.flatnonzero(nights)
-    near = known[np.argsort(np.abs(known[:, None] - centre[None, :]).min(axis=1), kind="stable")][: p.series_points]
-    shown = np.sort(near)
+    near = known[np.argsort(np.abs(known[:, None] - centre[None, :]).min(axis=1), kind="stable")]
+    shown = np.sort(near[: max(p.series_points, len(centre) + p.series_margin)])
     middle, spread = found.expected_kw[shown] * HOURS, 2 * found.spread_kw[shown] * HOURS
     return {
         "dates": [iso(day) for day in factor.load.days[shown]],
