@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 from shapely.geometry.base import BaseGeometry
 
+from illegalmining.cases.overlap import Outlines, areas_beyond
+
 Numbers = NDArray[np.float64]
 THREADS = 2
-"""Threads that cut outlines."""
+"""Threads that move edges and cut outlines."""
 
 
 @dataclass(frozen=True)
@@ -88,28 +90,37 @@ def areas_outside(
     near = shapely.distance(outlines, shapely.boundary(grounds)[ground]) <= reach
     areas[~meets & ~near] = size[~meets & ~near, None]
     asked = np.flatnonzero(near)
-    used, place = np.unique(np.column_stack([ground[asked], sd_m[asked]]), axis=0, return_inverse=True)
-    bases, spreads = grounds[used[:, 0].astype(np.int64)], used[:, 1]
-
-    def integrate(step: int) -> None:
-        moved = shapely.buffer(bases, position.blur_m + spreads * quantiles[step], quad_segs=16)
-        areas[asked, step] = outside_each(outlines[asked], moved[place.ravel()], size[asked])
-
-    with ThreadPoolExecutor(THREADS) as pool:  # GEOS lets other threads run
-        list(pool.map(integrate, range(position.steps)))
+    if len(asked):
+        areas[asked] = integrated(outlines[asked], ground[asked], grounds, sd_m[asked], quantiles, position.blur_m)
     probability = (areas >= least_m2[:, None]).mean(axis=1)
     bounds = np.quantile(areas, [0.05, 0.5, 0.95], axis=1)
     columns = (probability, bounds[1], bounds[0], bounds[2])
     return [Outside(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]
 
 
-def outside_each(outlines: NDArray[Any], allowed: NDArray[Any], size: Numbers) -> Numbers:
-    """The area of each outline outside the ground beside it; only those that cross its edge are cut."""
-    shapely.prepare(allowed)
-    inside = shapely.covers(allowed, outlines)
-    crossing = ~inside & shapely.intersects(allowed, outlines)
-    areas = np.where(inside, 0.0, size)
-    areas[crossing] = shapely.area(shapely.difference(outlines[crossing], allowed[crossing]))
+def integrated(
+    outlines: NDArray[Any],
+    ground: NDArray[np.int64],
+    grounds: NDArray[Any],
+    sd_m: Numbers,
+    quantiles: Numbers,
+    blur_m: float,
+) -> Numbers:
+    """Area of each outline beyond its ground's edge moved outward by each quantile of the offset: (n, quantiles), m2.
+
+    An edge is moved once for all outlines that ask for the same move.
+    """
+    areas = np.empty((len(outlines), len(quantiles)))
+    used, place = np.unique(np.column_stack([ground, sd_m]), axis=0, return_inverse=True)
+    bases, spreads = grounds[used[:, 0].astype(np.int64)], used[:, 1]
+    cut, held = Outlines.of(outlines), place.ravel()
+
+    def integrate(step: int) -> None:
+        moved = shapely.buffer(bases, blur_m + spreads * quantiles[step], quad_segs=16)
+        areas[:, step] = areas_beyond(cut, Outlines.of(moved), held)
+
+    with ThreadPoolExecutor(THREADS) as pool:  # GEOS and the kernel let other threads run
+        list(pool.map(integrate, range(len(quantiles))))
     return areas
 
 

@@ -45,7 +45,7 @@ def unpacked(detections: gpd.GeoDataFrame) -> Evidence:
     """Detections as columns, their attributes read."""
     names = ["detection_id", "detector", "first_seen", "last_seen", "log_lr", "area_m2", "mine_id"]
     columns = [detections[name].tolist() for name in names]
-    attributes = [json.loads(text) for text in detections["attributes"]]
+    attributes = json.loads(f"[{','.join(detections['attributes'])}]")  # one call, not one a row
     rows = [dict(zip((*names, "attributes"), values, strict=True)) for values in zip(*columns, attributes, strict=True)]
     quantiles = [one.get("onset_quantiles") for one in attributes]
     first, last = day_numbers(detections["first_seen"]), day_numbers(detections["last_seen"])

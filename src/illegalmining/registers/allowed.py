@@ -199,15 +199,27 @@ class ShutDays:
     def words(self, mine_id: str | None, first: int, last: int) -> str:
         """The statuses of `first..last` in order, for a reader; those that forbid production where there are any."""
         found = [
-            (
-                status,
-                f"{status} ({np.datetime64(begun, 'D')}{f', {order}' if isinstance(order, str) and order else ''})",
-            )
-            for begun, end, status, _, order in self.history.get(str(mine_id), [])
+            (forbids, text)
+            for begun, end, forbids, text in self.texts.get(str(mine_id), [])
             if begun <= last and end > first
         ]
-        forbidding = [words for status, words in found if status in FORBIDDING_STATUSES]
-        return "; ".join(forbidding or [words for _, words in found])
+        return "; ".join([text for forbids, text in found if forbids] or [text for _, text in found])
+
+    @cached_property
+    def texts(self) -> dict[str, list[tuple[int, int, bool, str]]]:
+        """Periods of each mine for a reader: first day, exclusive end, whether production is forbidden, words."""
+        return {
+            mine_id: [
+                (
+                    begun,
+                    end,
+                    status in FORBIDDING_STATUSES,
+                    f"{status} ({np.datetime64(begun, 'D')}{f', {order}' if isinstance(order, str) and order else ''})",
+                )
+                for begun, end, status, _, order in rows
+            ]
+            for mine_id, rows in self.history.items()
+        }
 
 
 def status_then(rows: list[tuple[int, int, str, str | None, Any]], day: int) -> str:
