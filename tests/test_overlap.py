@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import shapely
+from shapely.affinity import translate
 from shapely.geometry import MultiPolygon, Point, Polygon, box
 from shapely.geometry.base import BaseGeometry
 
@@ -60,7 +61,7 @@ TOUCHING = {
 
 @pytest.mark.parametrize("name", TOUCHING)
 def test_edges_that_touch_change_nothing(name: str) -> None:
-    outline, ground = (shapely.transform(one, lambda xy: xy + [EAST, NORTH]) for one in TOUCHING[name])
+    outline, ground = (translate(one, EAST, NORTH) for one in TOUCHING[name])
     taken = Outlines.of(np.array([outline, SQUARE], dtype=object))  # a second one, so that scratch is used again
     held = Outlines.of(np.array([Polygon(), ground], dtype=object))
     found = areas_beyond(taken, held, np.array([1, 0]))

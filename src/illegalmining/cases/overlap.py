@@ -137,8 +137,11 @@ def shared_area(
         within = is_within(other_xy[other_rings[other], 0], other_xy[other_rings[other], 1], xy, rings, first, end)
         for be in range(other_rings[other], other_rings[other + 1] - 1):
             enclosed &= within == 0
-            area += within * 0.5 * (other_xy[be + 1, 1] - other_xy[be, 1]) * (
-                other_xy[be, 0] + other_xy[be + 1, 0] - 2 * x0
+            area += (
+                within
+                * 0.5
+                * (other_xy[be + 1, 1] - other_xy[be, 1])
+                * (other_xy[be, 0] + other_xy[be + 1, 0] - 2 * x0)
             )
             within += turns[be]
     return np.inf if enclosed else area
