@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import dask.array as da
 import numpy as np
@@ -20,6 +19,7 @@ from odc.geo.xr import xr_coords
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
+from illegalmining import lazy
 from illegalmining.district import District, ImagerySource
 from illegalmining.errors import InputError
 from illegalmining.imagery.bands import BANDS, CLASSES, ESSENTIAL, REFLECTANCE, SEQUENTIAL, STATIC
@@ -170,15 +170,12 @@ def plan_of(
 def lazily(plan: BandPlan, chunks: tuple[tuple[int, ...], ...]) -> da.Array:
     """The band as a Dask array: one task a block, which opens every file that reaches into it once."""
     name = f"read-{tokenize(plan.days, str(plan.grid), plan.conversion, chunks)}"
-    meta = np.empty((0, 0, 0), np.float32)
-    # A partial, because Dask would search keyword arguments through and through for arrays of its own.
-    return da.map_blocks(partial(read_block, plan), chunks=chunks, dtype=np.float32, meta=meta, name=name)
+    return lazy.lazily(partial(read_window, plan), chunks, name)
 
 
-def read_block(plan: BandPlan, block_info: Any = None) -> np.ndarray:
-    """Some dates of one block, shape (time, y, x), float32."""
-    (first, end), (top, bottom), (left, right) = block_info[None]["array-location"]
-    return read(plan, range(first, end), plan.grid[top:bottom, left:right])
+def read_window(plan: BandPlan, dates: slice, rows: slice, columns: slice) -> np.ndarray:
+    """Some dates of a window of the grid, by its rows and columns."""
+    return read(plan, range(dates.start, dates.stop), plan.grid[rows, columns])
 
 
 def read(plan: BandPlan, entries: Sequence[int], window: GeoBox) -> np.ndarray:
