@@ -143,6 +143,7 @@ def about(detector: str, source: ImagerySource, cube: xr.Dataset) -> dict[str, A
         "last": str(times[-1])[:10],
         "dates": len(times),
         "bands": bands,
+        "scenes_beside": int(cube.attrs.get("scenes_beside", 0)),
         "pixel_dates": int(cube.sizes["y"] * cube.sizes["x"] * len(times)),
     }
 

@@ -140,7 +140,7 @@ class Told:
             return
         from distributed import get_worker
 
-        get_worker().log_event(self.topic, fact)
+        get_worker().log_event(self.topic, [fact])  # in a list, because Dask writes into what is a mapping
 
 
 LISTENING: WeakSet[Told] = WeakSet()
@@ -152,7 +152,7 @@ def hear() -> None:
     if client is None:
         return
     for told in list(LISTENING):
-        for _, fact in client.get_events(told.topic) or ():
+        for _, (fact,) in client.get_events(told.topic) or ():
             if told.take is not None:
                 told.take(fact)
 

@@ -49,7 +49,8 @@ class Days:
 class ChangeParameters:
     """How a stack is judged.
 
-    tile: side of a tile, pixels. block: side of what is read at once, pixels; a whole number of tiles. halo: rim of a
+    tile: side of a tile, pixels. block: side of what is read at once, pixels; a whole number of tiles. enough: how many
+    blocks keep all workers busy; where so many larger ones are stored, they are read as they are stored. halo: rim of a
     tile that its features need from its neighbours, pixels. keep: evidence from which a pixel's series is kept, nats.
     """
 
@@ -57,6 +58,7 @@ class ChangeParameters:
     monitor: MonitorParameters = field(default_factory=MonitorParameters)
     tile: int = 128
     block: int = 256
+    enough: int = 32
     halo: int = 0
     keep: float = 3.0
 
@@ -148,11 +150,7 @@ def judge_stack(
     """
     _, height, width = bands[0].shape
     spans = time_spans(bands[0], memory.dates if memory else 0)
-    blocks = [
-        block_of(bands, spans, rows, columns, parameters)
-        for rows in block_edges(bands[0], 1, parameters)
-        for columns in block_edges(bands[0], 2, parameters)
-    ]
+    blocks = [block_of(bands, spans, rows, columns, parameters) for rows, columns in block_places(bands[0], parameters)]
     judge = partial(judge_block, features=features, when=when, parameters=parameters, scale=scale, memory=memory)
     judged = worked(judge, blocks, [f"{block.corner[0]},{block.corner[1]}" for block in blocks])
     places = [place for block in blocks for place in block.places]
@@ -193,16 +191,20 @@ def block_of(
     return Block(parts, (top, left), inside)
 
 
-def block_edges(band: xr.DataArray, axis: int, parameters: ChangeParameters) -> list[tuple[int, int]]:
-    """Start and end of each block along an axis: as the band is stored where that keeps tiles whole and is larger."""
-    length = band.shape[axis]
+def block_places(band: xr.DataArray, parameters: ChangeParameters) -> list[Place]:
+    """Rows and columns of each block: as the band is stored where that keeps tiles whole and there are enough."""
+    _, *lengths = band.shape
+    cut = [edges(length, parameters.block) for length in lengths]
     if band.chunks:
-        ends = np.cumsum(band.chunks[axis]).tolist()
-        starts = [0, *ends[:-1]]
-        whole = {start for start, _ in edges(length, parameters.tile)}
-        if max(band.chunks[axis]) >= parameters.block and set(starts) <= whole:
-            return list(zip(starts, ends, strict=True))
-    return edges(length, parameters.block)
+        ends = [np.cumsum(chunks).tolist() for chunks in band.chunks[1:]]
+        stored = [list(zip([0, *end[:-1]], end, strict=True)) for end in ends]
+        whole = all(
+            {start for start, _ in parts} <= {start for start, _ in edges(length, parameters.tile)}
+            for parts, length in zip(stored, lengths, strict=True)
+        )
+        if whole and parameters.enough <= len(stored[0]) * len(stored[1]) < len(cut[0]) * len(cut[1]):
+            cut = stored
+    return [(rows, columns) for rows in cut[0] for columns in cut[1]]
 
 
 def time_spans(band: xr.DataArray, done: int) -> list[slice]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import dask.array as da
 import numpy as np
@@ -59,6 +60,16 @@ class BandPlan:
     broken: Broken
 
 
+class Planned(NamedTuple):
+    """The grid of all layers, their days, how each band is read (the one entry of a `STATIC` band is a day's), and how
+    many scenes of other places the source lists besides."""
+
+    grid: GeoBox
+    days: list[date]
+    plans: dict[str, BandPlan]
+    beside: int
+
+
 def mosaic(layers: Sequence[Layer], source: ImagerySource, district: District, aside: SetAside) -> xr.Dataset:
     """One lazy cube of all layers: dims (time, y, x), one slice a day, float32, NaN where nothing was seen.
 
@@ -69,11 +80,12 @@ def mosaic(layers: Sequence[Layer], source: ImagerySource, district: District, a
     InputError
         No layer has a band of the sensor, lies in the period or in the district, or is in a unit that can be read.
     """
-    grid, days, plans = planned(layers, source, district, aside)
+    grid, days, plans, beside = planned(layers, source, district, aside)
     once = source.sensor in SEQUENTIAL
     along_time = pieces(days, district.configuration.district.monitor_from) if once else (len(days),)
     chunks = along_time, *blocks(grid.shape.yx, len(days), len(plans))
-    cube = xr.Dataset(coords={"time": np.array(days, "datetime64[ns]"), **xr_coords(grid)})
+    when = np.array(days, "datetime64[ns]")
+    cube = xr.Dataset(coords={"time": when, **xr_coords(grid)}, attrs={"scenes_beside": beside})
     for band, plan in plans.items():
         timed = band not in STATIC
         array = lazily(plan, chunks if timed else ((1,), *chunks[1:]))
@@ -82,16 +94,19 @@ def mosaic(layers: Sequence[Layer], source: ImagerySource, district: District, a
     return cube
 
 
-def planned(
-    layers: Sequence[Layer], source: ImagerySource, district: District, aside: SetAside
-) -> tuple[GeoBox, list[date], dict[str, BandPlan]]:
-    """The grid of all layers, their days, and how each band is read; the one entry of a `STATIC` band is a day's."""
+def planned(layers: Sequence[Layer], source: ImagerySource, district: District, aside: SetAside) -> Planned:
+    """What all layers come to.
+
+    A catalogue is naturally wider than a district: its scenes of other places are counted. A scene that was said to lie
+    here, by its item or by the pattern of its file's name, and does not, is a fault.
+    """
     crs = district_crs(district)
     layers = [replace(layer, geobox=in_words_of(layer.geobox, crs)) for layer in layers]
     meets([box.extent for box in dict.fromkeys(layer.geobox for layer in layers)], district, f"imagery {source.name}")
     grid = choose_grid((layer.geobox for layer in layers), source.resolution, district)
     there = {box: overlap(box, grid) is not None for box in {layer.geobox for layer in layers}}
-    note_elsewhere([layer for layer in layers if not there[layer.geobox]], aside)
+    elsewhere = [layer for layer in layers if not there[layer.geobox]]
+    note_elsewhere([layer for layer in elsewhere if layer.here], aside)
     layers = [layer for layer in layers if there[layer.geobox]]
     bands = [band for band in BANDS[source.sensor] if any(layer.band == band for layer in layers)]
     check_bands(bands, source)
@@ -103,7 +118,7 @@ def planned(
         if not timed:
             of_band = [replace(layer, day=days[0]) for layer in of_band]
         plans[band] = plan_of(of_band, days if timed else days[:1], grid, conversion, band, Broken(aside))
-    return grid, days, plans
+    return Planned(grid, days, plans, len({layer.scene for layer in elsewhere if not layer.here}))
 
 
 def note_elsewhere(layers: Sequence[Layer], aside: SetAside) -> None:
