@@ -48,7 +48,7 @@ def nightly(district: District, journal: Journal, only: frozenset[str] = WATCHES
     with (
         only_run(district.state),
         journal.run(as_of=days.as_of.isoformat(), only=sorted(only)),
-        computing(district.configuration.compute),
+        computing(district),
     ):
         sweep_results(district)
         with journal.stage("registers"):

@@ -29,6 +29,7 @@ WORDS = {
         "aside": "inputs set aside: {count} ({file})",
         "cases": "cases: {open} open, {confirmed} confirmed, {refuted} refuted, {closed} closed",
         "sensor": "  {name}: saw {seen:.0%} of the district, {first} to {last}",
+        "beside": "    its catalogue lists {scenes_beside} scene(s) of other places",
         "seen": "coverage: {blind:.0%} of the district blind; smallest site seen {site} (median)",
         "overdue": "  {jurisdiction} {name}: {overdue} overdue, the oldest for {days_overdue} days",
         "owed": "answers overdue: {count}",
@@ -42,6 +43,7 @@ WORDS = {
         "aside": "搁置的输入：{count}项（{file}）",
         "cases": "案件：待核查{open}，属实{confirmed}，不属实{refuted}，已结{closed}",
         "sensor": "  {name}：观测到全区的{seen:.0%}，{first}至{last}",
+        "beside": "    其目录另列有{scenes_beside}景其他地区的影像",
         "seen": "覆盖：全区{blind:.0%}未能观测；可发现的最小图斑{site}（中位数）",
         "overdue": "  {jurisdiction} {name}：逾期{overdue}件，最久{days_overdue}天",
         "owed": "逾期未答复：{count}件",
@@ -55,7 +57,8 @@ class Status:
 
     last: as_of, started, finished, version of the last finished run. unfinished: the run that began and has not ended:
     since, as_of, running, why; None where there is none. set_aside: inputs the last run could not use. cases: by
-    status. sensors: by source, the share of the district seen, and first and last day. blind, smallest_site_m2: the
+    status. sensors: by source, the share of the district seen, first and last day, and how many scenes of other places
+    its catalogue lists. blind, smallest_site_m2: the
     share nobody saw, and the median of what would have been seen. overdue: jurisdictions that owe answers.
     """
 
@@ -84,6 +87,7 @@ def status(district: District) -> Status:
         cases=cases,
         sensors=[
             {"name": one["name"], "seen": shares.get(one["name"]), "first": one["first"], "last": one["last"]}
+            | {"scenes_beside": one.get("scenes_beside", 0)}
             for one in (run["sources"] if run else [])
         ],
         blind=None if coverage is None or seen is None else float(1 - seen.size / coverage.size),
@@ -158,7 +162,10 @@ def as_text(told: Status, district: District) -> str:
     if told.blind is not None:
         site = "-" if told.smallest_site_m2 is None else f"{told.smallest_site_m2:.0f} m2"
         lines.append(words["seen"].format(blind=told.blind, site=site))
-    lines += [words["sensor"].format(**one) for one in told.sensors if one["seen"] is not None]
+    for one in told.sensors:
+        if one["seen"] is not None:
+            lines.append(words["sensor"].format(**one))
+            lines += [words["beside"].format(**one)] * bool(one["scenes_beside"])
     lines.append(words["owed"].format(count=sum(one["overdue"] for one in told.overdue)))
     lines += [words["overdue"].format(**one) for one in told.overdue]
     return "\n".join(lines)

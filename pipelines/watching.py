@@ -6,6 +6,7 @@ import importlib.metadata
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from glob import escape
 from typing import Any
 
@@ -13,6 +14,7 @@ import xarray as xr
 
 from illegalmining.atomic import write_bytes
 from illegalmining.checkpoint import Watched, key_of, load, save
+from illegalmining.compute import hear, watched_by
 from illegalmining.detect.findings import Findings
 from illegalmining.district import District, ImagerySource
 from illegalmining.errors import InputError
@@ -59,13 +61,15 @@ def watch_source(district: District, journal: Journal, detector: Detector, sourc
         more = (archive(district, detector, source, cube, known),) if detector.sequential else ()
         findings = detector.detect(cube, *more)
         ground = picture(cube) if source.sensor == "optical" else None
+        hear()
         return Watched(findings, about(detector.name, source, cube), quarantine, ground)
 
     with journal.stage(f"{detector.name}: {source.name}") as entry:
         files, known = source_digests(district, source)
         journal.inputs.update(files)
         given = (source.model_dump(), files, detector.given)
-        watched = remembered(district, f"{detector.name}-{source.name}", given, compute, entry)
+        with watched_by(partial(journal.note, "tile", stage=entry["stage"])):
+            watched = remembered(district, f"{detector.name}-{source.name}", given, compute, entry)
         entry["pixel_dates"] = 0 if entry["remembered"] else watched.about["pixel_dates"]
     return watched
 
@@ -139,6 +143,7 @@ def about(detector: str, source: ImagerySource, cube: xr.Dataset) -> dict[str, A
         "last": str(times[-1])[:10],
         "dates": len(times),
         "bands": bands,
+        "scenes_beside": int(cube.attrs.get("scenes_beside", 0)),
         "pixel_dates": int(cube.sizes["y"] * cube.sizes["x"] * len(times)),
     }
 

@@ -15,7 +15,7 @@ FLOORS = (
     ("errors", "atomic"),
     ("tables", "decisions"),
     ("district",),
-    ("journal", "compute", "dictionary"),
+    ("journal", "compute", "lazy", "dictionary"),
     ("registers",),
     ("imagery",),
     ("power",),
@@ -30,6 +30,7 @@ FLOORS = (
     ("simulate",),
     ("pipelines",),
     ("cli",),
+    ("__main__",),
 )
 LEVEL = {name: level for level, names in enumerate(FLOORS) for name in names}
 PURE = ("detect", "hotspots", "coverage", "raid")

@@ -211,6 +211,51 @@ def test_a_raster_whose_one_block_is_gigabytes_is_refused(tmp_path: Path) -> Non
     assert dates(opened(path)[0]) == list(DAYS)
 
 
+# --- places ------------------------------------------------------------------------------------------------------
+
+FAR = Affine(10, 0, BOUNDS[0] + 80_000, 0, -10, BOUNDS[3])
+BESIDE_RULE = "a scene of the district"
+
+
+def test_a_stacks_scene_of_another_place_is_set_aside(tmp_path: Path) -> None:
+    path = stacked(tmp_path)
+    tiff(tmp_path / "s" / BAD, transform=FAR)
+    cube, rows = opened(path)
+    assert dates(cube) == list(DAYS)
+    assert [row["value"] for row in rows if row["rule"] == BESIDE_RULE] == [BAD]
+
+
+@pytest.mark.parametrize("bbox", [[111.8, 36.9, 112.9, 37.2], [111.8, 36.9, 0.0, 112.9, 37.2, 9.0], None])
+def test_scenes_a_catalogue_lists_of_other_places_are_counted_and_no_fault(bbox: Any, tmp_path: Path) -> None:
+    path = catalogued(tmp_path, item("far", "2026-02-20", "far.tif", **({"bbox": bbox} if bbox else {})))
+    tiff(tmp_path / "far.tif", transform=FAR)
+    cube, rows = opened(path)
+    assert dates(cube) == list(DAYS[:2])
+    assert rows == []
+    assert cube.attrs["scenes_beside"] == 1
+    said = check(path)
+    assert said.code == 0, said.rows
+
+
+def test_an_item_that_says_it_lies_here_and_does_not_is_set_aside(tmp_path: Path) -> None:
+    path = catalogued(tmp_path, item("far", "2026-02-20", "far.tif", bbox=[110.9, 36.9, 111.1, 37.2]))
+    tiff(tmp_path / "far.tif", transform=FAR)
+    cube, rows = opened(path)
+    assert cube.attrs["scenes_beside"] == 0
+    assert [(row["row"], row["value"]) for row in rows if row["rule"] == BESIDE_RULE] == [("far", "far.tif")]
+
+
+def test_a_fault_of_the_program_is_not_blamed_on_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from illegalmining.imagery import open as opening
+
+    def wrong(*_: Any) -> None:
+        raise AttributeError("'NoneType' object has no attribute 'x'")
+
+    monkeypatch.setattr(opening, "mosaic", wrong)
+    with pytest.raises(AttributeError):
+        opened(stacked(tmp_path))
+
+
 # --- catalogues --------------------------------------------------------------------------------------------------
 
 

@@ -11,6 +11,7 @@ import logging
 import sys
 from dataclasses import asdict
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -94,6 +95,31 @@ def run(
         f"{len(outcome.cases)} cases\nmap: {outcome.page}{aside}",
     )
     raise typer.Exit(SET_ASIDE if outcome.set_aside else DONE)
+
+
+@app.command()
+def province(
+    districts: Annotated[
+        list[Path], typer.Argument(metavar="DISTRICT...", help="district.toml files, or folders that hold districts")
+    ],
+    scheduler: Annotated[str | None, typer.Option(metavar="ADDRESS", help="an existing Dask scheduler")] = None,
+    at_once: Annotated[int, typer.Option(min=1, max=64, help="how many districts are run side by side")] = 2,
+    summary: Annotated[Path, typer.Option(metavar="FILE", help="what became of each district")] = Path("province.json"),
+    as_of: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="look as of this day")] = None,
+    only: Annotated[list[str] | None, typer.Option(metavar="DETECTOR", help="run only this detector")] = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """The whole batch for many districts, on one Dask cluster; one that fails does not stop the others."""
+    from illegalmining.pipelines.province import Asked, as_text
+    from illegalmining.pipelines.province import province as run_all
+
+    asked = Asked(scheduler, at_once, as_of.date() if as_of else None, tuple(only or ()))
+    told = run_all(
+        districts, asked, summary, (lambda line: None) if quiet or as_json else partial(typer.echo, err=True)
+    )
+    tell(as_json, told, as_text(told, summary))
+    raise typer.Exit(FAILED if told["failed"] else SET_ASIDE if told["set_aside"] else DONE)
 
 
 @app.command()

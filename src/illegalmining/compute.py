@@ -1,27 +1,53 @@
-"""Where Dask computes: this machine's threads, or a scheduler that is already there."""
+"""Where Dask computes: this machine's threads, or a scheduler that is already there; and who is told of each piece.
+
+A piece of work is sent to a worker whole, with what it needs to read its own part of the images, and its result is
+fetched as soon as it is there: a worker that dies costs the pieces it had in hand, no more.
+"""
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
-from collections.abc import Iterator
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+from weakref import WeakSet
 
 import dask
 import numba
+from dask.callbacks import Callback
 
-from illegalmining.district import ComputeSection
-from illegalmining.errors import ConfigurationError
+from illegalmining.district import District
+from illegalmining.errors import ConfigurationError, InputError
+
+ANSWER = "30s"
+"""How long a scheduler may take to answer."""
+WORKER_WAIT_S = 120
+"""How long a cluster that starts its workers when asked may take to start the first, s."""
+
+Piece = TypeVar("Piece")
+Result = TypeVar("Result")
+Watcher = Callable[..., None]
+CLIENT: ContextVar[Any] = ContextVar("client", default=None)
+WATCHER: ContextVar[Watcher | None] = ContextVar("watcher", default=None)
 
 
 @contextmanager
-def computing(compute: ComputeSection) -> Iterator[None]:
+def computing(district: District) -> Iterator[None]:
     """Use the configured number of threads, or the configured scheduler, inside the block.
 
     Raises
     ------
     ConfigurationError
-        No scheduler answers at the address.
+        No scheduler answers at the address, it has no worker, or one that cannot do the work.
     """
+    compute = district.configuration.compute
     numba.set_num_threads(min(compute.workers, os.cpu_count() or 1))
     if compute.scheduler is None:
         with dask.config.set(scheduler="threads", num_workers=compute.workers):
@@ -30,10 +56,165 @@ def computing(compute: ComputeSection) -> Iterator[None]:
     from distributed import Client
 
     try:
-        client = Client(compute.scheduler, timeout="30s", set_as_default=True)
-    except (OSError, ValueError) as error:
+        client = Client(compute.scheduler, timeout=ANSWER, security=security(district), set_as_default=True)
+    except (OSError, ValueError, TypeError, RuntimeError) as error:
         raise ConfigurationError(
-            f"compute.scheduler: no Dask scheduler answers at {compute.scheduler} ({error}); start it or drop the key"
+            f"compute.scheduler: no Dask scheduler answers at {compute.scheduler} ({error}); start it, correct the "
+            "address and the certificates (tls_ca, tls_cert, tls_key), or drop the key"
         ) from error
     with client:
+        check_workers(client, district)
+        token = CLIENT.set(client)
+        try:
+            yield
+        finally:
+            CLIENT.reset(token)
+
+
+def security(district: District) -> Any:
+    """What a connection to the scheduler is secured by; certificates that are not configured are those Dask knows."""
+    from distributed.security import Security
+
+    compute = district.configuration.compute
+    if not (compute.scheduler or "").startswith("tls://"):
+        return None
+    named = {"tls_ca_file": compute.tls_ca, "tls_client_cert": compute.tls_cert, "tls_client_key": compute.tls_key}
+    files = {name: district.resolve(path) for name, path in named.items() if path is not None}
+    for path in files.values():
+        if not Path(path).is_file():
+            raise ConfigurationError(f"compute: {path}: no such file; tls_ca, tls_cert and tls_key are PEM files")
+    return Security(require_encryption=True, **files)
+
+
+def check_workers(client: Any, district: District) -> None:
+    """Check that there is a worker, and that each has this version and sees the district's files where they lie."""
+    try:
+        client.wait_for_workers(1, timeout=WORKER_WAIT_S)
+    except TimeoutError as error:
+        raise ConfigurationError(
+            f"compute.scheduler: {district.configuration.compute.scheduler} has no worker; start some (`dask worker`)"
+        ) from error
+    mine = importlib.metadata.version("illegalmining")
+    for worker, (version, seen) in client.run(standing_of, str(district.path)).items():
+        if version != mine:
+            raise ConfigurationError(
+                f"worker {worker} has illegalmining {version}, this is {mine}: install the same version on all"
+            )
+        if not seen:
+            raise ConfigurationError(
+                f"worker {worker} does not see {district.path}: mount the district's folder on every worker, at the "
+                "same path"
+            )
+
+
+def standing_of(path: str) -> tuple[str, bool]:
+    """On a worker: the version it has, and whether it sees a file."""
+    return importlib.metadata.version("illegalmining"), Path(path).is_file()
+
+
+@contextmanager
+def watched_by(watcher: Watcher) -> Iterator[None]:
+    """Tell `watcher` of each piece done inside the block: `tile`, `seconds`, `worker`."""
+    token = WATCHER.set(watcher)
+    try:
         yield
+    finally:
+        WATCHER.reset(token)
+
+
+class Told:
+    """Hands facts that come up while pieces are done to `take`, from whichever thread or worker they come up in."""
+
+    def __init__(self, take: Callable[[Any], None] | None, topic: str | None = None) -> None:
+        self.take, self.topic = take, topic or uuid.uuid4().hex
+        if take is not None:
+            LISTENING.add(self)
+
+    def __reduce__(self) -> tuple[type[Told], tuple[None, str]]:
+        return Told, (None, self.topic)
+
+    def __call__(self, fact: Any) -> None:
+        """Hand over a fact; a worker's are with the scheduler before the result of its piece is."""
+        if self.take is not None:
+            self.take(fact)
+            return
+        from distributed import get_worker
+
+        get_worker().log_event(self.topic, [fact])  # in a list, because Dask writes into what is a mapping
+
+
+LISTENING: WeakSet[Told] = WeakSet()
+
+
+def hear() -> None:
+    """Take what workers have told; to be called once the pieces are done."""
+    client = CLIENT.get()
+    if client is None:
+        return
+    for told in list(LISTENING):
+        for _, (fact,) in client.get_events(told.topic) or ():
+            if told.take is not None:
+                told.take(fact)
+
+
+@dataclass(frozen=True)
+class Done:
+    """A piece's result, how long it took, s, and who did it."""
+
+    result: Any
+    seconds: float
+    worker: str
+
+
+def do(work: Callable[[Any], Any], piece: Any) -> Done:
+    """Do one piece and look at the clock."""
+    begun = time.perf_counter()
+    result = work(piece)
+    return Done(result, time.perf_counter() - begun, f"{os.uname().nodename}:{os.getpid()}")
+
+
+def worked(work: Callable[[Piece], Result], pieces: Sequence[Piece], names: Sequence[str]) -> list[Result]:
+    """The results of all pieces, in their order, whoever did them; whoever watches is told each by its name.
+
+    Raises
+    ------
+    InputError
+        A piece has ended several workers, one after another.
+    """
+    client, watcher = CLIENT.get(), WATCHER.get()
+
+    def tell(at: int, done: Done) -> None:
+        if watcher is not None:
+            watcher(tile=names[at], seconds=round(done.seconds, 3), worker=done.worker)
+
+    if client is None:
+        # bound beforehand, because Dask would search arguments through and through for arrays of its own
+        tasks = [dask.delayed(partial(do, work, piece), pure=False)() for piece in pieces]
+        places = {task.key: at for at, task in enumerate(tasks)}
+
+        def ended(key: str, done: Any, *_: Any) -> None:
+            if key in places:
+                tell(places[key], done)
+
+        with Callback(posttask=ended):
+            return [done.result for done in dask.compute(*tasks)]
+    from distributed import KilledWorker, as_completed
+
+    run = uuid.uuid4().hex
+    futures = client.map(partial(do, work), pieces, key=[f"tile-{run}-{name}" for name in names], pure=False)
+    places = {future.key: at for at, future in enumerate(futures)}
+    results: list[Any] = [None] * len(pieces)
+    try:
+        for future, done in as_completed(futures, with_results=True):
+            at = places[future.key]
+            tell(at, done)
+            results[at] = done.result
+            future.release()
+    except KilledWorker as error:
+        raise InputError(
+            f"a tile ended {error.allowed_failures + 1} workers, one after another: most likely their memory is too "
+            "small; start them with a larger --memory-limit, or fewer threads (--nthreads 1)"
+        ) from error
+    finally:
+        client.cancel(futures)
+    return results

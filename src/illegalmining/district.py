@@ -155,6 +155,18 @@ class ComputeSection(Section):
     workers: int = Field(default=2, ge=1, le=1024)
     memory: str = Field(default="4GB", pattern=r"^\d+(\.\d+)?\s*[KMGT]i?B$")
     scheduler: str | None = Field(default=None, description="address of an existing Dask scheduler")
+    tls_ca: str | None = Field(default=None, description="PEM of the authority a tls:// scheduler is trusted by")
+    tls_cert: str | None = Field(default=None, description="PEM of the certificate shown to the scheduler")
+    tls_key: str | None = Field(default=None, description="PEM of that certificate's key")
+
+    @model_validator(mode="after")
+    def certificates_come_together(self) -> ComputeSection:
+        given = [name for name in ("tls_ca", "tls_cert", "tls_key") if getattr(self, name) is not None]
+        if given and len(given) < 3:
+            raise ValueError(f"tls_ca, tls_cert and tls_key belong together; found only {', '.join(given)}")
+        if given and self.scheduler is not None and not self.scheduler.startswith("tls://"):
+            raise ValueError(f"certificates are for a tls:// scheduler; found {self.scheduler}")
+        return self
 
 
 class Configuration(Section):

@@ -9,20 +9,22 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
-import dask
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
+from illegalmining.compute import worked
 from illegalmining.detect.baseline import DAYS_A_YEAR, Baseline, BaselineParameters, Floats, along, fit, season
 from illegalmining.detect.candidates import Watch, unwatched
 from illegalmining.detect.findings import Remark
 from illegalmining.detect.memory import Archive, Layout, Memory, Place, Scale
 from illegalmining.detect.monitor import MonitorParameters, update
 from illegalmining.detect.noise import noise, weather
+from illegalmining.lazy import Window
 
 DAY = np.timedelta64(1, "D")
 
@@ -47,7 +49,8 @@ class Days:
 class ChangeParameters:
     """How a stack is judged.
 
-    tile: side of a tile, pixels. block: side of what is read at once, pixels; a whole number of tiles. halo: rim of a
+    tile: side of a tile, pixels. block: side of what is read at once, pixels; a whole number of tiles. enough: how many
+    blocks keep all workers busy; where so many larger ones are stored, they are read as they are stored. halo: rim of a
     tile that its features need from its neighbours, pixels. keep: evidence from which a pixel's series is kept, nats.
     """
 
@@ -55,6 +58,7 @@ class ChangeParameters:
     monitor: MonitorParameters = field(default_factory=MonitorParameters)
     tile: int = 128
     block: int = 256
+    enough: int = 32
     halo: int = 0
     keep: float = 3.0
 
@@ -145,24 +149,62 @@ def judge_stack(
     are in it are not read again.
     """
     _, height, width = bands[0].shape
-    judge = dask.delayed(judge_block, pure=False)
-    tasks, places = [], []
     spans = time_spans(bands[0], memory.dates if memory else 0)
-    for rows in edges(height, parameters.block):
-        for columns in edges(width, parameters.block):
-            (top, tall), (left, wide) = widened(rows, height, parameters.halo), widened(columns, width, parameters.halo)
-            block = [[band.data[span, top:tall, left:wide] for band in bands] for span in spans]
-            inside = [
-                (down, across)
-                for down in edges(height, parameters.tile)
-                for across in edges(width, parameters.tile)
-                if rows[0] <= down[0] < rows[1] and columns[0] <= across[0] < columns[1]
-            ]
-            places.extend(inside)
-            tasks.append(judge(block, (top, left), inside, features, when, parameters, scale, memory))
-    judged = [tile for block in dask.compute(*tasks) for tile in block]
-    maps, kept = assembled(tuple(judged), places, (height, width))
+    blocks = [block_of(bands, spans, rows, columns, parameters) for rows, columns in block_places(bands[0], parameters)]
+    judge = partial(judge_block, features=features, when=when, parameters=parameters, scale=scale, memory=memory)
+    judged = worked(judge, blocks, [f"{block.corner[0]},{block.corner[1]}" for block in blocks])
+    places = [place for block in blocks for place in block.places]
+    maps, kept = assembled(tuple(tile for tiles in judged for tile in tiles), places, (height, width))
     return maps, Remembered(memory, scale) if memory else kept
+
+
+@dataclass(frozen=True)
+class Block:
+    """What one worker reads and judges at once.
+
+    parts: a window of every band, by the pieces in which the dates are stored. corner: row and column of the first
+    pixel, rim included. places: of the tiles.
+    """
+
+    parts: list[list[Window]]
+    corner: tuple[int, int]
+    places: list[Place]
+
+
+def block_of(
+    bands: list[xr.DataArray],
+    spans: list[slice],
+    rows: tuple[int, int],
+    columns: tuple[int, int],
+    parameters: ChangeParameters,
+) -> Block:
+    """The block between some rows and columns."""
+    _, height, width = bands[0].shape
+    (top, tall), (left, wide) = widened(rows, height, parameters.halo), widened(columns, width, parameters.halo)
+    inside = [
+        (down, across)
+        for down in edges(height, parameters.tile)
+        for across in edges(width, parameters.tile)
+        if rows[0] <= down[0] < rows[1] and columns[0] <= across[0] < columns[1]
+    ]
+    parts = [[Window.of(band.data, (span, slice(top, tall), slice(left, wide))) for band in bands] for span in spans]
+    return Block(parts, (top, left), inside)
+
+
+def block_places(band: xr.DataArray, parameters: ChangeParameters) -> list[Place]:
+    """Rows and columns of each block: as the band is stored where that keeps tiles whole and there are enough."""
+    _, *lengths = band.shape
+    cut = [edges(length, parameters.block) for length in lengths]
+    if band.chunks:
+        ends = [np.cumsum(chunks).tolist() for chunks in band.chunks[1:]]
+        stored = [list(zip([0, *end[:-1]], end, strict=True)) for end in ends]
+        whole = all(
+            {start for start, _ in parts} <= {start for start, _ in edges(length, parameters.tile)}
+            for parts, length in zip(stored, lengths, strict=True)
+        )
+        if whole and parameters.enough <= len(stored[0]) * len(stored[1]) < len(cut[0]) * len(cut[1]):
+            cut = stored
+    return [(rows, columns) for rows in cut[0] for columns in cut[1]]
 
 
 def time_spans(band: xr.DataArray, done: int) -> list[slice]:
@@ -173,20 +215,19 @@ def time_spans(band: xr.DataArray, done: int) -> list[slice]:
 
 
 def judge_block(
-    parts: list[list[npt.NDArray]],
-    corner: tuple[int, int],
-    places: list[Place],
+    block: Block,
     features: Features,
     when: Days,
     parameters: ChangeParameters,
     scale: Scale,
     memory: Memory | None,
 ) -> list[tuple[Maps, Histories | None]]:
-    """The tiles of one block, read at once; `corner` is the row and column of its first pixel, rim included."""
-    top, left = corner
+    """The tiles of one block, read at once."""
+    parts = [[window() for window in windows] for windows in block.parts]
+    top, left = block.corner
     height, width = parts[0][0].shape[1:] if parts else (0, 0)
     found = []
-    for rows, columns in places:
+    for rows, columns in block.places:
         down = widened((rows[0] - top, rows[1] - top), height, parameters.halo)
         across = widened((columns[0] - left, columns[1] - left), width, parameters.halo)
         inner = (

@@ -5,8 +5,11 @@ from __future__ import annotations
 import logging
 import threading
 from datetime import date
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+from illegalmining.compute import Told
 from illegalmining.imagery.layers import Layer
 from illegalmining.registers.quarantine import SetAside
 
@@ -23,17 +26,11 @@ class UnlikeError(Exception):
 
 
 class Broken:
-    """Notes every broken file once, in order of file, whichever thread meets it first.
+    """Notes every broken file once, in order of file, whichever thread or worker meets it first."""
 
-    On another machine (`dask.distributed`) the run's list cannot be reached: there the warning alone is left.
-    """
-
-    def __init__(self, aside: SetAside | None) -> None:
-        self.aside = aside
-        self.lock = threading.Lock()
-
-    def __reduce__(self) -> tuple[type[Broken], tuple[None]]:
-        return Broken, (None,)
+    def __init__(self, aside: SetAside) -> None:
+        self.file = aside.file
+        self.tell = Told(partial(keep, aside.rows, threading.Lock()))
 
     def note(self, layer: Layer, error: Exception) -> None:
         """Note that a layer's pixels cannot be read, or cannot be what the source's other scenes are."""
@@ -47,17 +44,18 @@ class Broken:
         self.add(days, band, None, RULE, UNREADABLE, error)
 
     def add(self, row_name: str, band: str, value: str | None, rule: str, why: str, error: Exception) -> None:
-        """Add a line, unless it is there."""
+        """Tell a line."""
         log.warning("%s, band %s: pixels cannot be read (%s)", value or row_name, band, error)
-        if self.aside is None:
+        self.tell({"file": self.file, "row": row_name, "field": band, "value": value, "rule": rule, "why": why})
+
+
+def keep(rows: list[dict[str, Any]], lock: threading.Lock, row: dict[str, str | None]) -> None:
+    """Add a line to the quarantine in its place, unless it is there."""
+    with lock:
+        if row in rows:
             return
-        row = {"file": self.aside.file, "row": row_name, "field": band, "value": value, "rule": rule, "why": why}
-        with self.lock:
-            rows = self.aside.rows
-            if row in rows:
-                return
-            before = [at for at, other in enumerate(rows) if other["rule"] in RULES and place(other) > place(row)]
-            rows.insert(before[0] if before else len(rows), row)
+        before = [at for at, other in enumerate(rows) if other["rule"] in RULES and place(other) > place(row)]
+        rows.insert(before[0] if before else len(rows), row)
 
 
 def place(row: dict[str, str | None]) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from dask.base import tokenize
 from odc.geo.geobox import GeoBox
 from odc.geo.xr import xr_coords
 
+from illegalmining import lazy
 from illegalmining.district import District, ImagerySource
 from illegalmining.errors import InputError
 from illegalmining.imagery.bands import BANDS, CLASSES, SEQUENTIAL, STATIC
@@ -190,15 +191,12 @@ def stored_together(band: xr.DataArray) -> int:
 def lazily(plan: CubePlan, chunks: tuple[tuple[int, ...], ...], what: object) -> da.Array:
     """The band as a Dask array; `what` tells it from every other."""
     name = f"cube-{tokenize(what, plan.entries, str(plan.grid), str(plan.source), plan.conversion, chunks)}"
-    meta = np.empty((0, 0, 0), np.float32)
-    # A partial, because Dask would search keyword arguments through and through for arrays of its own.
-    return da.map_blocks(partial(read_block, plan), chunks=chunks, dtype=np.float32, meta=meta, name=name)
+    return lazy.lazily(partial(read_window, plan), chunks, name)
 
 
-def read_block(plan: CubePlan, block_info: Any = None) -> np.ndarray:
-    """Some dates of one block, shape (time, y, x), float32."""
-    (begin, end), (top, bottom), (left, right) = block_info[None]["array-location"]
-    return read(plan, range(begin, end), plan.grid[top:bottom, left:right])
+def read_window(plan: CubePlan, dates: slice, rows: slice, columns: slice) -> np.ndarray:
+    """Some dates of a window of the grid, by its rows and columns."""
+    return read(plan, range(dates.start, dates.stop), plan.grid[rows, columns])
 
 
 def read(plan: CubePlan, wanted: Sequence[int], window: GeoBox) -> np.ndarray:

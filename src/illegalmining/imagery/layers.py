@@ -54,7 +54,8 @@ class Layer:
     """One band of one scene, ready to be read.
 
     day: the day it was taken. scene: what a person knows it by; ties within a day are settled in its order. address:
-    file or URL. index: band number in the file, from 1. scale, offset: physical value = stored * scale + offset.
+    file or URL. index: band number in the file, from 1. scale, offset: physical value = stored * scale + offset. here:
+    whether the source says that the scene lies in the district; a catalogue may list those of a whole country.
     """
 
     day: date
@@ -68,6 +69,7 @@ class Layer:
     scale: float = 1.0
     offset: float = 0.0
     masked: bool = False
+    here: bool = True
 
     @property
     def scaled(self) -> bool:

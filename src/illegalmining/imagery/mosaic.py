@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import dask.array as da
 import numpy as np
@@ -20,6 +20,7 @@ from odc.geo.xr import xr_coords
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
+from illegalmining import lazy
 from illegalmining.district import District, ImagerySource
 from illegalmining.errors import InputError
 from illegalmining.imagery.bands import BANDS, CLASSES, ESSENTIAL, REFLECTANCE, SEQUENTIAL, STATIC
@@ -59,6 +60,16 @@ class BandPlan:
     broken: Broken
 
 
+class Planned(NamedTuple):
+    """The grid of all layers, their days, how each band is read (the one entry of a `STATIC` band is a day's), and how
+    many scenes of other places the source lists besides."""
+
+    grid: GeoBox
+    days: list[date]
+    plans: dict[str, BandPlan]
+    beside: int
+
+
 def mosaic(layers: Sequence[Layer], source: ImagerySource, district: District, aside: SetAside) -> xr.Dataset:
     """One lazy cube of all layers: dims (time, y, x), one slice a day, float32, NaN where nothing was seen.
 
@@ -69,11 +80,12 @@ def mosaic(layers: Sequence[Layer], source: ImagerySource, district: District, a
     InputError
         No layer has a band of the sensor, lies in the period or in the district, or is in a unit that can be read.
     """
-    grid, days, plans = planned(layers, source, district, aside)
+    grid, days, plans, beside = planned(layers, source, district, aside)
     once = source.sensor in SEQUENTIAL
     along_time = pieces(days, district.configuration.district.monitor_from) if once else (len(days),)
     chunks = along_time, *blocks(grid.shape.yx, len(days), len(plans))
-    cube = xr.Dataset(coords={"time": np.array(days, "datetime64[ns]"), **xr_coords(grid)})
+    when = np.array(days, "datetime64[ns]")
+    cube = xr.Dataset(coords={"time": when, **xr_coords(grid)}, attrs={"scenes_beside": beside})
     for band, plan in plans.items():
         timed = band not in STATIC
         array = lazily(plan, chunks if timed else ((1,), *chunks[1:]))
@@ -82,16 +94,19 @@ def mosaic(layers: Sequence[Layer], source: ImagerySource, district: District, a
     return cube
 
 
-def planned(
-    layers: Sequence[Layer], source: ImagerySource, district: District, aside: SetAside
-) -> tuple[GeoBox, list[date], dict[str, BandPlan]]:
-    """The grid of all layers, their days, and how each band is read; the one entry of a `STATIC` band is a day's."""
+def planned(layers: Sequence[Layer], source: ImagerySource, district: District, aside: SetAside) -> Planned:
+    """What all layers come to.
+
+    A catalogue is naturally wider than a district: its scenes of other places are counted. A scene that was said to lie
+    here, by its item or by the pattern of its file's name, and does not, is a fault.
+    """
     crs = district_crs(district)
     layers = [replace(layer, geobox=in_words_of(layer.geobox, crs)) for layer in layers]
     meets([box.extent for box in dict.fromkeys(layer.geobox for layer in layers)], district, f"imagery {source.name}")
     grid = choose_grid((layer.geobox for layer in layers), source.resolution, district)
     there = {box: overlap(box, grid) is not None for box in {layer.geobox for layer in layers}}
-    note_elsewhere([layer for layer in layers if not there[layer.geobox]], aside)
+    elsewhere = [layer for layer in layers if not there[layer.geobox]]
+    note_elsewhere([layer for layer in elsewhere if layer.here], aside)
     layers = [layer for layer in layers if there[layer.geobox]]
     bands = [band for band in BANDS[source.sensor] if any(layer.band == band for layer in layers)]
     check_bands(bands, source)
@@ -103,7 +118,7 @@ def planned(
         if not timed:
             of_band = [replace(layer, day=days[0]) for layer in of_band]
         plans[band] = plan_of(of_band, days if timed else days[:1], grid, conversion, band, Broken(aside))
-    return grid, days, plans
+    return Planned(grid, days, plans, len({layer.scene for layer in elsewhere if not layer.here}))
 
 
 def note_elsewhere(layers: Sequence[Layer], aside: SetAside) -> None:
@@ -170,15 +185,12 @@ def plan_of(
 def lazily(plan: BandPlan, chunks: tuple[tuple[int, ...], ...]) -> da.Array:
     """The band as a Dask array: one task a block, which opens every file that reaches into it once."""
     name = f"read-{tokenize(plan.days, str(plan.grid), plan.conversion, chunks)}"
-    meta = np.empty((0, 0, 0), np.float32)
-    # A partial, because Dask would search keyword arguments through and through for arrays of its own.
-    return da.map_blocks(partial(read_block, plan), chunks=chunks, dtype=np.float32, meta=meta, name=name)
+    return lazy.lazily(partial(read_window, plan), chunks, name)
 
 
-def read_block(plan: BandPlan, block_info: Any = None) -> np.ndarray:
-    """Some dates of one block, shape (time, y, x), float32."""
-    (first, end), (top, bottom), (left, right) = block_info[None]["array-location"]
-    return read(plan, range(first, end), plan.grid[top:bottom, left:right])
+def read_window(plan: BandPlan, dates: slice, rows: slice, columns: slice) -> np.ndarray:
+    """Some dates of a window of the grid, by its rows and columns."""
+    return read(plan, range(dates.start, dates.stop), plan.grid[rows, columns])
 
 
 def read(plan: BandPlan, entries: Sequence[int], window: GeoBox) -> np.ndarray:

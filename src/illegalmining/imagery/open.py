@@ -8,6 +8,8 @@ from typing import Any
 
 import rioxarray  # noqa: F401  (gives cubes their .rio)
 import xarray as xr
+from rasterio.errors import RasterioError
+from zarr.errors import BaseZarrError
 
 from illegalmining.district import District, ImagerySource
 from illegalmining.errors import InputError
@@ -22,6 +24,10 @@ from illegalmining.imagery.opera import open_opera, opera_products
 from illegalmining.imagery.stac import stac_dated_files, stac_files, stac_layers
 from illegalmining.imagery.stack import stack_dated_files, stack_files, stack_layers
 from illegalmining.registers.quarantine import SetAside, relative_name
+
+BROKEN_FILE = (OSError, EOFError, ValueError, KeyError, IndexError, RuntimeError, RasterioError, BaseZarrError)
+"""What GDAL, HDF5, Zarr, its codecs and pandas raise for a file that is broken; anything else is a fault of this
+program and is not to be blamed on a file."""
 
 
 def open_source(source: ImagerySource, district: District, quarantine: list[dict[str, Any]]) -> xr.Dataset:
@@ -53,7 +59,7 @@ def open_source(source: ImagerySource, district: District, quarantine: list[dict
         return open_layers(source, district, quarantine, aside)
     except (InputError, MemoryError):
         raise
-    except Exception as error:  # GDAL, HDF5, Zarr and pandas raise unlike things for a broken file
+    except BROKEN_FILE as error:
         raise InputError(
             f"imagery {source.name} ({source.href}): cannot be read ({type(error).__name__}: {error}); check that it "
             f"is whole, and a {source.source} as district.toml says"

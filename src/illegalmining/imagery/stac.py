@@ -88,11 +88,12 @@ def stac_layers(source: ImagerySource, district: District, quarantine: list[dict
         if one.address not in known:
             rows.setdefault(one.address, str(item.get("id")))
     known |= headers(list(rows), district, quarantine, list(rows.values()))
+    corners = district_extent(district).to_crs("EPSG:4326").boundingbox.bbox
     layers = []
     for day, item, one in wanted:
         if one.address in known:
             named = list(by_description(one, known[one.address], source.sensor))
-            layers += [layer_of(day, item, band, known[one.address]) for band in named]
+            layers += [layer_of(day, item, band, known[one.address], says_here(item, corners)) for band in named]
             if not named:
                 note_no_band(item, f"{one.key}: {known[one.address].names}", source.sensor, aside)
     if not layers:
@@ -385,7 +386,22 @@ def by_description(one: Measurement, header: Header, sensor: str) -> Iterator[Me
             yield replace(one, band=match[0], index=index)
 
 
-def layer_of(day: date, item: dict[str, Any], one: Measurement, header: Header) -> Layer:
+def says_here(item: dict[str, Any], corners: tuple[float, ...]) -> bool:
+    """Whether an item's own bbox, degrees, touches the district's; one without says nothing of the kind."""
+    try:
+        numbers = [float(number) for number in item.get("bbox") or ()]
+    except (TypeError, ValueError):
+        return False
+    if len(numbers) not in (4, 6):
+        return False
+    half = len(numbers) // 2
+    (west, south), (east, north) = numbers[:2], numbers[half : half + 2]
+    across = west > east  # over the 180th meridian
+    beside = (corners[0] > east and corners[2] < west) if across else (corners[2] < west or corners[0] > east)
+    return not beside and corners[3] >= south and corners[1] <= north
+
+
+def layer_of(day: date, item: dict[str, Any], one: Measurement, header: Header, here: bool) -> Layer:
     """A layer from what the item says of it, and its file where the item is silent."""
     at = one.index - 1
     scale, offset = calibration(item, one, header)
@@ -402,6 +418,7 @@ def layer_of(day: date, item: dict[str, Any], one: Measurement, header: Header) 
         scale=scale,
         offset=offset,
         masked=header.masked,
+        here=here,
     )
 
 

@@ -135,8 +135,8 @@ def opened(source: ImagerySource, district: District) -> Opened:
         return Opened(source, district, grid, days, plans, raw.attrs, behind)
     if source.source != "cube" and source.sensor != "displacement":
         layers = stac_layers if source.source == "stac" else stack_layers
-        grid, days, planned = mosaic.planned(layers(source, district, []), source, district, aside)
-        return Opened(source, district, grid, days, planned, {}, behind)
+        made = mosaic.planned(layers(source, district, []), source, district, aside)
+        return Opened(source, district, made.grid, made.days, made.plans, {}, behind)
     whole = open_source(source, district, [])
     days = [stamp.item() for stamp in whole["time"].values.astype("datetime64[D]")]
     return Opened(source, district, whole.odc.geobox, days, {}, dict(whole.attrs), behind, whole)

@@ -1,0 +1,5 @@
+"""`python -m illegalmining`: the command line."""
+
+from illegalmining.cli import main
+
+main()
