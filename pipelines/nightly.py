@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import geopandas as gpd
-import pandas as pd
 
 from illegalmining.atomic import PARTIAL
-from illegalmining.checkpoint import Watched, only_run
+from illegalmining.checkpoint import only_run
 from illegalmining.compute import computing
-from illegalmining.detect.findings import detections
+from illegalmining.detect.findings import gather
 from illegalmining.district import District
 from illegalmining.hotspots import hotspots
 from illegalmining.journal import Journal
@@ -41,8 +40,9 @@ class Night:
     set_aside: int
 
 
-def nightly(district: District, journal: Journal, only: frozenset[str] = WATCHES) -> Night:
+def nightly(district: District, journal: Journal | None = None, only: frozenset[str] = WATCHES) -> Night:
     """Take a district from its inputs to its map."""
+    journal = journal or Journal()
     journal.log = district.state / LOG
     days = district.configuration.district
     with (
@@ -62,7 +62,7 @@ def nightly(district: District, journal: Journal, only: frozenset[str] = WATCHES
         journal.quarantine.extend(row for found in watched for row in found.quarantine)
         journal.remarks.extend(unjudged(district, registers, watched, only))
         with journal.stage("judge, fuse, rank"):
-            found = gathered(watched, district)
+            found = gather((source.findings for source in watched), district.crs)
             work = decide(found, registers, district)
             cases = work.cases
             journal.remarks.extend(turned(work.tables["rejudged"], district.configuration.district.language))
@@ -84,12 +84,3 @@ def sweep_results(district: District) -> None:
     for left in district.out.glob(f".*{PARTIAL}"):
         if not left.name.startswith(".packages"):  # packages are written without holding the district
             shutil.rmtree(left, ignore_errors=True)
-
-
-def gathered(watched: list[Watched], district: District) -> gpd.GeoDataFrame:
-    """All detections in one table, strongest first."""
-    tables = [found.findings.detections for found in watched if len(found.findings.detections)]
-    if not tables:
-        return detections([], district.crs)
-    together = gpd.GeoDataFrame(pd.concat(tables, ignore_index=True), crs=district.crs)
-    return detections(together.to_dict("records"), district.crs)

@@ -60,13 +60,17 @@ class Planned:
 
 
 def plan(
-    district: District, asked: Asked, journal: Journal, rules: Rules | None = None, dossiers: bool = True
+    district: District,
+    asked: Asked,
+    journal: Journal | None = None,
+    rules: Rules | None = None,
+    dossiers: bool = True,
 ) -> Planned:
     """Write `plan/` beside the run's results, whole or not at all, for its owner alone.
 
     dossiers: also one for each case visited, which takes a second or two each.
     """
-    rules = rules or Rules()
+    journal, rules = journal or Journal(), rules or Rules()
     request = request_of(district, asked)
     run = read_run(district.out)
     with journal.stage("registers"):

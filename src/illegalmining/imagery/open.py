@@ -24,8 +24,10 @@ from illegalmining.imagery.stack import stack_dated_files, stack_files, stack_la
 from illegalmining.registers.quarantine import SetAside, relative_name
 
 
-def open_source(source: ImagerySource, district: District, quarantine: list[dict[str, Any]]) -> xr.Dataset:
-    """Open a source lazily.
+def open_source(
+    source: ImagerySource | str, district: District, quarantine: list[dict[str, Any]] | None = None
+) -> xr.Dataset:
+    """Open a source of images or movement, or the one of that name in `district.toml`, lazily.
 
     Headers are read and checked now; pixels when they are computed. A scene whose pixels then prove unreadable leaves
     NaN, a warning, and a line in `quarantine`.
@@ -44,6 +46,8 @@ def open_source(source: ImagerySource, district: District, quarantine: list[dict
     InputError
         Nothing of the source can be used: it is missing, elsewhere, of another time, or in an unknown unit.
     """
+    source = district.source(source) if isinstance(source, str) else source
+    quarantine = [] if quarantine is None else quarantine
     aside = SetAside(quarantine, relative_name(district, district.resolve(source.href)))
     try:
         if source.sensor == "displacement":

@@ -62,7 +62,7 @@ class Registers:
         return replace(self, **tables)
 
 
-def read_registers(district: District, quarantine: list[dict[str, Any]]) -> Registers:
+def read_registers(district: District, quarantine: list[dict[str, Any]] | None = None) -> Registers:
     """Read every configured register; add what cannot be used to `quarantine`, one dict a fault.
 
     Raises
@@ -70,6 +70,7 @@ def read_registers(district: District, quarantine: list[dict[str, Any]]) -> Regi
     InputError
         A configured file is missing, or `jurisdictions` cannot be used at all.
     """
+    quarantine = [] if quarantine is None else quarantine
     configured = {name: href for name in REGISTERS if (href := getattr(district.configuration.registers, name))}
     files = {name: Path(district.resolve(href)) for name, href in configured.items()}
     for name, path in files.items():
