@@ -41,7 +41,33 @@ class Night:
 
 
 def nightly(district: District, journal: Journal | None = None, only: frozenset[str] = WATCHES) -> Night:
-    """Take a district from its inputs to its map."""
+    """Take a district from its inputs to its map.
+
+    Parameters
+    ----------
+    district : results go to `district.out`, what is remembered between runs to `district.state`.
+    journal : keeps stages and what was set aside; shows progress unless quiet. None: a quiet one.
+    only : detectors to run.
+
+    Returns
+    -------
+    The map's path, the cases (`tables.CASES`), and how many rows were set aside.
+
+    Raises
+    ------
+    InputError
+        Another run holds the district, or a register that is needed cannot be used.
+    ConfigurationError
+        The configured scheduler does not answer.
+
+    Examples
+    --------
+    >>> night = im.nightly(district)
+    >>> night.page.name
+    'hotspots.html'
+    >>> night.cases["probability"].is_monotonic_decreasing
+    True
+    """
     journal = journal or Journal()
     journal.log = district.state / LOG
     days = district.configuration.district

@@ -23,6 +23,9 @@ Examples
 --------
 Those of the functions go on from these lines; `demo` is what `illegalmining demo demo` writes.
 
+>>> import numpy as np
+>>> import pandas as pd
+>>> from shapely import box
 >>> import illegalmining as im
 >>> district = im.read_district("demo/district.toml")
 >>> days = district.configuration.district

@@ -254,12 +254,24 @@ class District:
 
 
 def read_district(path: str | Path) -> District:
-    """Read and check `district.toml`.
+    """Read and check `district.toml`; nothing else is opened.
+
+    Returns
+    -------
+    The configuration, and where inputs and results lie; bounds in m in `district.crs`.
 
     Raises
     ------
     ConfigurationError
         The file is missing, not TOML, or breaks the contract; names every key at fault.
+
+    Examples
+    --------
+    >>> district = im.read_district("demo/district.toml")
+    >>> district.configuration.district.crs
+    'EPSG:4546'
+    >>> [source.name for source in district.configuration.imagery]
+    ['sentinel-2', 'sentinel-1', 'insar']
     """
     path = Path(path).resolve()
     try:

@@ -171,8 +171,26 @@ class ChangedGround:
 def monitor(stack: Stack, memory: Memory | None = None) -> ChangedGround:
     """Fit each pixel's baseline on the history, then feed every monitored date, in order, to its state.
 
-    stack: from `surface_stack` or `radar_stack`. memory: what earlier runs left; dates that are in it are not read
-    again, and the result is the same without one.
+    The state of a pixel holds the log ratio of two predictive densities: the ground has moved to a new level, against
+    the baseline still holds (Adams & MacKay 2007, arXiv:0710.3742, cut to two candidate onsets).
+
+    Parameters
+    ----------
+    stack : from `surface_stack` or `radar_stack`; read tile by tile.
+    memory : what earlier runs left; dates that are in it are not read again, and the result is the same without one.
+
+    Returns
+    -------
+    Evidence in nats and what belongs to it: `maps` as a dataset (y, x), `series` of one pixel as a table.
+
+    Examples
+    --------
+    >>> corner = im.open_source("sentinel-2", district).isel(y=slice(0, 64), x=slice(0, 64))
+    >>> ground = im.monitor(im.surface_stack(corner, days.history_from, days.monitor_from, days.as_of))
+    >>> ground.maps["evidence"].shape, ground.maps["evidence"].attrs["units"]
+    ((64, 64), 'nats')
+    >>> ground.maps["shift"].dims
+    ('feature', 'y', 'x')
     """
     judged, histories = judge_stack(stack.bands, stack.features, stack.when, stack.change, stack.scale, memory)
     if stack.dismissed is not None:
@@ -181,7 +199,27 @@ def monitor(stack: Stack, memory: Memory | None = None) -> ChangedGround:
 
 
 def regions(ground: ChangedGround) -> Findings:
-    """Regions whose evidence outweighs having looked everywhere, and what would have been seen where."""
+    """Regions whose evidence outweighs having looked everywhere, and what would have been seen where.
+
+    Pixels with evidence that touch are a region. It is worth the mean of its pixels times the independent measurements
+    in it, less the log of the places in 100 km2 at which chance could have made one, and never more than the clear
+    dates behind it are worth against cloud that leaked through the mask.
+
+    Returns
+    -------
+    `detections`: `tables.DETECTIONS`, outlines in the cube's CRS, `log_lr` in nats. `smallest_site_m2`: (y, x), the
+    smallest site that would have been reported, m2, NaN where blind.
+
+    Examples
+    --------
+    >>> corner = im.open_source("sentinel-2", district).isel(y=slice(0, 64), x=slice(0, 64))
+    >>> ground = im.monitor(im.surface_stack(corner, days.history_from, days.monitor_from, days.as_of))
+    >>> findings = im.regions(ground)
+    >>> findings.smallest_site_m2.shape
+    (64, 64)
+    >>> bool((findings.detections["detector"] == "surface").all())
+    True
+    """
     stack, grid = ground.stack, ground.stack.grid
     rows = region_rows(
         stack.detector, ground.judged, ground.histories, stack.when, grid.transform, stack.telling, stack.regions

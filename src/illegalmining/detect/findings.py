@@ -81,7 +81,23 @@ def detections(rows: list[dict[str, Any]], crs: Any) -> gpd.GeoDataFrame:
 
 
 def gather(findings: Iterable[Findings], crs: Any) -> gpd.GeoDataFrame:
-    """The detections of all detectors in one table, strongest first."""
+    """The detections of all detectors in one table, strongest first.
+
+    Returns
+    -------
+    `tables.DETECTIONS` in `crs`: one row a detection, `log_lr` in nats for undeclared activity (negative: against it),
+    `area_m2`, first and last day, and the detector's own facts as JSON in `attributes`.
+
+    Raises
+    ------
+    TableError
+        A detection breaks the contract: a bug.
+
+    Examples
+    --------
+    >>> im.gather([], district.crs).columns[:5].tolist()
+    ['detection_id', 'detector', 'first_seen', 'last_seen', 'log_lr']
+    """
     tables = [found.detections for found in findings if len(found.detections)]
     if not tables:
         return detections([], crs)

@@ -98,10 +98,24 @@ def radar_stack(
 
     cube: dims (time, y, x), `vv` and/or `vh` in linear power (gamma0), lazy or not; dates as in `surface_stack`.
 
+    Returns
+    -------
+    The stack for `monitor`; its features are decibels, averaged over a few pixels against speckle.
+
     Raises
     ------
     Unjudged
         The cube holds neither polarisation, or too few dates.
+
+    Examples
+    --------
+    >>> cube = im.open_source("sentinel-1", district)
+    >>> im.radar_stack(cube, days.history_from, days.monitor_from, days.as_of).telling.unit
+    'dB'
+    >>> im.radar_stack(cube, days.history_from, days.history_from, days.as_of)
+    Traceback (most recent call last):
+        ...
+    illegalmining.detect.findings.Unjudged: 0 date(s) of history and ...
     """
     parameters = parameters or RadarParameters()
     names = tuple(name for name in POLARISATIONS if name in cube)

@@ -89,10 +89,21 @@ def surface_stack(
     perhaps `scl`; lazy or not. Baselines are fitted from `history_from`; every date from `monitor_from` to `as_of`
     inclusive is judged.
 
+    Returns
+    -------
+    The stack for `monitor`; its features are logarithms of reflectances, or NDVI as it is.
+
     Raises
     ------
     Unjudged
         The cube holds no band that can be judged, or too few dates.
+
+    Examples
+    --------
+    >>> cube = im.open_source("sentinel-2", district)
+    >>> stack = im.surface_stack(cube, days.history_from, days.monitor_from, days.as_of)
+    >>> stack.telling.names
+    ('green', 'red', 'nir', 'swir16', 'swir22')
     """
     parameters = parameters or SurfaceParameters()
     names = (

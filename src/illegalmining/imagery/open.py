@@ -45,6 +45,16 @@ def open_source(
     ------
     InputError
         Nothing of the source can be used: it is missing, elsewhere, of another time, or in an unknown unit.
+    ConfigurationError
+        `district.toml` has no source of that name.
+
+    Examples
+    --------
+    >>> cube = im.open_source("sentinel-2", district)
+    >>> cube["red"].dims, str(cube["red"].dtype)
+    (('time', 'y', 'x'), 'float32')
+    >>> cube["red"].chunks is not None  # no pixel has been read yet
+    True
     """
     source = district.source(source) if isinstance(source, str) else source
     quarantine = [] if quarantine is None else quarantine

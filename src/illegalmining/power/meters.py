@@ -24,6 +24,14 @@ def read_meters(
         `district.toml` names no readings.
     InputError
         No file of readings can be used.
+
+    Examples
+    --------
+    >>> profiles = im.read_meters(district, registers.meters)
+    >>> profiles.columns[:5].tolist()  # then h02 to h23, total, interval_min and faults
+    ['meter_id', 'quantity', 'day', 'h00', 'h01']
+    >>> profiles["day"].min() == pd.Timestamp(days.history_from)
+    True
     """
     power, days = district.configuration.power, district.configuration.district
     if power is None:
