@@ -34,7 +34,31 @@ class Casework:
 
 
 def decide(found: gpd.GeoDataFrame, registers: Registers, district: District) -> Casework:
-    """Detections to cases with a place, an identity and a history."""
+    """Detections to cases with a place, an identity and a history: judged, fused, and entered in the ledger.
+
+    What outcomes have taught is applied; a site that earlier runs knew keeps its case. Repeated with the same inputs it
+    changes nothing; to try other detections or parameters without a trace in the ledger, call `judge` and `fuse`.
+
+    Parameters
+    ----------
+    found : `tables.DETECTIONS`, as `gather` gives them. registers: in order.
+
+    Returns
+    -------
+    The run's cases (`tables.CASES`, in the district's CRS), and the tables that follow from the ledger.
+
+    Raises
+    ------
+    InputError
+        The ledger cannot be opened.
+
+    Examples
+    --------
+    >>> run = im.read_run(district.out)
+    >>> again = im.decide(run.detections, registers, district)
+    >>> again.cases["case_id"].tolist() == run.cases["case_id"].tolist()
+    True
+    """
     section, answer_days = district.configuration.district, district.configuration.ledger.answer_days
     with open_ledger(district.ledger, district.name) as ledger:
         learned = lessons(ledger)

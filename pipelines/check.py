@@ -8,14 +8,13 @@ from illegalmining.district import District
 from illegalmining.errors import InputError
 from illegalmining.imagery.open import open_source
 from illegalmining.journal import Journal
-from illegalmining.power.readings import read_profiles
+from illegalmining.power.meters import read_meters
 from illegalmining.publish.tables import publish_quarantine
 from illegalmining.registers.read import read_registers
 
 
 def check_inputs(district: District, journal: Journal) -> list[dict[str, Any]]:
     """Read every input; returns and publishes what had to be set aside."""
-    days = district.configuration.district
     with journal.stage("registers"):
         registers = read_registers(district, journal.quarantine)
     for source in district.configuration.imagery:
@@ -27,17 +26,8 @@ def check_inputs(district: District, journal: Journal) -> list[dict[str, Any]]:
     power = district.configuration.power
     if power is not None:
         with journal.stage("power readings"):
-            pattern = district.pattern(power.readings)
             try:
-                read_profiles(
-                    pattern,
-                    power.timezone,
-                    days.history_from,
-                    days.as_of,
-                    journal.quarantine,
-                    registers.meters,
-                    root=district.root,
-                )
+                read_meters(district, registers.meters, journal.quarantine)
             except InputError as error:
                 journal.set_aside(power.readings, "power readings", error)
     publish_quarantine(journal.quarantine, district.out)

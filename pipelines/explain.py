@@ -23,12 +23,21 @@ NEAR_M = 60.0
 
 
 def explain(district: District, case_id: str) -> dict[str, Any]:
-    """Everything behind one case, as plain values.
+    """Everything behind one case, as plain values: its sum in nats, its rivals, what would change it, its history.
 
     Raises
     ------
     InputError
         No such case, or no finished run.
+
+    Examples
+    --------
+    >>> run = im.read_run(district.out)
+    >>> told = im.explain(district, run.cases["case_id"].iloc[0])
+    >>> sums = told["reckoning"]
+    >>> counted = sums["prior_log_odds"] + sum(term["counted"] for term in sums["terms"])
+    >>> abs(counted - sums["sum_log_odds"]) < 0.01
+    True
     """
     cases = read_cases(district.out)
     record = district.out / "run.json"

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import geopandas as gpd
-import pandas as pd
 
 from illegalmining.atomic import PARTIAL
-from illegalmining.checkpoint import Watched, only_run
+from illegalmining.checkpoint import only_run
 from illegalmining.compute import computing
-from illegalmining.detect.findings import detections
+from illegalmining.detect.findings import gather
 from illegalmining.district import District
 from illegalmining.hotspots import hotspots
 from illegalmining.journal import Journal
@@ -41,8 +40,35 @@ class Night:
     set_aside: int
 
 
-def nightly(district: District, journal: Journal, only: frozenset[str] = WATCHES) -> Night:
-    """Take a district from its inputs to its map."""
+def nightly(district: District, journal: Journal | None = None, only: frozenset[str] = WATCHES) -> Night:
+    """Take a district from its inputs to its map.
+
+    Parameters
+    ----------
+    district : results go to `district.out`, what is remembered between runs to `district.state`.
+    journal : keeps stages and what was set aside; shows progress unless quiet. None: a quiet one.
+    only : detectors to run.
+
+    Returns
+    -------
+    The map's path, the cases (`tables.CASES`), and how many rows were set aside.
+
+    Raises
+    ------
+    InputError
+        Another run holds the district, or a register that is needed cannot be used.
+    ConfigurationError
+        The configured scheduler does not answer.
+
+    Examples
+    --------
+    >>> night = im.nightly(district)
+    >>> night.page.name
+    'hotspots.html'
+    >>> night.cases["probability"].is_monotonic_decreasing
+    True
+    """
+    journal = journal or Journal()
     journal.log = district.state / LOG
     days = district.configuration.district
     with (
@@ -62,7 +88,7 @@ def nightly(district: District, journal: Journal, only: frozenset[str] = WATCHES
         journal.quarantine.extend(row for found in watched for row in found.quarantine)
         journal.remarks.extend(unjudged(district, registers, watched, only))
         with journal.stage("judge, fuse, rank"):
-            found = gathered(watched, district)
+            found = gather((source.findings for source in watched), district.crs)
             work = decide(found, registers, district)
             cases = work.cases
             journal.remarks.extend(turned(work.tables["rejudged"], district.configuration.district.language))
@@ -84,12 +110,3 @@ def sweep_results(district: District) -> None:
     for left in district.out.glob(f".*{PARTIAL}"):
         if not left.name.startswith(".packages"):  # packages are written without holding the district
             shutil.rmtree(left, ignore_errors=True)
-
-
-def gathered(watched: list[Watched], district: District) -> gpd.GeoDataFrame:
-    """All detections in one table, strongest first."""
-    tables = [found.findings.detections for found in watched if len(found.findings.detections)]
-    if not tables:
-        return detections([], district.crs)
-    together = gpd.GeoDataFrame(pd.concat(tables, ignore_index=True), crs=district.crs)
-    return detections(together.to_dict("records"), district.crs)

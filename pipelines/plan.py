@@ -38,9 +38,15 @@ CONCLUSIVE = ("confirmed", "refuted")
 
 @dataclass(frozen=True)
 class Asked:
-    """What the command line asks for.
+    """What is asked of a raid plan.
 
-    skilled: None for half of the teams. first_day: None for the day after the run's.
+    teams: how many drive out each day, 1-100. days: on how many days, 1-31. lon, lat: their base, degrees, WGS 84.
+    skilled: teams trained for underground; None for half of them. first_day: None for the day after the run's.
+
+    Examples
+    --------
+    >>> im.Asked(teams=2, days=3, lon=111.0, lat=37.0).first_day is None
+    True
     """
 
     teams: int
@@ -60,13 +66,44 @@ class Planned:
 
 
 def plan(
-    district: District, asked: Asked, journal: Journal, rules: Rules | None = None, dossiers: bool = True
+    district: District,
+    asked: Asked,
+    journal: Journal | None = None,
+    rules: Rules | None = None,
+    dossiers: bool = True,
 ) -> Planned:
     """Write `plan/` beside the run's results, whole or not at all, for its owner alone.
 
-    dossiers: also one for each case visited, which takes a second or two each.
+    Whole days are chosen by a set-partitioning programme over routes from column generation; the relaxation's bound is
+    part of the plan, so that what it leaves on the table is known.
+
+    Parameters
+    ----------
+    asked : teams, days and base. journal: None for a quiet one. rules: working hours, speeds, shares.
+    dossiers : also one for each case visited, which takes a second or two each.
+
+    Returns
+    -------
+    The folder, and the plan: tours with their calls, expected confirmations, value and bound.
+
+    Raises
+    ------
+    ConfigurationError
+        A number is out of range, or the base lies far from the district.
+    InputError
+        There is no finished run, or it holds no open case.
+
+    Examples
+    --------
+    >>> west, south, _, _ = registers.jurisdictions.to_crs("EPSG:4326").total_bounds
+    >>> asked = im.Asked(teams=2, days=1, lon=west, lat=south)
+    >>> made = im.plan(district, asked, dossiers=False).plan
+    >>> 0 < made.value <= made.bound + 1e-9
+    True
+    >>> len(made.tours) <= asked.teams * asked.days
+    True
     """
-    rules = rules or Rules()
+    journal, rules = journal or Journal(), rules or Rules()
     request = request_of(district, asked)
     run = read_run(district.out)
     with journal.stage("registers"):

@@ -13,7 +13,7 @@ from illegalmining.errors import InputError
 from illegalmining.journal import Journal, digests
 from illegalmining.pipelines.watching import parameters_of, register_digests, remembered
 from illegalmining.power.fault_list import listed_faults
-from illegalmining.power.readings import read_profiles
+from illegalmining.power.meters import read_meters
 from illegalmining.power.weather import read_weather
 from illegalmining.registers.read import Registers
 
@@ -32,9 +32,7 @@ def power_watch(district: District, registers: Registers, journal: Journal, only
 
     def compute() -> Watched:
         quarantine: list[dict[str, Any]] = []
-        profiles = read_profiles(
-            pattern, power.timezone, days.history_from, days.as_of, quarantine, registers.meters, root=district.root
-        )
+        profiles = read_meters(district, registers.meters, quarantine)
         weather = None if sky is None else read_weather(Path(sky), str(power.weather), quarantine)
         findings = detect_power(
             profiles,

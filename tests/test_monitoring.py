@@ -125,7 +125,7 @@ def test_a_night_that_breaks_leaves_what_was(tmp_path: Path, monkeypatch: pytest
     cube = ground()
     night(cube, tmp_path, "2026-05-31")
     before = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*"))
-    monkeypatch.setattr("illegalmining.detect.surface.region_rows", lambda *_: 1 / 0)
+    monkeypatch.setattr("illegalmining.detect.changed_ground.region_rows", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         night(cube, tmp_path, AS_OF)
     assert sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*")) == before

@@ -6,7 +6,6 @@ import filecmp
 import hashlib
 import json
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import geopandas as gpd
@@ -19,7 +18,6 @@ from illegalmining.checkpoint import only_run
 from illegalmining.cli import app, main
 from illegalmining.district import read_district
 from illegalmining.publish.results import read_cases
-from illegalmining.simulate import PRESETS, simulate_district
 from illegalmining.tables import CASES, DETECTIONS, HOTSPOTS
 
 PUBLISHED = (
@@ -41,20 +39,15 @@ PUBLISHED = (
 )
 
 
-SMALL = {"size_m": 2400.0, "block_m": 1200.0, "optical_days": 15, "radar_days": 24, "insar_days": 24}
-
-
 def invoke(*arguments: str) -> tuple[int, str]:
     outcome = CliRunner().invoke(app, list(arguments))
     return outcome.exit_code, outcome.output
 
 
 @pytest.fixture(scope="module")
-def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def inputs(small_inputs: Path) -> Path:
     """A small district's inputs; no test changes them."""
-    folder = tmp_path_factory.mktemp("small") / "district"
-    simulate_district(folder, replace(PRESETS["plateau"], **SMALL), seed=7)
-    return folder
+    return small_inputs
 
 
 def copy(inputs: Path, folder: Path) -> Path:
@@ -63,12 +56,9 @@ def copy(inputs: Path, folder: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def night(inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def night(small_night: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The small district after one run: its folder."""
-    path = copy(inputs, tmp_path_factory.mktemp("night") / "district")
-    code, output = invoke("run", str(path), "--quiet")
-    assert code in (0, 3), output
-    return path.parent
+    return copy(small_night, tmp_path_factory.mktemp("night") / "district").parent
 
 
 def out_of(folder: Path) -> Path:

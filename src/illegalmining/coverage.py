@@ -44,6 +44,12 @@ def smallest_site(
     Returns
     -------
     `smallest_site_m2`, dims (y, x), float32, m2, north up; NaN where every sensor was blind.
+
+    Examples
+    --------
+    >>> coverage = im.smallest_site([], (0, 0, 300, 600), "EPSG:4546")
+    >>> coverage.shape, bool(coverage.isnull().all())  # 30 m cells, and nobody looked
+    ((20, 10), True)
     """
     parameters = parameters or CoverageParameters()
     grid = common_grid(maps, bounds, crs, parameters)

@@ -222,6 +222,14 @@ class District:
     def crs(self) -> pyproj.CRS:
         return pyproj.CRS.from_user_input(self.configuration.district.crs)
 
+    def source(self, name: str) -> ImagerySource:
+        """The source of images or movement of that name; `ConfigurationError` where there is none."""
+        for source in self.configuration.imagery:
+            if source.name == name:
+                return source
+        known = ", ".join(source.name for source in self.configuration.imagery) or "none"
+        raise ConfigurationError(f"{self.path}: no [[imagery]] is named {name!r}; found {known}")
+
     def resolve(self, href: str) -> str:
         """An input's address: as it is where it is a URL or absolute, else relative to the file."""
         return href if "://" in href or Path(href).is_absolute() else str(self.root / href)
@@ -258,12 +266,24 @@ class District:
 
 
 def read_district(path: str | Path) -> District:
-    """Read and check `district.toml`.
+    """Read and check `district.toml`; nothing else is opened.
+
+    Returns
+    -------
+    The configuration, and where inputs and results lie; bounds in m in `district.crs`.
 
     Raises
     ------
     ConfigurationError
         The file is missing, not TOML, or breaks the contract; names every key at fault.
+
+    Examples
+    --------
+    >>> district = im.read_district("demo/district.toml")
+    >>> district.configuration.district.crs
+    'EPSG:4546'
+    >>> [source.name for source in district.configuration.imagery]
+    ['sentinel-2', 'sentinel-1', 'insar']
     """
     path = Path(path).resolve()
     try:

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 
 class IllegalMiningError(Exception):
-    """Base of all errors the product raises on purpose; the command line prints its text and no traceback."""
+    """Base of all errors the product raises on purpose; the command line prints its text and no traceback.
+
+    Examples
+    --------
+    >>> try:
+    ...     im.read_district("nowhere.toml")
+    ... except im.IllegalMiningError as error:
+    ...     print(error.exit_code, "no such file" in str(error))
+    2 True
+    """
 
     exit_code = 1
 

@@ -116,6 +116,17 @@ def hotspots(
     `cases_near`, the number of cases in the cell's neighbourhood (against an empty district the normal approximation
     finds a single case significant; whoever draws a cluster asks for two), and `trend_over`, what the steps of the
     trend are: `runs` or `evidence`.
+
+    Gi* as Getis & Ord (1992) and Ord & Getis (1995) define it, the cell itself included; significance after Benjamini &
+    Hochberg (1995).
+
+    Examples
+    --------
+    >>> run = im.read_run(district.out)
+    >>> cells = im.hotspot_cells(run.cases, registers.jurisdictions, days.bounds, district.crs, days.as_of)
+    >>> inside = run.cases[run.cases.centroid.within(box(*days.bounds))]
+    >>> round(float(cells["expected_sites"].sum()), 6) == round(float(inside["probability"].sum()), 6)
+    True
     """
     parameters = parameters or HotspotParameters()
     grid = cell_grid(bounds, parameters)

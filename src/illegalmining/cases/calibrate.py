@@ -164,7 +164,23 @@ def cross_validated(lessons: Sequence[Lesson], shrinkage: Shrinkage | None = Non
 
 
 def reliability(given: Numbers, confirmed: NDArray[np.bool_], shrinkage: Shrinkage | None = None) -> Reliability:
-    """Probabilities against outcomes: Brier score, expected calibration error, and the reliability curve."""
+    """Probabilities against outcomes: Brier score, expected calibration error, and the reliability curve.
+
+    Parameters
+    ----------
+    given : (n,) probabilities, 0-1, said before the outcome was known. confirmed: (n,) whether it was so.
+
+    Returns
+    -------
+    Brier score: mean of (p - outcome)^2. Calibration error: mean over bins, weighted by their counts, of the distance
+    between mean probability and share confirmed. Intervals are 90 % Jeffreys. NaN where there is nothing to compare.
+
+    Examples
+    --------
+    >>> told = im.reliability(np.array([0.9, 0.9, 0.1]), np.array([True, True, False]))
+    >>> round(told.brier, 4), round(told.error, 4)
+    (0.01, 0.1)
+    """
     shrinkage = shrinkage or Shrinkage()
     if not len(given):
         return Reliability(0, float("nan"), float("nan"), ())

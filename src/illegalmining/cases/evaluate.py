@@ -53,6 +53,19 @@ def score(cases: gpd.GeoDataFrame, truth: gpd.GeoDataFrame, parameters: ScorePar
     Parameters
     ----------
     cases: `tables.CASES`, most probable first. truth: `tables.SITES`, same CRS.
+
+    Returns
+    -------
+    Recall, precision and Brier score (0-1), delay in days. Intervals are 90 % Jeffreys: quantiles of
+    Beta(k + 1/2, n - k + 1/2).
+
+    Examples
+    --------
+    >>> from illegalmining.publish.results import read_sites
+    >>> truth = read_sites("demo/truth/sites.gpkg", district.crs)
+    >>> scores = im.score(im.read_run(district.out).cases, truth)
+    >>> scores.found + len(scores.missed) == scores.sites == len(truth)
+    True
     """
     parameters = parameters or ScoreParameters()
     matches = match(cases, truth, parameters)

@@ -36,7 +36,17 @@ FROM_90_PERCENT = 2 * 1.645
 def judge(
     detections: gpd.GeoDataFrame, registers: Registers, language: str, parameters: JudgingParameters | None = None
 ) -> list[Judgement]:
-    """Judge every detection; order follows `detections`."""
+    """Detections held against the registers as of their own dates; what the registers explain yields no judgement.
+
+    One judgement an offence that a detection speaks for or against, in the order of `detections` (`tables.DETECTIONS`
+    in the registers' CRS): `log_lr` in nats, `p_against` 0-1, other readings in `rivals`. language: `en` or `zh`.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame(im.judge(im.read_run(district.out).detections, registers, "en"))
+    >>> bool(table["p_against"].between(0, 1).all())
+    True
+    """
     with uncollected():
         return judged(detections, registers, language, parameters or JudgingParameters())
 

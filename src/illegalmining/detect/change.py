@@ -7,7 +7,6 @@ chunked or how many workers there are. Only the maps, and the series of pixels t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -20,8 +19,8 @@ import xarray as xr
 from illegalmining.compute import worked
 from illegalmining.detect.baseline import DAYS_A_YEAR, Baseline, BaselineParameters, Floats, along, fit, season
 from illegalmining.detect.candidates import Watch, unwatched
-from illegalmining.detect.findings import Remark
-from illegalmining.detect.memory import Archive, Layout, Memory, Place, Scale
+from illegalmining.detect.findings import Remark, Unjudged
+from illegalmining.detect.memory import Memory, Place, Scale
 from illegalmining.detect.monitor import MonitorParameters, update
 from illegalmining.detect.noise import noise, weather
 from illegalmining.lazy import Window
@@ -36,13 +35,21 @@ class Days:
     days: npt.NDArray[np.int32]
     history: int
 
-    def too_few(self, fewest: int) -> bool:
-        """Whether there is no history to fit or nothing to judge."""
-        return self.history < fewest or self.history == len(self.days)
+    def enough(self, fewest: int) -> None:
+        """Make sure that there is a history to fit and something to judge.
 
-    def said(self) -> Remark:
-        """That they are too few."""
-        return Remark("few_dates", {"history": self.history, "new": len(self.days) - self.history})
+        Raises
+        ------
+        Unjudged
+            There is not.
+        """
+        new = len(self.days) - self.history
+        if self.history < fewest or new == 0:
+            raise Unjudged(
+                Remark("few_dates", {"history": self.history, "new": new}),
+                f"{self.history} date(s) of history and {new} to judge: a baseline takes {fewest}; move history_from "
+                "or monitor_from, or bring more scenes",
+            )
 
 
 @dataclass(frozen=True)
@@ -304,23 +311,6 @@ def without_hidden(values: Floats, offset: Floats) -> Floats:
     """Offsets (T, K), 0 on dates that hide the ground; such dates are made missing in `values`, in place."""
     values[np.isnan(offset).any(axis=1)] = np.nan
     return np.nan_to_num(offset)
-
-
-def remembering(
-    archive: Archive | None, when: Days, cube: xr.Dataset, features: int, parameters: ChangeParameters
-) -> AbstractContextManager[Memory | None]:
-    """The memory for a cube, open while it is judged; None where nothing is kept."""
-    if archive is None:
-        return nullcontext()
-    shape = (cube.sizes["y"], cube.sizes["x"])
-    layout = Layout(shape, features, 1 + 2 * parameters.baseline.harmonics, parameters.tile)
-    return archive.open(when.days, when.history, layout)
-
-
-def seen(cube: xr.Dataset, smallest: Floats) -> xr.DataArray:
-    """The smallest site as a map on the cube's grid."""
-    array = xr.DataArray(smallest, dims=("y", "x"), coords={"y": cube.y, "x": cube.x}, name="smallest_site_m2")
-    return array.rio.write_crs(cube.rio.crs)
 
 
 def out_of_season(

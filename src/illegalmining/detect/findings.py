@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -12,6 +13,7 @@ import pandas as pd
 import xarray as xr
 from shapely.geometry.base import BaseGeometry
 
+from illegalmining.errors import InputError
 from illegalmining.tables import DETECTIONS
 
 
@@ -20,6 +22,14 @@ class Remark(NamedTuple):
 
     key: str
     values: dict[str, Any]
+
+
+class Unjudged(InputError):
+    """A source that a detector cannot judge; `remark` says why, where a report is read."""
+
+    def __init__(self, remark: Remark, why: str) -> None:
+        super().__init__(why)
+        self.remark = remark
 
 
 @dataclass(frozen=True)
@@ -68,3 +78,28 @@ def detections(rows: list[dict[str, Any]], crs: Any) -> gpd.GeoDataFrame:
     """The checked table of detections, strongest first, ties broken by id."""
     ordered = sorted(rows, key=lambda row: (-row["log_lr"], row["detection_id"]))
     return DETECTIONS.frame(ordered, crs)
+
+
+def gather(findings: Iterable[Findings], crs: Any) -> gpd.GeoDataFrame:
+    """The detections of all detectors in one table, strongest first.
+
+    Returns
+    -------
+    `tables.DETECTIONS` in `crs`: one row a detection, `log_lr` in nats for undeclared activity (negative: against it),
+    `area_m2`, first and last day, and the detector's own facts as JSON in `attributes`.
+
+    Raises
+    ------
+    TableError
+        A detection breaks the contract: a bug.
+
+    Examples
+    --------
+    >>> im.gather([], district.crs).columns[:5].tolist()
+    ['detection_id', 'detector', 'first_seen', 'last_seen', 'log_lr']
+    """
+    tables = [found.detections for found in findings if len(found.detections)]
+    if not tables:
+        return detections([], crs)
+    together = gpd.GeoDataFrame(pd.concat(tables, ignore_index=True), crs=crs)
+    return detections(together.to_dict("records"), crs)

@@ -88,6 +88,18 @@ def detect_power(
     (a shut mine's work on another's meter), `mine_like_meter` (a meter of nobody's mine that looks like one),
     `declared_but_idle` (nats for output on paper), `worked_as_allowed` (negative nats: the energy covers the declared
     tonnes) or `meter_silent` (no nats: said, not judged). Without a register of mines nothing can be judged.
+
+    Examples
+    --------
+    >>> profiles = im.read_meters(district, registers.meters)
+    >>> findings = im.detect_power(
+    ...     profiles, registers.meters, registers.mines, registers.mine_status, registers.production,
+    ...     days.monitor_from, days.as_of,
+    ... )
+    >>> findings.smallest_site_m2 is None  # meters make no map
+    True
+    >>> bool(findings.detections["mine_id"].notna().any())
+    True
     """
     parameters = parameters or PowerParameters()
     if mines is None or mines.empty:

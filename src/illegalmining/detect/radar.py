@@ -16,11 +16,12 @@ import xarray as xr
 from scipy import ndimage
 
 from illegalmining.detect.baseline import BaselineParameters, Floats
-from illegalmining.detect.change import ChangeParameters, days_of, judge_stack, remembering, seen
-from illegalmining.detect.findings import Findings, Remark, detections
+from illegalmining.detect.change import ChangeParameters, days_of
+from illegalmining.detect.changed_ground import PixelGrid, Stack, judged_or_said
+from illegalmining.detect.findings import Findings, Remark, Unjudged
 from illegalmining.detect.memory import Archive, Scale
 from illegalmining.detect.monitor import MonitorParameters
-from illegalmining.detect.regions import RegionParameters, Telling, region_rows, smallest_site
+from illegalmining.detect.regions import RegionParameters, Telling
 
 POLARISATIONS = ("vv", "vh")
 
@@ -90,6 +91,57 @@ def built_up(level: Floats, names: tuple[str, ...], parameters: RadarParameters)
     return max(0.0, (from_mine**2 - from_wall**2) / (2 * parameters.differing**2))
 
 
+def radar_stack(
+    cube: xr.Dataset, history_from: Any, monitor_from: Any, as_of: Any, parameters: RadarParameters | None = None
+) -> Stack:
+    """A radar cube as the detector of surface change looks at it; nothing is read yet.
+
+    cube: dims (time, y, x), `vv` and/or `vh` in linear power (gamma0), lazy or not; dates as in `surface_stack`.
+
+    Returns
+    -------
+    The stack for `monitor`; its features are decibels, averaged over a few pixels against speckle.
+
+    Raises
+    ------
+    Unjudged
+        The cube holds neither polarisation, or too few dates.
+
+    Examples
+    --------
+    >>> cube = im.open_source("sentinel-1", district)
+    >>> im.radar_stack(cube, days.history_from, days.monitor_from, days.as_of).telling.unit
+    'dB'
+    >>> im.radar_stack(cube, days.history_from, days.history_from, days.as_of)
+    Traceback (most recent call last):
+        ...
+    illegalmining.detect.findings.Unjudged: 0 date(s) of history and ...
+    """
+    parameters = parameters or RadarParameters()
+    names = tuple(name for name in POLARISATIONS if name in cube)
+    if not names:
+        raise Unjudged(
+            Remark("no_band", {"bands": ", ".join(POLARISATIONS)}),
+            f"the cube holds none of the bands {', '.join(POLARISATIONS)}; found {', '.join(map(str, cube))}",
+        )
+    period, when = days_of(cube.time, history_from, monitor_from, as_of)
+    when.enough(parameters.change.baseline.fewest)
+    features = Backscatter(parameters.looks, parameters.darkest)
+    return Stack(
+        detector="radar",
+        bands=[cube[name].isel(time=period) for name in names],
+        features=features,
+        scale=features.scale,
+        when=when,
+        grid=PixelGrid.of(cube),
+        telling=Telling(names, "dB", np.asarray, partial(built_up, names=names, parameters=parameters)),
+        dismissed=None,
+        contrast=parameters.change.monitor.contrast,
+        change=parameters.change,
+        regions=parameters.regions,
+    )
+
+
 def detect_radar(
     cube: xr.Dataset,
     history_from: Any,
@@ -98,26 +150,7 @@ def detect_radar(
     parameters: RadarParameters | None = None,
     archive: Archive | None = None,
 ) -> Findings:
-    """Regions whose backscatter has changed for good since `monitor_from`.
-
-    cube: dims (time, y, x), `vv` and/or `vh` in linear power (gamma0), lazy or not; dates and archive as in
-    `detect_surface`.
-    """
-    parameters = parameters or RadarParameters()
-    names = tuple(name for name in POLARISATIONS if name in cube)
-    crs = cube.rio.crs
-    if not names:
-        return Findings(detections([], crs), None, (Remark("no_band", {"bands": ", ".join(POLARISATIONS)}),))
-    period, when = days_of(cube.time, history_from, monitor_from, as_of)
-    if when.too_few(parameters.change.baseline.fewest):
-        return Findings(detections([], crs), None, (when.said(),))
-    features = Backscatter(parameters.looks, parameters.darkest)
-    stack = [cube[name].isel(time=period) for name in names]
-    transform = cube.rio.transform(recalc=True)
-    telling = Telling(names, "dB", np.asarray, partial(built_up, names=names, parameters=parameters))
-    with remembering(archive, when, cube, len(names), parameters.change) as memory:
-        maps, histories = judge_stack(stack, features, when, parameters.change, features.scale, memory)
-        rows = region_rows("radar", maps, histories, when, transform, telling, parameters.regions)
-    contrast = np.full(len(names), parameters.change.monitor.contrast)
-    smallest = smallest_site(maps, contrast, abs(transform.a * transform.e), parameters.regions)
-    return Findings(detections(rows, crs), seen(cube, smallest))
+    """Regions whose backscatter has changed for good since `monitor_from`; cube as in `radar_stack`, dates and archive
+    as in `detect_surface`."""
+    ready = partial(radar_stack, cube, history_from, monitor_from, as_of, parameters)
+    return judged_or_said(ready, cube.rio.crs, archive)

@@ -104,6 +104,25 @@ def detect_subsidence(
 
     Questions of the detections: `undeclared_face` (log_lr > 0), and for declared faces `declared_face` (log_lr < 0: it
     moves as it should), `declared_face_never_moved` and `declared_face_past_stop` (log_lr > 0).
+
+    The forward model is the probability integral method (Liu Baochen), W = W0 C(s; l) C(t; L) with
+    C(s; l) = (erf(sqrt(pi) s / r) - erf(sqrt(pi) (s - l) / r)) / 2, and Knothe's law in time. Movement fixes position,
+    azimuth, length, r = H / tan(beta) and the extracted volume; depth and thickness rest on priors.
+
+    Returns
+    -------
+    Detections in nats, and the smallest square panel (y, x) that would have been found, m2.
+
+    Examples
+    --------
+    >>> cube = im.open_source("insar", district)
+    >>> findings = im.detect_subsidence(
+    ...     cube, registers.working_faces, days.history_from, days.monitor_from, days.as_of
+    ... )
+    >>> set(findings.detections["detector"]) <= {"subsidence"}
+    True
+    >>> findings.smallest_site_m2.dims
+    ('y', 'x')
     """
     parameters = parameters or SubsidenceParameters()
     first, last = pd.Timestamp(history_from), pd.Timestamp(as_of)

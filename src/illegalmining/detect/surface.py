@@ -16,10 +16,11 @@ import numpy.typing as npt
 import xarray as xr
 
 from illegalmining.detect.baseline import Floats
-from illegalmining.detect.change import ChangeParameters, days_of, judge_stack, remembering, seen
-from illegalmining.detect.findings import Findings, Remark, detections
+from illegalmining.detect.change import ChangeParameters, days_of
+from illegalmining.detect.changed_ground import PixelGrid, Stack, judged_or_said
+from illegalmining.detect.findings import Findings, Remark, Unjudged
 from illegalmining.detect.memory import Archive, Scale
-from illegalmining.detect.regions import RegionParameters, Telling, region_rows, smallest_site
+from illegalmining.detect.regions import RegionParameters, Telling
 
 BANDS = ("green", "red", "nir", "swir16", "swir22")
 
@@ -79,6 +80,62 @@ class OpticalFeatures:
         return values
 
 
+def surface_stack(
+    cube: xr.Dataset, history_from: Any, monitor_from: Any, as_of: Any, parameters: SurfaceParameters | None = None
+) -> Stack:
+    """An optical cube as the detector of surface change looks at it; nothing is read yet.
+
+    cube: dims (time, y, x), reflectance 0-1 in any of green, red, nir, swir16, swir22 (or blue alone, or `ndvi`), and
+    perhaps `scl`; lazy or not. Baselines are fitted from `history_from`; every date from `monitor_from` to `as_of`
+    inclusive is judged.
+
+    Returns
+    -------
+    The stack for `monitor`; its features are logarithms of reflectances, or NDVI as it is.
+
+    Raises
+    ------
+    Unjudged
+        The cube holds no band that can be judged, or too few dates.
+
+    Examples
+    --------
+    >>> cube = im.open_source("sentinel-2", district)
+    >>> stack = im.surface_stack(cube, days.history_from, days.monitor_from, days.as_of)
+    >>> stack.telling.names
+    ('green', 'red', 'nir', 'swir16', 'swir22')
+    """
+    parameters = parameters or SurfaceParameters()
+    names = (
+        tuple(name for name in BANDS if name in cube) or tuple(name for name in ("ndvi", "blue") if name in cube)[:1]
+    )
+    if not names:
+        raise Unjudged(
+            Remark("no_band", {"bands": ", ".join(BANDS)}),
+            f"the cube holds none of the bands {', '.join(BANDS)}, ndvi, blue; found {', '.join(map(str, cube))}",
+        )
+    period, when = days_of(cube.time, history_from, monitor_from, as_of)
+    when.enough(parameters.change.baseline.fewest)
+    logarithmic, classified = names != ("ndvi",), "scl" in cube
+    contrast = parameters.contrast if logarithmic else parameters.index_contrast
+    features = OpticalFeatures(logarithmic, classified, parameters)
+    unit, natural = ("reflectance", np.exp) if logarithmic else ("NDVI", np.asarray)
+    regions = parameters.regions if logarithmic else replace(parameters.regions, course_sd=parameters.index_course_sd)
+    return Stack(
+        detector="surface",
+        bands=[cube[name].isel(time=period) for name in (*names, *(("scl",) if classified else ()))],
+        features=features,
+        scale=features.scale,
+        when=when,
+        grid=PixelGrid.of(cube),
+        telling=Telling(names, unit, natural, partial(roofed, names=names, parameters=parameters)),
+        dismissed=partial(greener, names=names, parameters=parameters),
+        contrast=contrast,
+        change=with_contrast(parameters.change, contrast),
+        regions=regions,
+    )
+
+
 def detect_surface(
     cube: xr.Dataset,
     history_from: Any,
@@ -89,37 +146,11 @@ def detect_surface(
 ) -> Findings:
     """Regions where the ground has changed for good since `monitor_from`.
 
-    cube: dims (time, y, x), reflectance 0-1 in any of green, red, nir, swir16, swir22 (or blue alone, or `ndvi`), and
-    perhaps `scl`; lazy or not. Baselines are fitted from `history_from`; every date from `monitor_from` to `as_of`
-    inclusive is judged. archive: where earlier runs left what they know; the result is the same without one.
+    Cube and dates as in `surface_stack`. archive: where earlier runs left what they know; the result is the same
+    without one.
     """
-    parameters = parameters or SurfaceParameters()
-    names = (
-        tuple(name for name in BANDS if name in cube) or tuple(name for name in ("ndvi", "blue") if name in cube)[:1]
-    )
-    crs = cube.rio.crs
-    if not names:
-        return Findings(detections([], crs), None, (Remark("no_band", {"bands": ", ".join(BANDS)}),))
-    period, when = days_of(cube.time, history_from, monitor_from, as_of)
-    if when.too_few(parameters.change.baseline.fewest):
-        return Findings(detections([], crs), None, (when.said(),))
-    logarithmic = names != ("ndvi",)
-    classified = "scl" in cube
-    stack = [cube[name].isel(time=period) for name in (*names, *(("scl",) if classified else ()))]
-    contrast = parameters.contrast if logarithmic else parameters.index_contrast
-    features = OpticalFeatures(logarithmic, classified, parameters)
-    change = with_contrast(parameters.change, contrast)
-    regions = parameters.regions if logarithmic else replace(parameters.regions, course_sd=parameters.index_course_sd)
-    unit, natural = ("reflectance", np.exp) if logarithmic else ("NDVI", np.asarray)
-    telling = Telling(names, unit, natural, partial(roofed, names=names, parameters=parameters))
-    transform = cube.rio.transform(recalc=True)
-    with remembering(archive, when, cube, len(names), change) as memory:
-        maps, histories = judge_stack(stack, features, when, change, features.scale, memory)
-        maps = replace(maps, evidence=np.where(greener(maps.shift, names, parameters), 0, maps.evidence))
-        rows = region_rows("surface", maps, histories, when, transform, telling, regions)
-    pixel_m2 = abs(transform.a * transform.e)
-    smallest = smallest_site(maps, np.full(len(names), contrast), pixel_m2, regions)
-    return Findings(detections(rows, crs), seen(cube, smallest))
+    ready = partial(surface_stack, cube, history_from, monitor_from, as_of, parameters)
+    return judged_or_said(ready, cube.rio.crs, archive)
 
 
 def greener(shift: Floats, names: tuple[str, ...], parameters: SurfaceParameters) -> npt.NDArray[np.bool_]:

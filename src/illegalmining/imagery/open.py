@@ -30,8 +30,10 @@ BROKEN_FILE = (OSError, EOFError, ValueError, KeyError, IndexError, RuntimeError
 program and is not to be blamed on a file."""
 
 
-def open_source(source: ImagerySource, district: District, quarantine: list[dict[str, Any]]) -> xr.Dataset:
-    """Open a source lazily.
+def open_source(
+    source: ImagerySource | str, district: District, quarantine: list[dict[str, Any]] | None = None
+) -> xr.Dataset:
+    """Open a source of images or movement, or the one of that name in `district.toml`, lazily.
 
     Headers are read and checked now; pixels when they are computed. A scene whose pixels then prove unreadable leaves
     NaN, a warning, and a line in `quarantine`.
@@ -49,7 +51,19 @@ def open_source(source: ImagerySource, district: District, quarantine: list[dict
     ------
     InputError
         Nothing of the source can be used: it is missing, elsewhere, of another time, or in an unknown unit.
+    ConfigurationError
+        `district.toml` has no source of that name.
+
+    Examples
+    --------
+    >>> cube = im.open_source("sentinel-2", district)
+    >>> cube["red"].dims, str(cube["red"].dtype)
+    (('time', 'y', 'x'), 'float32')
+    >>> cube["red"].chunks is not None  # no pixel has been read yet
+    True
     """
+    source = district.source(source) if isinstance(source, str) else source
+    quarantine = [] if quarantine is None else quarantine
     aside = SetAside(quarantine, relative_name(district, district.resolve(source.href)))
     try:
         if source.sensor == "displacement":

@@ -53,10 +53,31 @@ def read_cases(out: Path) -> gpd.GeoDataFrame:
 def read_run(out: Path) -> Run:
     """The results of a finished run.
 
+    Parameters
+    ----------
+    out : where they lie, as `district.out`.
+
+    Returns
+    -------
+    Cases, detections and hot spots as GeoDataFrames, the coverage as a DataArray (y, x) in m2, all in the district's
+    CRS; the record of the run as a dict.
+
     Raises
     ------
     InputError
         There is no finished run there.
+
+    Examples
+    --------
+    >>> run = im.read_run(district.out)
+    >>> run.cases["probability"].is_monotonic_decreasing
+    True
+    >>> run.coverage.dims
+    ('y', 'x')
+    >>> im.read_run(district.root)
+    Traceback (most recent call last):
+        ...
+    illegalmining.errors.InputError: ... holds no finished run; ...
     """
     if not (out / "run.json").is_file():
         raise InputError(f"{out}: holds no finished run; run `illegalmining run district.toml` for that day first")
@@ -101,7 +122,7 @@ def day_of(folder: Path) -> date | None:
         return None
 
 
-def read_sites(path: Path, crs: Any) -> gpd.GeoDataFrame:
+def read_sites(path: str | Path, crs: Any) -> gpd.GeoDataFrame:
     """Known sites (`tables.SITES`) in `crs`.
 
     Raises

@@ -62,14 +62,31 @@ class Registers:
         return replace(self, **tables)
 
 
-def read_registers(district: District, quarantine: list[dict[str, Any]]) -> Registers:
+def read_registers(district: District, quarantine: list[dict[str, Any]] | None = None) -> Registers:
     """Read every configured register; add what cannot be used to `quarantine`, one dict a fault.
+
+    Returns
+    -------
+    The registers as checked tables; those with a place as GeoDataFrames in the district's CRS, m. None where one is
+    not configured. The batch takes them `in_order()`, so that the order of rows in a file changes nothing.
 
     Raises
     ------
     InputError
         A configured file is missing, or `jurisdictions` cannot be used at all.
+
+    Examples
+    --------
+    >>> aside = []
+    >>> registers = im.read_registers(district, aside).in_order()
+    >>> sorted(registers.mines["method"].unique())
+    ['opencast', 'underground']
+    >>> registers.concessions.crs == district.crs
+    True
+    >>> len(aside)  # nothing had to be set aside
+    0
     """
+    quarantine = [] if quarantine is None else quarantine
     configured = {name: href for name in REGISTERS if (href := getattr(district.configuration.registers, name))}
     files = {name: Path(district.resolve(href)) for name, href in configured.items()}
     for name, path in files.items():

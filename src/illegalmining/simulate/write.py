@@ -37,8 +37,26 @@ def simulate(directory: Path, preset: str = "plateau", seed: int = 1) -> Path:
     return simulate_district(directory, PRESETS[preset], seed)
 
 
-def simulate_district(directory: Path, preset: Preset, seed: int) -> Path:
-    """Write a simulated district into `directory`, whole or not at all; the same seed gives the same district."""
+def simulate_district(directory: str | Path, preset: Preset, seed: int) -> Path:
+    """Write a simulated district into `directory`, whole or not at all; the same seed gives the same district.
+
+    Parameters
+    ----------
+    directory : must not be there yet. preset: the kind of district. seed: 0 or more.
+
+    Returns
+    -------
+    The path of its `district.toml`; what is really so lies beside it in `truth/`.
+
+    Examples
+    --------
+    >>> from dataclasses import replace
+    >>> from illegalmining.simulate import PRESETS
+    >>> sparse = {"optical_days": 90, "radar_days": 90, "insar_days": 90}
+    >>> tiny = replace(PRESETS["quiet"], size_m=1200.0, block_m=600.0, **sparse)
+    >>> im.simulate_district("tiny", tiny, seed=1).name
+    'district.toml'
+    """
     directory = Path(directory)
     plan = make_plan(preset, np.random.default_rng([seed, 1]))
     with atomic_folder(directory) as folder:
