@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo test lint bench lock clean
+.PHONY: setup demo test lint docs bench evaluate lock clean
 
 setup: .venv/ready
 
@@ -28,8 +28,16 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# The site, into build/site: warnings are errors, nothing is fetched.
+docs: setup
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 bench: setup
 	for script in benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
+
+# docs/accuracy.md, in about 40 minutes on two idle cores; EVALUATE="--districts 8" for more of it.
+evaluate: setup
+	$(BIN)/python benchmarks/evaluate.py $(EVALUATE)
 
 lock:
 	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import pytest
 
 import illegalmining as im
 from illegalmining.simulate import PRESETS
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))  # real data and scorers live there
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 SMALL = {"size_m": 2400.0, "block_m": 1200.0, "optical_days": 15, "radar_days": 24, "insar_days": 24}

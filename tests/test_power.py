@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from shapely.geometry import Point
 
+import real_data
 from illegalmining.detect.load import HOUR_COLUMNS, MeterTable, mine_load
 from illegalmining.detect.power import detect_power
 from illegalmining.errors import InputError
@@ -247,24 +248,12 @@ def test_paper_output_and_honest_output_are_told_apart() -> None:
     assert wrong <= 2, f"{wrong} of 48 accused"
 
 
-def steel_profiles(shared_data: Path, folder: Path) -> pd.DataFrame:
-    """The steel plant's meter, whose source stamps the end of each interval and a day's last with its own date."""
-    steel = pd.read_csv(shared_data / "power" / "steel_2018_h1.csv")
-    ends = pd.to_datetime(steel["date"], format="%d/%m/%Y %H:%M")
-    starts = ends.where(ends.dt.time != pd.Timestamp("00:00").time(), ends + pd.Timedelta(days=1))
-    starts -= pd.Timedelta(minutes=15)
-    frame = pd.DataFrame({"meter_id": "m", "time": starts, "kwh": steel["Usage_kWh"]})
-    frame.to_parquet(folder / "r.parquet")
-    meters = meters_table("m", capacity=np.nan)
-    return read_profiles(str(folder / "r.parquet"), "Asia/Seoul", date(2018, 1, 1), date(2018, 6, 30), [], meters)
-
-
 @pytest.mark.parametrize(
     ("first", "end", "worked"), [("2018-02-14", "2018-02-19", False), ("2018-03-05", "2018-04-02", True)]
 )
-def test_real_meter_against_an_order(tmp_path: Path, shared_data: Path, first: str, end: str, worked: bool) -> None:
+def test_real_meter_against_an_order(shared_data: Path, first: str, end: str, worked: bool) -> None:
     """The plant stood still on the first days and worked through the second."""
-    profiles = steel_profiles(shared_data, tmp_path)
+    profiles = real_data.steel_profiles(meters_table("m", capacity=np.nan), shared_data)
     mines = gpd.GeoDataFrame({"mine_id": ["m"]}, geometry=[Point(0, 0)], crs=CRS)
     status = pd.DataFrame(
         {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from datetime import date, datetime, timedelta
 from itertools import product
 from pathlib import Path
@@ -309,7 +308,6 @@ def test_weather_is_read_averaged_and_its_faults_set_aside(tmp_path: Path) -> No
 
 def test_states_of_labelled_machines(shared_data: Path) -> None:
     """Two of the three machines are told nearly as well as by methods made for one machine; none is told by chance."""
-    sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
     from bench_power_states import scores
 
     found = scores(shared_data / "power" / "machines_labelled.csv")

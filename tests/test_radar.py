@@ -10,8 +10,8 @@ import pytest
 import rioxarray  # noqa: F401
 import shapely
 import xarray as xr
-from affine import Affine
 
+import real_data
 from illegalmining.detect.radar import Backscatter, detect_radar
 
 HISTORY, MONITOR, AS_OF = "2023-01-01", "2026-01-01", "2026-10-31"
@@ -122,8 +122,7 @@ def test_smallest_site_shrinks_with_more_dates():
 
 
 def test_pixel_of_bolivia_is_found_from_radar_and_dated_within_three_dates(shared_data: Path):
-    table = pd.read_csv(shared_data / "optical" / "bayts_pixel.csv", parse_dates=["date"])
-    series = table[table.sensor == "S1_VV_dB"].dropna().set_index("date").value
+    series = real_data.bayts("S1_VV_dB", shared_data)
     seen = [date for date in series.index if date >= pd.Timestamp("2016-01-01")]
     before = series[: seen[0] - pd.Timedelta(days=1)]
     assert not len(bayts_found(before))
@@ -135,7 +134,4 @@ def test_pixel_of_bolivia_is_found_from_radar_and_dated_within_three_dates(share
 
 def bayts_found(series: pd.Series) -> pd.DataFrame:
     """Detections from the backscatter of one pixel so far."""
-    power = (10 ** (series.to_numpy() / 10)).astype(np.float32)[:, None, None]
-    cube = xr.Dataset({"vv": (("time", "y", "x"), power)}, coords={"time": series.index, "y": [0.0], "x": [0.0]})
-    cube = cube.rio.write_crs("EPSG:32720").rio.write_transform(Affine(30.0, 0, 0, 0, -30.0, 0))
-    return detect_radar(cube, "2014-10-01", "2015-10-01", series.index[-1]).detections
+    return detect_radar(real_data.one_pixel(series, "vv"), "2014-10-01", "2015-10-01", series.index[-1]).detections

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
-import pandas as pd
 import pytest
 import xarray as xr
 from scipy import ndimage
@@ -14,6 +13,7 @@ from shapely import union_all
 from shapely.geometry import MultiPoint, Point, box
 from typer.testing import CliRunner
 
+import real_data
 from illegalmining.cli import app
 from illegalmining.publish.results import read_cases
 
@@ -119,13 +119,7 @@ def test_mexico_city_hides_no_working_face(mexico: Path) -> None:
 
 def steel_district(folder: Path, shared_data: Path, order: tuple[str, str] | None) -> Path:
     """The steel plant's meter as a mine's, with a stop order or none."""
-    steel = pd.read_csv(shared_data / "power" / "steel_2018_h1.csv")
-    ends = pd.to_datetime(steel["date"], format="%d/%m/%Y %H:%M")
-    # The source stamps the end of each interval, and a day's last one with the day's own date.
-    starts = ends.where(ends.dt.time != pd.Timestamp("00:00").time(), ends + pd.Timedelta(days=1))
-    starts -= pd.Timedelta(minutes=15)
-    readings = pd.DataFrame({"meter_id": "m", "time": starts, "kwh": steel["Usage_kWh"]})
-    readings.to_parquet(folder / "readings.parquet")
+    real_data.steel_readings(shared_data).to_parquet(folder / "readings.parquet")
     place = Point(500_000, 4_100_000)
     rows = {"mine_id": ["steel"], "name": ["Steel"], "operator": ["Op"], "method": ["underground"]}
     gpd.GeoDataFrame(rows, geometry=[place], crs="EPSG:4546").to_file(folder / "mines.gpkg")
@@ -142,14 +136,7 @@ def steel_district(folder: Path, shared_data: Path, order: tuple[str, str] | Non
     return write_district(folder, days, "EPSG:4546", [499_000, 4_099_000, 501_000, 4_101_000], more)
 
 
-@pytest.mark.parametrize(
-    ("order", "flagged"),
-    [
-        (None, False),
-        (("2018-02-14", "2018-02-19"), False),  # the plant stood still on these days
-        (("2018-03-05", "2018-04-02"), True),  # four weeks in which it worked
-    ],
-)
+@pytest.mark.parametrize(("order", "flagged"), real_data.ORDERS.values(), ids=list(real_data.ORDERS))
 def test_steel_meter_against_stop_orders(tmp_path: Path, shared_data: Path, order, flagged: bool) -> None:
     run(steel_district(tmp_path, shared_data, order))
     alarms = read_cases(tmp_path / "out" / "2018-06-30").query("probability >= 0.5")

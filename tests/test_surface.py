@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis.strategies import integers, sampled_from
 from scipy import ndimage
 
+import real_data
 from illegalmining.detect.baseline import BaselineParameters, fit, fit_with, season
 from illegalmining.detect.candidates import Watch, unwatched
 from illegalmining.detect.change import ChangeParameters, Days, Histories, Maps
@@ -253,32 +254,11 @@ def test_what_cannot_be_judged_is_said(cube):
     assert findings.remarks
 
 
-def read_netcdf(path: Path) -> xr.Dataset:
-    """A cube of real images."""
-    return xr.load_dataset(path, decode_coords="all", engine="h5netcdf")
-
-
 @pytest.fixture(scope="module")
 def romania(shared_data: Path) -> tuple[xr.Dataset, Findings]:
     """The Romanian cube, judged from 2018."""
-    cube = read_netcdf(shared_data / "optical" / "romania_s2.nc")
+    cube = real_data.romania(shared_data)
     return cube, detect_surface(cube, "2015-08-01", "2018-01-01", "2021-01-01")
-
-
-def early_summer(cube: xr.Dataset, year: int) -> np.ndarray:
-    """Upper quartile of NDVI, May to mid July, without haze: another reading of the images than the detector's."""
-    clear = cube.scl.isin([4, 5, 6, 7]) & (cube.blue < 0.08)
-    ndvi = ((cube.nir - cube.red) / (cube.nir + cube.red)).where(clear)
-    return ndvi.sel(time=slice(f"{year}-05-10", f"{year}-07-15")).quantile(0.75, "time").values
-
-
-def clearings(cube: xr.Dataset, year: int) -> list[np.ndarray]:
-    """Forest that lost at least 0.12 of NDVI against the year before and 2017, 0.1 ha and more (masks)."""
-    before = np.minimum(early_summer(cube, year - 1), early_summer(cube, 2017))
-    drop = early_summer(cube, year) - before
-    bare = (drop - np.nanmedian(drop) < -0.12) & (early_summer(cube, year - 1) > 0.8)
-    label, count = ndimage.label(bare, np.ones((3, 3)))
-    return [label == number for number in range(1, count + 1) if (label == number).sum() >= 10]
 
 
 @pytest.mark.filterwarnings("ignore:All-NaN")
@@ -286,7 +266,7 @@ def test_romanian_clearings_are_found_in_their_year(romania):
     cube, findings = romania
     hits, truth, overlaps = 0, 0, []
     for year in (2018, 2019):
-        for mask in clearings(cube, year):
+        for mask in real_data.clearings(cube, year):
             row, overlap = found(findings, cube, mask)
             truth += 1
             hits += row is not None and row.first_seen.year == year
@@ -299,7 +279,9 @@ def test_romanian_clearings_are_found_in_their_year(romania):
 @pytest.mark.filterwarnings("ignore:All-NaN")
 def test_romanian_forest_is_silent(romania):
     cube, findings = romania
-    near = ndimage.binary_dilation(np.any([m for y in (2018, 2019) for m in clearings(cube, y)], axis=0), iterations=3)
+    near = ndimage.binary_dilation(
+        np.any([m for y in (2018, 2019) for m in real_data.clearings(cube, y)], axis=0), iterations=3
+    )
     strangers = [row for row in findings.detections.itertuples() if not touches(row.geometry, cube, near)]
     assert len(strangers) <= 1
 
@@ -312,29 +294,20 @@ def touches(geometry: shapely.Geometry, cube: xr.Dataset, mask: np.ndarray) -> b
 
 
 def test_steady_forest_raises_no_alarm(shared_data):
-    cube = read_netcdf(shared_data / "optical" / "control_s2.nc")
-    cube = cube.rename(B3="green", B4="red", B8A="nir", B11="swir16", SCL="scl")
-    for band in ("green", "red", "nir", "swir16"):
-        cube[band] = cube[band] * 1e-4
-    findings = detect_surface(cube, "2017-01-01", "2018-07-01", "2020-01-01")
+    findings = detect_surface(real_data.steady_forest(shared_data), "2017-01-01", "2018-07-01", "2020-01-01")
     assert len(findings.detections) == 0
 
 
 def test_slovenian_fields_raise_no_alarm(shared_data):
-    cube = read_netcdf(shared_data / "optical" / "slovenia_ndvi.nc").rename(row="y", col="x")
-    cube = cube.assign_coords(y=-10.0 * np.arange(cube.sizes["y"]), x=10.0 * np.arange(cube.sizes["x"]))
-    cube = cube[["ndvi"]].where(cube.cloud == 0).rio.write_crs("EPSG:32633")
+    cube = real_data.slovenia(shared_data)
     for monitor_from in ("2017-01-01", "2017-04-01"):
         findings = detect_surface(cube, "2015-07-01", monitor_from, "2018-01-01")
         assert findings.detections.area_m2.sum() / 100 < 0.001 * cube.sizes["y"] * cube.sizes["x"]
 
 
 def test_amazon_forest_and_pasture_are_silent(shared_data):
-    table = pd.read_csv(shared_data / "optical" / "rondonia_landsat.csv", parse_dates=["date"])
-    alarmed = {}
-    for label, group in table.groupby("label"):
-        wide = group.pivot_table(index="date", columns="sample", values="NDVI")
-        alarmed[label] = np.mean([single_pixel_alarm(wide[sample]) for sample in wide])
+    series = real_data.rondonia(shared_data)
+    alarmed = {label: np.mean([single_pixel_alarm(one) for one in series[label]]) for label in ("Forest", "Pasture")}
     assert alarmed["Forest"] < 0.05
     assert alarmed["Pasture"] < 0.05
 
@@ -342,11 +315,7 @@ def test_amazon_forest_and_pasture_are_silent(shared_data):
 def single_pixel_alarm(series: pd.Series) -> bool:
     """Whether one Landsat pixel on its own makes a detection in the second half of its series."""
     middle = series.index[len(series) // 2]
-    cube = xr.Dataset(
-        {"ndvi": (("time", "y", "x"), series.to_numpy(np.float32)[:, None, None])},
-        coords={"time": series.index, "y": [0.0], "x": [0.0]},
-    )
-    cube = cube.rio.write_crs("EPSG:32720").rio.write_transform(north_up(30.0))
+    cube = real_data.one_pixel(series, "ndvi")
     return len(detect_surface(cube, series.index[0], middle, series.index[-1]).detections) > 0
 
 
@@ -356,8 +325,7 @@ def north_up(pixel: float) -> Affine:
 
 
 def test_pixel_of_bolivia_is_found_from_ndvi_within_three_dates(shared_data):
-    table = pd.read_csv(shared_data / "optical" / "bayts_pixel.csv", parse_dates=["date"])
-    series = table[table.sensor == "Landsat_NDVI"].dropna().set_index("date").value
+    series = real_data.bayts("Landsat_NDVI", shared_data)
     seen = [date for date in series.index if date >= pd.Timestamp("2016-01-10")]
     found_by = next(d for d in seen if bayts_found(series[:d]))
     assert seen.index(found_by) + 1 <= 3
@@ -365,11 +333,7 @@ def test_pixel_of_bolivia_is_found_from_ndvi_within_three_dates(shared_data):
 
 def bayts_found(series: pd.Series) -> bool:
     """Whether the NDVI of one pixel so far makes a detection."""
-    cube = xr.Dataset(
-        {"ndvi": (("time", "y", "x"), series.to_numpy(np.float32)[:, None, None])},
-        coords={"time": series.index, "y": [0.0], "x": [0.0]},
-    )
-    cube = cube.rio.write_crs("EPSG:32720").rio.write_transform(north_up(30.0))
+    cube = real_data.one_pixel(series, "ndvi")
     return len(detect_surface(cube, "2014-08-01", "2015-09-01", series.index[-1]).detections) > 0
 
 
