@@ -14,6 +14,8 @@ from illegalmining.detect.advance import (
     strip_gradients,
     strip_share_gradient,
     strip_shares,
+    strip_sights,
+    strips,
 )
 from illegalmining.detect.pim import (
     Look,
@@ -152,6 +154,14 @@ def test_a_face_that_has_been_dug_has_moved_the_ground_as_its_panel() -> None:
     assert abs(moved[0, 2]) < 1e-3 * abs(moved[0, 0])
     half = dug_by(panel, advance, 100.0)
     assert (half.x, half.length_m) == (pytest.approx(-150.0), pytest.approx(300.0))
+
+
+@pytest.mark.parametrize("direction", [1, -1])
+def test_strips_reckoned_together_are_the_strips_one_by_one(direction: int) -> None:
+    panel, look = Panel(30.0, -20.0, 25.0, 330.0, 110.0, 120.0, 1.3), look_vector(39.0, 258.0)
+    x, y = np.meshgrid(np.linspace(-400.0, 400.0, 9), np.linspace(-300.0, 300.0, 7))
+    one_by_one = [sight(strip, x, y, look) for strip in strips(panel, direction, 5)]
+    np.testing.assert_allclose(strip_sights(panel, direction, x, y, look, 5), one_by_one, atol=1e-12)
 
 
 def test_shares_of_strips_change_as_their_derivatives_say() -> None:

@@ -5,8 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.special import erf
 
-from illegalmining.detect.pim import DAYS_PER_YEAR, Floats, Look, Panel, knothe, settled_share, sight, sight_gradient
+from illegalmining.detect.pim import (
+    DAYS_PER_YEAR,
+    Floats,
+    Look,
+    Panel,
+    along_across,
+    influence,
+    knothe,
+    settled_share,
+    sight,
+    sight_gradient,
+)
 
 
 @dataclass(frozen=True)
@@ -37,6 +49,24 @@ def strip_places(count: int) -> Floats:
     return (np.arange(count) + 0.5) / count - 0.5
 
 
+def strip_sights(panel: Panel, direction: int, x: Floats, y: Floats, look: Look, count: int) -> Floats:
+    """Settled movement (count, ...) of every strip in the line of sight, m, in the order in which they are dug.
+
+    Strips share their edges: one error function an edge gives them all.
+    """
+    angle = np.deg2rad(panel.azimuth_deg)
+    strike = look.east * np.sin(angle) + look.north * np.cos(angle)
+    dip = look.east * np.cos(angle) - look.north * np.sin(angle)
+    along, across = along_across(panel, x, y)
+    edges = np.stack([along + share * panel.length_m for share in np.linspace(0.5, -0.5, count + 1)])
+    edges *= np.sqrt(np.pi) / panel.radius_m
+    c_s, d_s = -np.diff(erf(edges), axis=0) / 2, -np.diff(np.exp(-(edges**2)), axis=0) / panel.radius_m
+    c_t, d_t = influence(across + panel.width_m / 2, panel.width_m, panel.radius_m)
+    reach = panel.horizontal * panel.radius_m
+    seen = panel.w0_m * (d_s * (reach * c_t * strike) + c_s * (reach * d_t * dip - look.up * c_t))
+    return np.asarray(seen[::direction])
+
+
 def strip_shares(days: Floats, advance: Advance, per_year: float, count: int) -> Floats:
     """Settled share (count, T) of every strip."""
     if advance.direction == 0:
@@ -62,8 +92,7 @@ def advancing(
         share = settled_share(days - advance.start, advance.duration, per_year)
         return np.multiply.outer(share, sight(panel, x, y, look))
     shares = strip_shares(days, advance, per_year, count)
-    seen = np.stack([sight(strip, x, y, look) for strip in strips(panel, advance.direction, count)])
-    return np.tensordot(shares.T, seen, axes=1)
+    return np.tensordot(shares.T, strip_sights(panel, advance.direction, x, y, look, count), axes=1)
 
 
 def strip_gradients(

@@ -8,15 +8,21 @@ with what the method itself gets wrong.
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from scipy.linalg import cho_factor, solve_triangular
 from scipy.optimize import least_squares
 
-from illegalmining.detect.advance import Advance, strip_gradients, strip_share_gradient, strip_shares, strips
+from illegalmining.detect.advance import Advance, strip_gradients, strip_share_gradient, strip_shares, strip_sights
 from illegalmining.detect.deformation import Bools, Nuisance
-from illegalmining.detect.pim import Floats, Look, Panel, knothe, sight
+from illegalmining.detect.pim import Floats, Look, Panel, knothe
+
+PRIORS = 9
+"""Parameters of a face that a prior holds: all but the azimuth."""
+
+TURN_SD = np.pi / np.sqrt(12)
+"""Standard deviation of an azimuth of which nothing is known, radians."""
 
 
 @dataclass(frozen=True)
@@ -86,24 +92,6 @@ class Window:
 
 
 @dataclass(frozen=True)
-class FittedFace:
-    """An advancing panel about a window's peak.
-
-    covariance: (10, 10) of x, y (m), azimuth (radians), ln length, ln width, ln radius, ln W0, start (days), ln
-    duration, ln c; widened by the misfit where the panel fits worse than noise would. unlikely: nats that its shape
-    lies from a face's, beyond what a face has on average. unexplained: share of the movement in the window that the
-    panel leaves, beyond noise.
-    """
-
-    panel: Panel
-    advance: Advance
-    per_year: float
-    covariance: Floats
-    unlikely: float
-    unexplained: float
-
-
-@dataclass(frozen=True)
 class Projected:
     """A window in a few courses.
 
@@ -167,10 +155,10 @@ class Problem:
     def misfit(self, p: Floats) -> Floats:
         """Whitened residuals and priors."""
         panel, advance, rate = self.face(p)
-        parts = strips(panel, self.direction, self.parameters.strips)
-        seen = np.stack([sight(part, self.window.x, self.window.y, self.look) for part in parts])
-        course = self.courses(strip_shares(self.days, advance, rate, self.parameters.strips))
-        model = np.einsum("pkl,sl,sp->kp", self.data.root, course, seen, optimize=True)
+        count = self.parameters.strips
+        seen = strip_sights(panel, self.direction, self.window.x, self.window.y, self.look, count)
+        course = self.courses(strip_shares(self.days, advance, rate, count))
+        model = np.einsum("pkl,lp->kp", self.data.root, course.T @ seen)
         return np.concatenate([self.whitened(self.data.level - model).ravel(), self.prior(p)])
 
     def prior(self, p: Floats) -> Floats:
@@ -193,11 +181,46 @@ class Problem:
         )
         columns = np.concatenate([space, np.stack([duration * advance.duration, speed, begin * 30], axis=-1)], axis=2)
         flat = -self.whitened(columns).reshape(-1, columns.shape[2])
-        priors = np.zeros((9, columns.shape[2]))
+        priors = np.zeros((PRIORS, columns.shape[2]))
         priors[:2, :2] = np.eye(2) * 100 / self.parameters.place_m
         priors[2:8, 3:9] = np.diag(1 / self.parameters.spread)
         priors[8, 9] = 30 / self.parameters.start_days
         return np.vstack([flat, priors])
+
+
+@dataclass(frozen=True)
+class Optimum:
+    """Where a search came to rest. cost: half the squared misfit. p: (10,). jacobian: derivatives of the misfit."""
+
+    cost: float
+    p: Floats
+    jacobian: Floats
+    problem: Problem
+
+    def precision(self, wrong: float) -> Floats:
+        """Of the parameters (10, 10), where the window's squared misfit is `wrong` times what noise would give."""
+        data, prior = self.jacobian[:-PRIORS], self.jacobian[-PRIORS:]
+        any_way = np.zeros(len(self.p))
+        any_way[2] = TURN_SD**-2
+        return data.T @ data / wrong + prior.T @ prior + np.diag(any_way)
+
+
+@dataclass(frozen=True)
+class FittedFace:
+    """An advancing panel about a window's peak.
+
+    optima: where the searches came to rest, the best first. wrong: the window's squared misfit over what noise would
+    give, at least 1. unlikely: nats that its shape lies from a face's, beyond what a face has on average. unexplained:
+    share of the movement in the window that the panel leaves, beyond noise.
+    """
+
+    panel: Panel
+    advance: Advance
+    per_year: float
+    optima: tuple[Optimum, ...] = field(repr=False)
+    wrong: float
+    unlikely: float
+    unexplained: float
 
 
 def noise_factor(window: Window, expected: Floats, radius_m: float, parameters: FaceFitParameters) -> Floats:
@@ -234,17 +257,13 @@ def fit_face(
             first = np.concatenate([[begin.x / 100, begin.y / 100, np.deg2rad(begin.azimuth_deg + turned)], shape])
             first = np.concatenate([first, [np.log(duration), parameters.middle[5], 0.0]])
             fit = least_squares(problem.misfit, first, problem.jacobian, max_nfev=30, x_scale="jac")
-            fits.append((float(fit.cost), fit.x, fit.jac, problem))
-    cost, p, jacobian, problem = min(fits, key=lambda fit: fit[0])
-    prior = problem.prior(p)
-    still = problem.whitened(data.level)
-    left = 2 * cost - float((prior**2).sum())
-    free = still.size - len(p)
+            fits.append(Optimum(float(fit.cost), fit.x, fit.jac, problem))
+    fits.sort(key=lambda one: one.cost)
+    best, problem = fits[0], fits[0].problem
+    prior, still = problem.prior(best.p), problem.whitened(data.level)
+    left = 2 * best.cost - float((prior**2).sum())
+    free = still.size - len(best.p)
     moved = max(float((still**2).sum()) - still.size, 1.0)
-    unit = np.array([100, 100, 1, 1, 1, 1, 1, 1, 1, 30])
-    wrong = max(1.0, left / max(free, 1))
-    covariance = np.linalg.pinv(jacobian.T @ jacobian) * np.outer(unit, unit) * wrong
-    order = [0, 1, 2, 3, 4, 5, 6, 9, 7, 8]
-    panel, advance, rate = problem.face(p)
     unlikely = max(0.0, (float((prior[2:8] ** 2).sum()) - 6) / 2)
-    return FittedFace(panel, advance, rate, covariance[np.ix_(order, order)], unlikely, max(0.0, left - free) / moved)
+    unexplained = max(0.0, left - free) / moved
+    return FittedFace(*problem.face(best.p), tuple(fits), max(1.0, left / max(free, 1)), unlikely, unexplained)

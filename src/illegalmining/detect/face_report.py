@@ -2,58 +2,64 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from illegalmining.detect.bowls import Search, mean_look
+from illegalmining.detect.face_draws import Drawn
 from illegalmining.detect.inversion import Inverted
-from illegalmining.detect.pim import Panel, sight
+from illegalmining.detect.pim import Floats, Panel, sight
+
+SIZES = ("advance_m_day", "length_m", "width_m", "radius_m", "w0_m", "volume_m3")
+"""Measures whose interval is told to three digits."""
+
+
+def middling(drawn: Drawn, found: Inverted) -> Panel:
+    """The panel of what is dug whose every measure has half of the draws on either side."""
+    names = ("x", "y", "azimuth_deg", "length_m", "width_m", "radius_m", "w0_m")
+    return replace(found.panel, **{name: float(drawn.quantiles(name)[1]) for name in names})
 
 
 def attributes_of(
-    search: Search, found: Inverted, peak_mm: float, epochs: pd.DatetimeIndex, tan_betas: tuple[float, float, float]
+    search: Search,
+    found: Inverted,
+    drawn: Drawn,
+    peak_mm: float,
+    epochs: pd.DatetimeIndex,
+    tan_betas: tuple[float, float, float],
 ) -> dict[str, Any]:
     """What is said of a face, with its 90 % intervals. `tan_betas`: lowest, usual and highest, the prior of depth."""
-    panel, sd, (rate, rate_ln_sd) = found.panel, np.sqrt(np.diag(found.covariance)), found.advance_m_day
-    spread = float(np.exp(1.64 * found.ln_sd(5)))
-    volume = panel.w0_m * panel.length_m * panel.width_m
-    azimuth_sd = float(min(np.rad2deg(sd[2]), 90.0))
-    start, (low, usual, high) = found.face.advance.start, tan_betas
+    panel, (low, usual, high) = middling(drawn, found), tan_betas
+    radius, start = drawn.quantiles("radius_m"), drawn.quantiles("start")
     return {
         "question": "undeclared_face",
-        "azimuth_deg": round(panel.azimuth_deg, 1),
+        "azimuth_deg": round(panel.azimuth_deg % 180, 1),
         "length_m": round(panel.length_m, 1),
         "width_m": round(panel.width_m, 1),
         "radius_m": round(panel.radius_m, 1),
         "w0_m": round(panel.w0_m, 3),
-        "volume_m3": round(volume, 0),
+        "volume_m3": round(float(drawn.quantiles("volume_m3")[1]), 0),
         "peak_mm": round(peak_mm, 1),
-        "depth_m": round(panel.radius_m * usual, 0),
-        "depth_low_m": round(panel.radius_m * low / spread, 0),
-        "depth_high_m": round(panel.radius_m * high * spread, 0),
+        "depth_m": round(float(radius[1]) * usual, 0),
+        "depth_low_m": round(float(radius[0]) * low, 0),
+        "depth_high_m": round(float(radius[2]) * high, 0),
         "depth_is_prior": True,
-        "position_sd_m": round(found.position_sd_m, 1),
-        "start_sd_days": round(float(sd[7]), 0),
+        "position_sd_m": round(float(np.sqrt((drawn.sd("x") ** 2 + drawn.sd("y") ** 2) / 2)), 1),
+        "start_sd_days": round(drawn.sd("start"), 0),
         "x": round(panel.x, 1),
         "y": round(panel.y, 1),
         "per_year": round(found.face.per_year, 2),
         "extraction_days": round(found.face.advance.duration, 0),
-        "advance_m_day": round(rate, 2),
+        "advance_m_day": round(float(drawn.quantiles("advance_m_day")[1]), 2),
         "middle_seen": round(middle_seen(search, panel), 2),
         "unexplained": round(found.face.unexplained, 3),
         "intervals_90": {
-            "x": evenly(panel.x, float(sd[0])),
-            "y": evenly(panel.y, float(sd[1])),
-            "azimuth_deg": evenly(panel.azimuth_deg, azimuth_sd),
-            "start": [str((epochs[0] + pd.Timedelta(days=day)).date()) for day in evenly(start, float(sd[7]))],
-            "advance_m_day": interval(rate, rate_ln_sd),
-            "length_m": interval(panel.length_m, found.ln_sd(3)),
-            "width_m": interval(panel.width_m, found.ln_sd(4)),
-            "radius_m": interval(panel.radius_m, found.ln_sd(5)),
-            "w0_m": interval(panel.w0_m, found.ln_sd(6)),
-            "volume_m3": interval(volume, found.ln_sd(3, 4, 6)),
+            **{name: tenths(drawn.quantiles(name)) for name in ("x", "y", "azimuth_deg")},
+            "start": [str((epochs[0] + pd.Timedelta(days=float(day))).date()) for day in start[[0, -1]]],
+            **{name: digits(drawn.quantiles(name)) for name in SIZES},
         },
         "z": round(found.course.z, 2),
         "series": series_of(search, found, epochs),
@@ -68,14 +74,14 @@ def middle_seen(search: Search, panel: Panel) -> float:
     return float(np.isfinite(ground.values[-3:, near]).any(axis=0).mean()) if near.any() else 0.0
 
 
-def evenly(value: float, sd: float) -> list[float]:
-    """90 % interval of a value with standard deviation `sd`, to a tenth."""
-    return [round(value + side * 1.645 * sd, 1) for side in (-1, 1)]
+def tenths(quantiles: Floats) -> list[float]:
+    """The first and the last, to a tenth."""
+    return [round(float(value), 1) for value in quantiles[[0, -1]]]
 
 
-def interval(value: float, ln_sd: float) -> list[float]:
-    """90 % interval of a value whose logarithm has standard deviation `ln_sd`, three digits."""
-    return [float(f"{value * np.exp(side * 1.645 * min(ln_sd, 3.0)):.3g}") for side in (-1, 1)]
+def digits(quantiles: Floats) -> list[float]:
+    """The first and the last, three digits."""
+    return [float(f"{value:.3g}") for value in quantiles[[0, -1]]]
 
 
 def series_of(search: Search, found: Inverted, epochs: pd.DatetimeIndex) -> dict[str, Any]:

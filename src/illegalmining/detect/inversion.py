@@ -68,37 +68,18 @@ class Course:
 
 @dataclass(frozen=True)
 class Inverted:
-    """A face in the CRS and how sure it is.
+    """A face in the CRS.
 
     face: as fitted, its length along the advance. panel: what is dug by the last epoch, its length the longer side.
-    covariance: as the face's, of what is dug. course: at the peak. expected: (T,) settled share of the movement at the
+    origin: where the fit's x and y are 0. course: at the peak. expected: (T,) settled share of the movement at the
     panel's middle.
     """
 
     face: FittedFace
     panel: Panel
-    covariance: Floats
+    origin: tuple[float, float]
     course: Course
     expected: Floats
-
-    @property
-    def position_sd_m(self) -> float:
-        """Standard deviation of the centre in one direction, m."""
-        return float(np.sqrt((self.covariance[0, 0] + self.covariance[1, 1]) / 2))
-
-    def ln_sd(self, *fields: int) -> float:
-        """Standard deviation of the logarithm of a product of the panel's: 3 length, 4 width, 5 radius, 6 W0."""
-        if self.panel.width_m != self.face.panel.width_m:
-            fields = tuple({3: 4, 4: 3}.get(name, name) for name in fields)
-        chosen = np.isin(np.arange(len(self.covariance)), fields).astype(float)
-        return float(np.sqrt(chosen @ self.covariance @ chosen))
-
-    @property
-    def advance_m_day(self) -> tuple[float, float]:
-        """Rate of advance, m a day, and the standard deviation of its logarithm."""
-        by = np.zeros(len(self.face.covariance))
-        by[3], by[8] = 1.0, -1.0
-        return self.face.panel.length_m / self.face.advance.duration, float(np.sqrt(by @ self.face.covariance @ by))
 
 
 def rival_nats(series: Floats, nuisance: Nuisance, courses: Floats) -> float:
@@ -230,24 +211,7 @@ def invert(
     x0, y0 = float(movement.x[peak.row, peak.column]), float(movement.y[peak.row, peak.column])
     placed = replace(face, panel=replace(face.panel, x=face.panel.x + x0, y=face.panel.y + y0))
     panel = long_side_first(replace(dug, x=dug.x + x0, y=dug.y + y0))
-    return Inverted(placed, panel, dug_covariance(face, float(days[-1])), course, moved / settled)
-
-
-def dug_covariance(face: FittedFace, day: float) -> Floats:
-    """Covariance of the part of a face that is dug on `day`: its length and middle depend on when it began."""
-    panel, advance = face.panel, face.advance
-
-    def dug(p: Floats) -> Floats:
-        turned = replace(panel, x=p[0], y=p[1], azimuth_deg=float(np.rad2deg(p[2])), length_m=float(np.exp(p[3])))
-        part = dug_by(turned, replace(advance, start=float(p[7]), duration=float(np.exp(p[8]))), day)
-        return np.array([part.x, part.y, p[2], np.log(part.length_m), *p[4:]])
-
-    shape = np.log([panel.length_m, panel.width_m, panel.radius_m, panel.w0_m])
-    late = [advance.start, np.log(advance.duration), np.log(face.per_year)]
-    at = np.array([panel.x, panel.y, np.deg2rad(panel.azimuth_deg), *shape, *late])
-    steps = np.array([1.0, 1.0, *[1e-3] * 5, 0.5, 1e-3, 1e-3])
-    by = [(dug(at + step) - dug(at - step)) / (2 * step.sum()) for step in np.diag(steps)]
-    return np.array(by).T @ face.covariance @ np.array(by)
+    return Inverted(placed, panel, (x0, y0), course, moved / settled)
 
 
 def long_side_first(panel: Panel) -> Panel:

@@ -35,7 +35,8 @@ from illegalmining.detect.deformation import (
     read_deformation,
     unit_courses,
 )
-from illegalmining.detect.face_report import attributes_of, middle_seen
+from illegalmining.detect.face_draws import DrawParameters, drawn
+from illegalmining.detect.face_report import attributes_of, middle_seen, middling
 from illegalmining.detect.findings import Findings, Remark, detection, detections
 from illegalmining.detect.inversion import InversionParameters, Inverted, fit_course, invert
 from illegalmining.detect.pim import Floats, Panel, movement, outline, settled_share
@@ -65,6 +66,7 @@ class SubsidenceParameters:
     deformation: DeformationParameters = field(default_factory=DeformationParameters)
     search: SearchParameters = field(default_factory=SearchParameters)
     inversion: InversionParameters = field(default_factory=InversionParameters)
+    draws: DrawParameters = field(default_factory=DrawParameters)
     declared: DeclaredParameters = field(default_factory=DeclaredParameters)
     verdicts: VerdictParameters = field(default_factory=VerdictParameters)
     least_log_lr: float = 3.0
@@ -295,20 +297,22 @@ def undeclared_row(
     most = parameters.most_log_lr
     moving = np.flatnonzero(np.diff(found.expected) > 0.002) + 1
     last = epochs[int(moving[-1]) if len(moving) else -1]
-    first = min(max(epochs[0] + pd.Timedelta(days=found.face.advance.start), epochs[0]), last)
     nats = most * (1 - np.exp(-nats / most)) - found.face.unlikely
     nats -= parameters.misfit_nats * max(0.0, found.face.unexplained - parameters.misfit_share)
     if nats < parameters.least_log_lr:
         return None
     tan_betas = (parameters.tan_beta_low, parameters.prior_tan_beta, parameters.tan_beta_high)
+    dug = drawn(found.face, float(search.movement.days[-1]), found.origin, parameters.draws)
+    middle, begun = middling(dug, found), float(dug.quantiles("start")[1])
+    first = min(max(epochs[0] + pd.Timedelta(days=begun), epochs[0]), last)
     return detection(
         "subsidence",
         first,
         last,
         nats,
-        outline(panel),
-        area_m2=panel.length_m * panel.width_m,
-        attributes=attributes_of(search, found, peak_mm, epochs, tan_betas),
+        outline(middle),
+        area_m2=middle.length_m * middle.width_m,
+        attributes=attributes_of(search, found, dug, peak_mm, epochs, tan_betas),
     )
 
 
