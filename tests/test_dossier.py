@@ -36,6 +36,7 @@ from illegalmining.publish.content import MapContent
 from illegalmining.publish.dossier import publish_dossiers
 from illegalmining.publish.dossiercase import CaseMatter, Origin
 from illegalmining.publish.dossierevidence import CHECKS, odds
+from illegalmining.publish.dossierfacts import road_class
 from illegalmining.publish.dossiermovement import MovementLimits, levelled, modelled, profile_line
 from illegalmining.publish.dossierplots import ABOVE, SHUT, PlotLimits, series_figures
 from illegalmining.publish.text import dossier_words, say, words
@@ -216,6 +217,22 @@ def test_it_is_a4_and_says_all_that_is_asked(full: tuple[str, Path]) -> None:
     ]  # fmt: skip
     text = told(path)
     assert [one for one in asked if squeezed(one) not in text] == []
+
+
+def test_a_chinese_dossier_has_chinese_words_for_roads_detectors_and_what_was_learned(tmp_path: Path) -> None:
+    matter = full_case("zh")
+    road = matter.whole.roads.assign(**{"class": ["tertiary_link", "Track"]})
+    row = {**matter.case, "calibration": "calibrated on 31 outcome(s)"}
+    text = told(pdf(tmp_path, replace(matter, whole=replace(matter.whole, roads=road), case=row)))
+    assert "便道，" in text or "支线公路，" in text
+    assert "已按31次核查结果校准" in text
+    assert re.search("去掉(用电|光学影像|地表形变)（", text)
+    assert not re.search("track|tertiary|calibrated|去掉[a-z]", text, re.IGNORECASE)
+
+
+def test_a_road_of_no_known_class_keeps_its_register_s_word() -> None:
+    assert road_class("村道", "zh") == "村道"
+    assert road_class("service", "en") == "service road"
 
 
 def gauss_krueger(lon: float, lat: float, middle: float = 111.0) -> tuple[float, float]:

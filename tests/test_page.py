@@ -6,10 +6,7 @@ import filecmp
 import itertools
 import json
 import re
-import shutil
-import subprocess
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -18,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from browser import DESK, PHONE, Visit
 from illegalmining.hotspots import hotspots
 from illegalmining.publish.casefile import PageLimits
 from illegalmining.publish.content import MapContent
@@ -28,93 +26,6 @@ from illegalmining.tables import CASES, DETECTIONS
 from sample_results import AS_OF, BOUNDS, CRS, HOSTILE, page_arguments
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-DESK = {"width": 1440, "height": 900}
-PHONE = {"width": 390, "height": 844}
-
-
-@pytest.fixture(scope="session")
-def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """A browser without a network, where the system lets one be cut off; skipped where there is no browser."""
-    names = ("chromium", "chromium-browser", "google-chrome")
-    found = next((path for path in map(shutil.which, names) if path), None)
-    if found is None:
-        pytest.skip("no browser found: install Debian's chromium to test the map page")
-    cut = subprocess.run(["unshare", "-rn", "true"], capture_output=True, check=False).returncode == 0
-    if cut:
-        wrapper = tmp_path_factory.mktemp("browser") / "chromium"
-        wrapper.write_text(f'#!/bin/sh\nexec unshare -rn {found} "$@"\n')
-        wrapper.chmod(0o755)
-        found = str(wrapper)
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=found, args=FLAGS)
-        yield browser
-        browser.close()
-
-
-@dataclass
-class Visit:
-    """An open page and everything it asked for or complained of."""
-
-    page: Any
-    requests: list[str] = field(default_factory=list)
-    complaints: list[str] = field(default_factory=list)
-    session: Any = None
-
-    def seconds(self) -> float:
-        """CPU time of the page's own thread so far: what a clock would show on a machine that does nothing else."""
-        found = self.session.send("Performance.getMetrics")["metrics"]
-        return next(one["value"] for one in found if one["name"] == "ThreadTime")
-
-    def count(self) -> str:
-        return self.page.inner_text("#count")
-
-    def ids(self) -> list[str]:
-        return self.page.eval_on_selector_all("#case-list button", "all => all.map(one => one.dataset.case)")
-
-
-def complain(made: Visit, text: str) -> None:
-    """Note what the console says, save that this test reads the canvas back."""
-    if "getImageData" not in text:
-        made.complaints.append(text)
-
-
-@pytest.fixture
-def visit(chromium: Any) -> Iterator[Callable[..., Visit]]:
-    """Open a file; at the end nothing may have been asked of a network and nothing may have gone wrong."""
-    visits: list[Visit] = []
-    contexts = []
-
-    def open_page(path: Path, viewport: dict[str, int] = DESK, **more: Any) -> Visit:
-        context = chromium.new_context(viewport=viewport, **more)
-        contexts.append(context)
-        made = Visit(context.new_page())
-        made.session = context.new_cdp_session(made.page)
-        made.session.send("Performance.enable", {"timeDomain": "threadTicks"})
-        visits.append(made)
-        made.page.on("request", lambda request: made.requests.append(request.url))
-        made.page.on("console", lambda message: complain(made, message.text))
-        made.page.on("pageerror", lambda error: made.complaints.append(str(error)))
-        made.page.goto(path.as_uri())
-        made.page.wait_for_selector("html[data-ready]", timeout=20_000)
-        return made
-
-    yield open_page
-    for made in visits:
-        assert [url for url in made.requests if not url.startswith(("file:", "data:"))] == []
-        assert sum(url.startswith("file:") for url in made.requests) == 1
-        assert made.complaints == []
-    for context in contexts:
-        context.close()
 
 
 @pytest.fixture(scope="module")

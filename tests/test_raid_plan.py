@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import xml.etree.ElementTree as ET
+from importlib.resources import files
 from pathlib import Path
 
 import geopandas as gpd
@@ -67,7 +69,9 @@ def folder(told: PlanContent, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_hostile_text_stays_text(folder: Path) -> None:
     page = (folder / "plan.html").read_text("utf-8")
-    assert "<script" not in page.lower()
+    scripts = re.findall(r"<script[^>]*>(.*?)</script", page, re.DOTALL | re.IGNORECASE)
+    assert scripts == [(files("illegalmining.maps") / "plan.js").read_text("utf-8")]
+    assert page.lower().count("<script") == 1
     assert "<img" not in page.lower()
     assert "\u202e" not in page
     assert "default-src &#x27;none&#x27;" in page or "default-src 'none'" in page

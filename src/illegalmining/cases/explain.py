@@ -32,6 +32,14 @@ REMEDIES = {
         "paper_output": "{first}至{last}间的开挖或用电迹象，或撤回申报",
     },
 }
+NAMES = {
+    "surface": "光学影像",
+    "radar": "雷达影像",
+    "subsidence": "地表形变",
+    "power": "用电",
+    "nightlight": "夜间灯光",
+}
+"""The detectors in Chinese."""
 
 
 def reckoning(case: dict[str, Any]) -> dict[str, Any]:
@@ -79,7 +87,7 @@ def turning_points(case: dict[str, Any], sums: dict[str, Any], language: str) ->
     if language == "zh":
         points = [f"登记变化：{remedy}"]
         points += [
-            f"去掉{term['detector']}（{term['detection_id']}）：概率{term['probability_without']:.0%}"
+            f"去掉{NAMES[term['detector']]}（{term['detection_id']}）：概率{term['probability_without']:.0%}"
             for term in needed
         ]
         if sums["nats_to_spare"] is not None and sums["nats_to_spare"] > 0:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,8 @@ CHECKS = {
     ),
 }  # fmt: skip
 """What to look at for each kind of case, the most telling first."""
+LEARNED = re.compile(r"calibrated on (\d+) outcome\(s\)")
+"""What `FusionParameters.calibration` says once outcomes have taught it something."""
 SENSORS = ("optical", "radar", "displacement", "power")
 
 
@@ -130,14 +133,21 @@ def against(matter: CaseMatter) -> dict[str, Any]:
     if missing:
         lines.append(say("sensor_missing", language, sensors=", ".join(missing)))
     if isinstance(case.get("calibration"), str):
-        rests_on = say("prior_only", language) if case["calibration"] == UNCALIBRATED else case["calibration"]
-        lines.append(say("uncalibrated", language, calibration=breakable(rests_on, LONG)))
+        lines.append(say("uncalibrated", language, calibration=rests_on(case["calibration"], language)))
     return {
         "rivals": rivals(case, language),
         "lines": lines,
         "turning": turning(case, language),
         "remarks": [breakable(remark, LONG) for remark in matter.whole.remarks[:MOST_REMARKS]],
     }
+
+
+def rests_on(calibration: str, language: str) -> str:
+    """What a probability rests on, in the reader's language."""
+    if calibration == UNCALIBRATED:
+        return say("prior_only", language)
+    learned = LEARNED.fullmatch(calibration)
+    return say("prior_learned", language, count=learned[1]) if learned else breakable(calibration, LONG)
 
 
 def rivals(case: dict[str, Any], language: str) -> list[list[str]]:

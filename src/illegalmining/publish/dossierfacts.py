@@ -28,6 +28,11 @@ FACES_M = 300.0
 """Declared faces this near are listed, m."""
 ROADS_M = 20_000.0
 """Farther than this no road is named, m."""
+ROAD_CLASSES = (
+    "motorway", "trunk", "primary", "secondary", "tertiary", "unclassified", "residential", "service", "track", "path",
+    "footway",
+)  # fmt: skip
+"""OpenStreetMap's classes of roads that have a word of ours."""
 MOST_ROWS = 12
 ZONE_DEG = 3.0
 FIRST_ZONE, LAST_ZONE, FIRST_ZONE_EPSG = 25, 45, 4513
@@ -149,12 +154,18 @@ def road(at: Point, matter: CaseMatter) -> str:
     return say(
         "road_value",
         language,
-        kind=breakable(nearest["class"]),
+        kind=road_class(nearest["class"], language),
         metres=f"{distance.min():,.0f}",
         way=say(f"way_{round(bearing / 45) % 8}", language),
         lon=f"{lon:.6f}",
         lat=f"{lat:.6f}",
     )
+
+
+def road_class(name: str, language: str) -> str:
+    """A road's class in the reader's language where it is one of OpenStreetMap's, else as the register has it."""
+    known = str(name).strip().lower().removesuffix("_link")
+    return say(f"road_{known}", language) if known in ROAD_CLASSES else breakable(name)
 
 
 def licences_at(matter: CaseMatter) -> gpd.GeoDataFrame:

@@ -1,4 +1,7 @@
-"""`plan.html`: the turn sheets of all teams in one file that needs no network and no script, in both languages."""
+"""`plan.html`: the turn sheets of all teams in one file that needs no network, in both languages.
+
+It reads without its one script, which only tells the document's language.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +24,8 @@ from illegalmining.raid.sites import GROUND
 
 WIDE, HIGH, EDGE = 640, 400, 34
 """Of the map of a day, SVG units."""
+KINDS = ("css", "html", "js")
+LANGUAGES = ("zh", "en")
 AMAP = "https://uri.amap.com/marker"
 
 
@@ -31,15 +36,17 @@ def publish_plan_page(told: PlanContent, folder: Path) -> Path:
 
 def page(told: PlanContent) -> str:
     """The page; everything in it that is not ours is escaped, and nothing is fetched unless a link is touched."""
-    style = (files("illegalmining.maps") / "plan.css").read_text("utf-8")
-    template = (files("illegalmining.maps") / "plan.html").read_text("utf-8")
-    policy = f"default-src 'none'; style-src {hash_source(style)}; base-uri 'none'; form-action 'none'"
-    chosen = {name: " checked" if told.language == name else "" for name in ("zh", "en")}
+    style, template, script = ((files("illegalmining.maps") / f"plan.{kind}").read_text("utf-8") for kind in KINDS)
+    policy = (
+        f"default-src 'none'; script-src {hash_source(script)}; style-src {hash_source(style)}; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    chosen = {name: " checked" if told.language == name else "" for name in LANGUAGES}
+    titles = {f"title_{name}": safe(f"{word('plan_title', name)} · {told.district}") for name in LANGUAGES}
     language = "zh-CN" if told.language == "zh" else "en"
-    parts = {"language": language, "policy": policy, "style": style, "title": "", "body": "", **chosen}
-    refuse_remote(filled(template, parts))
-    title = f"{word('plan_title', told.language)} · {told.district}"
-    return filled(template, {**parts, "title": safe(title), "body": body(told)})
+    ours = {"language": language, "policy": policy, "style": style, "script": script, **chosen}
+    refuse_remote(filled(template, {**ours, **dict.fromkeys(titles, ""), "title": "", "body": ""}))
+    return filled(template, {**ours, **titles, "title": titles[f"title_{told.language}"], "body": body(told)})
 
 
 def safe(value: Any) -> str:
@@ -49,7 +56,7 @@ def safe(value: Any) -> str:
 
 def both(key: str, **values: Any) -> str:
     """One text in both languages; which is seen, the reader chooses."""
-    return "".join(f'<span lang="{name}">{safe(word(key, name, **values))}</span>' for name in ("zh", "en"))
+    return "".join(f'<span lang="{name}">{safe(word(key, name, **values))}</span>' for name in LANGUAGES)
 
 
 def body(told: PlanContent) -> str:
@@ -169,10 +176,11 @@ def drawing(told: PlanContent, tour: Tour) -> str:
         for name, place, colour in marks
         for x, y in drawn([place])
     )
-    label = safe(word("plan_map", told.language))
+    caption = f"map-{anchor(tour)}"
     return (
-        f'<svg class="way" viewBox="0 0 {WIDE} {HIGH}" role="img" aria-label="{label}">{paths}{dots}{bar(scale)}</svg>'
-        f'<p class="soft">{both("plan_map")}</p>'
+        f'<svg class="way" viewBox="0 0 {WIDE} {HIGH}" role="img" aria-labelledby="{caption}">'
+        f"{paths}{dots}{bar(scale)}</svg>"
+        f'<p class="soft" id="{caption}">{both("plan_map")}</p>'
     )
 
 
