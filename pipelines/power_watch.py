@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from glob import glob
 from pathlib import Path
 from typing import Any
 
 from illegalmining.checkpoint import Watched
+from illegalmining.compute import apart
 from illegalmining.detect.power import PowerParameters, detect_power
 from illegalmining.district import District
 from illegalmining.errors import InputError
@@ -17,6 +19,8 @@ from illegalmining.power.meters import read_meters
 from illegalmining.power.weather import read_weather
 from illegalmining.registers.read import Registers
 
+MANY_METERS = 100
+"""From here on several processes judge: starting them takes seconds, a meter a fraction of one."""
 REGISTERS_USED = ("meters", "mines", "mine_status", "closure_list", "link_decisions", "production")
 
 
@@ -27,8 +31,8 @@ def power_watch(district: District, registers: Registers, journal: Journal, only
         return []
     pattern = district.pattern(power.readings)
     sky = None if power.weather is None else district.resolve(power.weather)
-    parameters = PowerParameters()
-    days = district.configuration.district
+    parameters, many = PowerParameters(), len(registers.meters) >= MANY_METERS
+    days, workers = district.configuration.district, district.configuration.compute.workers
 
     def compute() -> Watched:
         quarantine: list[dict[str, Any]] = []
@@ -44,6 +48,7 @@ def power_watch(district: District, registers: Registers, journal: Journal, only
             days.as_of,
             parameters,
             weather,
+            each=partial(apart, processes=workers) if many and workers > 1 else map,
         )
         return Watched(findings, about_readings(profiles), quarantine)
 

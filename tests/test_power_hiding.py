@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from datetime import date
+from functools import partial
 from typing import Any
 
 import geopandas as gpd
 import numpy as np
 import pandas as pd
 import pytest
+from geopandas.testing import assert_geodataframe_equal
 
+from illegalmining.compute import apart
 from illegalmining.detect.findings import Findings
 from illegalmining.detect.holidays import spring_festival
 from illegalmining.detect.load import HOUR_COLUMNS
 from illegalmining.detect.power import detect_power
+from illegalmining.errors import IllegalMiningError
 from illegalmining.power.scale import ScaleParameters, scale_of_days
 
 HISTORY, MONITOR, AS_OF = date(2025, 1, 1), date(2026, 1, 1), date(2026, 5, 31)
@@ -284,3 +290,27 @@ def test_daily_readings_alone_are_judged_too() -> None:
     frame[HOUR_COLUMNS] = np.nan
     found = asked(judge(frame), "worked_while_forbidden")
     assert max(nats for nats, _ in found) > ALARM
+
+
+def test_processes_find_what_one_does() -> None:
+    """A mine that works by night, a village that carries its load, another far away: the same, row by row."""
+    worked = by_night(by_shift(at_rest(12)), NIGHTS, STEP)
+    given = (profile("m", worked), profile("v", by_night(village(9), NIGHTS, 0.5 * STEP)), profile("x", village(3)))
+    alone = judge(*given, others={"v": "other", "x": "other"}, place=0.01)
+    shared = judge(*given, others={"v": "other", "x": "other"}, place=0.01, each=partial(apart, processes=2, at_once=1))
+    assert asked(alone, "worked_while_forbidden")
+    assert asked(alone, "moved_to_neighbour")
+    assert_geodataframe_equal(shared.detections, alone.detections)
+    assert shared.remarks == alone.remarks
+
+
+def ended_from_without(piece: int) -> int:
+    """Work during which the system ends the process, as it does where memory runs out."""
+    os.kill(os.getpid(), signal.SIGKILL)
+    return piece
+
+
+def test_pieces_done_apart_come_in_order_and_a_lost_process_is_said() -> None:
+    assert list(apart(abs, iter([-3, 1, -2, 0, 5]), processes=2, at_once=1)) == [3, 1, 2, 0, 5]
+    with pytest.raises(IllegalMiningError, match=r"memory.*compute\.workers"):
+        list(apart(ended_from_without, range(2), processes=1))

@@ -7,10 +7,15 @@ fetched as soon as it is there: a worker that dies costs the pieces it had in ha
 from __future__ import annotations
 
 import importlib.metadata
+import multiprocessing
 import os
+import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -24,7 +29,7 @@ import numba
 from dask.callbacks import Callback
 
 from illegalmining.district import District
-from illegalmining.errors import ConfigurationError, InputError
+from illegalmining.errors import ConfigurationError, IllegalMiningError, InputError
 
 ANSWER = "30s"
 """How long a scheduler may take to answer."""
@@ -171,6 +176,47 @@ def do(work: Callable[[Any], Any], piece: Any) -> Done:
     begun = time.perf_counter()
     result = work(piece)
     return Done(result, time.perf_counter() - begun, f"{os.uname().nodename}:{os.getpid()}")
+
+
+def apart(
+    work: Callable[[Piece], Result], pieces: Iterable[Piece], processes: int, at_once: int = 4
+) -> Iterator[Result]:
+    """Results in the order of the pieces, done by processes of this machine: for work that is all Python.
+
+    `pieces` are taken as they are needed, `at_once` ahead for each process, so that they need not all fit into memory.
+
+    Raises
+    ------
+    IllegalMiningError
+        A process was ended from without, most likely for want of memory.
+    """
+    started = multiprocessing.get_context("spawn")  # a fork of a process with threads may wait for ever
+    waiting: deque[Future[Result]] = deque()
+    try:
+        with ProcessPoolExecutor(processes, mp_context=started, initializer=end_with_parent) as pool:
+            for piece in pieces:
+                waiting.append(pool.submit(work, piece))
+                if len(waiting) >= processes * at_once:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+    except BrokenProcessPool as error:
+        raise IllegalMiningError(
+            f"one of {processes} processes was ended from without, most likely for want of memory; set fewer "
+            "compute.workers and run again"
+        ) from error
+
+
+def end_with_parent() -> None:
+    """End this process when the one that started it is gone, even if that was killed."""
+    parent = multiprocessing.parent_process()
+
+    def follow() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()
 
 
 def worked(work: Callable[[Piece], Result], pieces: Sequence[Piece], names: Sequence[str]) -> list[Result]:

@@ -103,6 +103,7 @@ class MeterTable:
 
     def __init__(self, profiles: pd.DataFrame, last: pd.Timestamp) -> None:
         quantity = profiles["quantity"].astype(str) if "quantity" in profiles else pd.Series(POWER, profiles.index)
+        self.last = last
         there = profiles[profiles["day"] <= last]
         keys = [there["meter_id"].astype(str), quantity.reindex(there.index)]
         self.rows = {key: where for key, where in there.groupby(keys, sort=True).indices.items() if len(where)}
@@ -119,6 +120,13 @@ class MeterTable:
         """Days of one meter's quantity, None where there are none."""
         where = self.rows.get((meter, quantity))
         return None if where is None else self.profiles.iloc[where].sort_values("day")
+
+    def only(self, meters: list[str]) -> MeterTable:
+        """The profiles of these meters by themselves."""
+        wanted = [rows for (meter, _), rows in self.rows.items() if meter in meters]
+        there = self.profiles.iloc[np.sort(np.concatenate(wanted))] if wanted else self.profiles.iloc[:0]
+        names = {name: there[name].astype(str) for name in ("meter_id", "quantity") if name in there}
+        return MeterTable(there.assign(**names), self.last)
 
     def span(self, meters: list[str]) -> pd.DatetimeIndex:
         """Every day from the first to the last of these meters."""

@@ -8,12 +8,15 @@ both are bounded: they are reasons to look.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import geopandas as gpd
 import numpy as np
 import pandas as pd
+import shapely
 from scipy.stats import t as student
 from shapely.geometry import Point
 
@@ -95,21 +98,45 @@ def other_meters(
     last: pd.Timestamp,
     weather: pd.DataFrame | None,
     p: OtherMeterParameters,
+    each: Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]] = map,
 ) -> list[dict[str, Any]]:
     """Rows of meters that carry a shut neighbour's work, or a mine's of which no register knows."""
     hosts = hosts_of(table, meters, mines)
     kinds = likeness_kinds(table, meters, mines, hosts, p)
-    rows = []
-    for host in hosts:
-        near = [
-            mine for mine in metered if mine.geometry.distance(host.place) <= p.near_m and mine.orders.forbidden.any()
-        ]
-        near.sort(key=lambda mine: (mine.geometry.distance(host.place), mine.mine_id))
-        moved = [row for mine in near for row in moved_row(host, mine, first, last, weather, p, len(near))]
-        rows += moved
-        if not moved and host.category == "other":
-            rows += mine_like_row(host, kinds, first, last, weather, p)
-    return rows
+    beside = shut_beside(hosts, metered, p.near_m)
+    look = partial(host_rows, kinds=kinds, first=first, last=last, weather=weather, p=p)
+    return [row for rows in each(look, zip(hosts, beside, strict=True)) for row in rows]
+
+
+def shut_beside(hosts: list[Host], metered: list[ShutPlace], near_m: float) -> list[list[ShutPlace]]:
+    """The mines with orders within `near_m` of each meter, nearest first."""
+    shut = [mine for mine in metered if mine.orders.forbidden.any()]
+    beside: list[list[ShutPlace]] = [[] for _ in hosts]
+    if not shut or not hosts:
+        return beside
+    shapes, places = np.array([mine.geometry for mine in shut]), np.array([host.place for host in hosts])
+    host, mine = shapely.STRtree(shapes).query(places, predicate="dwithin", distance=near_m)
+    for at, near in zip(host, mine, strict=True):
+        beside[at].append(shut[near])
+    for at, found in zip(places, beside, strict=True):
+        found.sort(key=lambda one: (one.geometry.distance(at), one.mine_id))
+    return beside
+
+
+def host_rows(
+    of: tuple[Host, list[ShutPlace]],
+    kinds: Floats,
+    first: pd.Timestamp,
+    last: pd.Timestamp,
+    weather: pd.DataFrame | None,
+    p: OtherMeterParameters,
+) -> list[dict[str, Any]]:
+    """Rows of one meter, with the shut mines near by, nearest first."""
+    host, near = of
+    moved = [row for mine in near for row in moved_row(host, mine, first, last, weather, p, len(near))]
+    if moved or host.category != "other":
+        return moved
+    return mine_like_row(host, kinds, first, last, weather, p)
 
 
 def hosts_of(table: MeterTable, meters: pd.DataFrame, mines: gpd.GeoDataFrame) -> list[Host]:

@@ -7,8 +7,10 @@ cold and for maintenance; a closed one next to nothing; a producing mine must dr
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import date
+from functools import partial
 from typing import Any
 
 import geopandas as gpd
@@ -35,6 +37,9 @@ from illegalmining.detect.shut_mines import Factor, OrderParameters, Orders, wor
 from illegalmining.detect.silence import SilenceParameters, silent
 from illegalmining.registers.allowed import status_by_day
 from illegalmining.tables import FORBIDDING_STATUSES
+
+Each = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
+"""Applies a function to each of many pieces and gives the results in their order, as `map` does."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +77,7 @@ def detect_power(
     as_of: date,
     parameters: PowerParameters | None = None,
     weather: pd.DataFrame | None = None,
+    each: Each = map,
 ) -> Findings:
     """Judge every mine that has a meter, and every other meter that looks like a mine's.
 
@@ -81,6 +87,7 @@ def detect_power(
     meters, mines, mine_status, production : registers of `tables`; None where there is none.
     monitor_from, as_of : first and last day that evidence may come from.
     weather : by day, columns rain_mm and temperature_c, either may be absent; None: rain is inferred.
+    each : who works on mines and on other meters, one by one; whoever it is, the findings are the same.
 
     Returns
     -------
@@ -109,23 +116,55 @@ def detect_power(
     table = MeterTable(profiles, last)
     metered = metered_mines(table, meters, mines, mine_status)
     wetness = shared_wetness(table, metered, parameters)
-    rows: list[dict[str, Any]] = []
-    declaring: list[DeclaringMine] = []
-    shut: list[ShutPlace] = []
-    for mine in metered:
-        factors = factors_of(mine, table, wetness, weather, parameters)
-        if not factors:
-            continue
-        rows += worked_while_forbidden(
-            mine.mine_id, mine.geometry, factors, mine.orders, first, last, parameters.orders
-        )
-        whole = mine_load(table, mine.meters, factors[0].quantity)
-        rows += silent(mine.mine_id, mine.geometry, whole, mine.safety_kw, mine.orders, first, parameters.silence)
-        declaring += declared_months(mine, factors[0], production, parameters)
-        shut.append(ShutPlace(mine.mine_id, mine.geometry, mine.orders, factors[0].levels.full_kw))
+    look = partial(
+        judged_mine,
+        production=production,
+        wetness=wetness,
+        weather=weather,
+        first=first,
+        last=last,
+        parameters=parameters,
+    )
+    judged = [one for one in each(look, ((mine, table.only(mine.meters)) for mine in metered)) if one is not None]
+    declaring = [declares for one in judged for declares in one.declaring]
+    shut = [one.place for one in judged]
+    rows = [row for one in judged for row in one.rows]
     rows += paper_rows(declaring, first, last, parameters)
-    rows += other_meters(table, meters, mines, shut, first, last, weather, parameters.others)
+    rows += other_meters(table, meters, mines, shut, first, last, weather, parameters.others, each)
     return Findings(detections(rows, mines.crs), remarks=remarks(metered, mines, mine_status, declaring, rows))
+
+
+@dataclass(frozen=True)
+class JudgedMine:
+    """What a mine's own meters say.
+
+    declaring: the mine with the months it declares, or none. place: what its neighbours' meters are held against.
+    """
+
+    rows: list[dict[str, Any]]
+    declaring: list[DeclaringMine]
+    place: ShutPlace
+
+
+def judged_mine(
+    of: tuple[Mine, MeterTable],
+    production: pd.DataFrame | None,
+    wetness: pd.Series | None,
+    weather: pd.DataFrame | None,
+    first: pd.Timestamp,
+    last: pd.Timestamp,
+    parameters: PowerParameters,
+) -> JudgedMine | None:
+    """A mine with the readings of its meters; None where no day is known."""
+    mine, table = of
+    factors = factors_of(mine, table, wetness, weather, parameters)
+    if not factors:
+        return None
+    rows = worked_while_forbidden(mine.mine_id, mine.geometry, factors, mine.orders, first, last, parameters.orders)
+    whole = mine_load(table, mine.meters, factors[0].quantity)
+    rows += silent(mine.mine_id, mine.geometry, whole, mine.safety_kw, mine.orders, first, parameters.silence)
+    place = ShutPlace(mine.mine_id, mine.geometry, mine.orders, factors[0].levels.full_kw)
+    return JudgedMine(rows, declared_months(mine, factors[0], production, parameters), place)
 
 
 def metered_mines(
