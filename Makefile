@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo test lint docs bench evaluate lock clean
+.PHONY: setup demo test lint docs bench evaluate lock sbom audit clean
 
 setup: .venv/ready
 
@@ -43,6 +43,14 @@ lock:
 	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-find-links --no-emit-index-url --no-annotate --no-header --output-file requirements.lock
 	$(BIN)/python tests/test_environment.py > environment.yml
+
+# what the product is made of, in CycloneDX; and known faults of it, by advisories in OSV's form: make audit ADVISORIES=all.zip
+sbom: setup
+	mkdir -p build
+	$(BIN)/python tests/supply.py sbom > build/sbom.cdx.json
+
+audit: setup
+	$(BIN)/python tests/supply.py audit $(ADVISORIES)
 
 clean:
 	rm -rf .venv demo build dist src/*.egg-info

@@ -18,6 +18,7 @@ from illegalmining.power.fault_list import listed_faults
 from illegalmining.power.meters import read_meters
 from illegalmining.power.weather import read_weather
 from illegalmining.registers.read import Registers
+from illegalmining.storage import found, in_store
 
 MANY_METERS = 100
 """From here on several processes judge: starting them takes seconds, a meter a fraction of one."""
@@ -62,6 +63,7 @@ def power_watch(district: District, registers: Registers, journal: Journal, only
                 ],
                 district.root,
             )
+            files |= found(pattern) if in_store(pattern) else {}
             journal.inputs.update(files)
             used = register_digests(district, registers, REGISTERS_USED)
             given = [power.model_dump(), files, parameters_of(parameters), used]

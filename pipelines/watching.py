@@ -18,7 +18,7 @@ from illegalmining.compute import hear, watched_by
 from illegalmining.detect.findings import Findings
 from illegalmining.district import District, ImagerySource
 from illegalmining.errors import InputError
-from illegalmining.imagery.open import dated_files, open_source, source_files
+from illegalmining.imagery.open import dated_files, open_source, source_files, stored_inputs
 from illegalmining.imagery.picture import picture
 from illegalmining.journal import Journal, digests
 from illegalmining.monitoring import MonitoringArchive
@@ -75,8 +75,9 @@ def watch_source(district: District, journal: Journal, detector: Detector, sourc
 
 
 def source_digests(district: District, source: ImagerySource) -> tuple[dict[str, str], dict[str, list[Any]]]:
-    """SHA-256 of every file of a source, and what `journal.digests` knows of each file by its whole path.
+    """SHA-256 of every file of a source, and what `journal.digests` knows of each by its whole path.
 
+    Of what lies in an object store its own word for the content stands for the digest.
     Files that nobody has written to since the last run are not read again.
     """
     path = district.state / "digests" / f"{source.name}.json"
@@ -85,7 +86,7 @@ def source_digests(district: District, source: ImagerySource) -> tuple[dict[str,
     files = digests(source_files(source, district), district.root, known)
     if known != before:
         write_bytes(path, json.dumps(known, sort_keys=True).encode())
-    return files, known
+    return files | stored_inputs(source, district), known
 
 
 def archive(

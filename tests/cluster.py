@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -123,3 +125,36 @@ def cluster(folder: Path, workers: int, memory: str = MEMORY) -> Iterator[Cluste
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
+
+
+def ask(made: Cluster, question: Any, workers: int = 2, of_scheduler: bool = False) -> Any:
+    """What the workers, or the scheduler, answer once there are so many workers."""
+    from distributed import Client
+    from distributed.security import Security
+
+    tls = made.certificates
+    known = Security(
+        tls_ca_file=str(tls.ca), tls_client_cert=str(tls.cert), tls_client_key=str(tls.key), require_encryption=True
+    )
+    with Client(made.address, security=known, set_as_default=False) as client:
+        client.wait_for_workers(workers, timeout=60)
+        return (client.run_on_scheduler if of_scheduler else client.run)(question)
+
+
+def most_held() -> int:
+    """The most memory a process has held, bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def cpu_seconds() -> float:
+    """The processor's time that a process has taken, s."""
+    return time.process_time()
+
+
+def handed_out(dask_scheduler: Any) -> list[str]:
+    """Keys of the tiles that were given to a worker, again and again where they were."""
+    return [
+        str(one.key if hasattr(one, "key") else one[0])
+        for one in dask_scheduler.transition_log
+        if str(one[0]).startswith("tile-") and one[2] == "processing"
+    ]

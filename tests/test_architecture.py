@@ -12,10 +12,10 @@ SOURCE = ROOT / "src" / "illegalmining"
 
 # From the ground floor up to the commands; a module may import from its own floor and from those listed before it.
 FLOORS = (
-    ("errors", "atomic"),
+    ("errors", "secrets", "atomic"),
     ("tables", "decisions"),
     ("district",),
-    ("journal", "compute", "lazy", "dictionary"),
+    ("storage", "journal", "compute", "lazy", "dictionary"),
     ("registers",),
     ("imagery",),
     ("power",),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import resource
 import shutil
 import signal
 import subprocess
@@ -22,7 +21,7 @@ import rasterio
 from typer.testing import CliRunner
 
 from bad_input import command
-from cluster import Cluster, certify, cluster
+from cluster import Cluster, ask, certify, cluster, handed_out, most_held
 from illegalmining import compute
 from illegalmining.cli import app
 from illegalmining.compute import check_workers
@@ -84,34 +83,6 @@ def alone(inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, s
 def two_workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     with cluster(tmp_path_factory.mktemp("cluster"), workers=2) as made:
         yield made
-
-
-def ask(made: Cluster, question: Any, of_scheduler: bool = False) -> Any:
-    """What the workers, or the scheduler, answer."""
-    from distributed import Client
-    from distributed.security import Security
-
-    tls = made.certificates
-    known = Security(
-        tls_ca_file=str(tls.ca), tls_client_cert=str(tls.cert), tls_client_key=str(tls.key), require_encryption=True
-    )
-    with Client(made.address, security=known, set_as_default=False) as client:
-        client.wait_for_workers(2, timeout=60)
-        return (client.run_on_scheduler if of_scheduler else client.run)(question)
-
-
-def most_held() -> int:
-    """The most memory a process has held, bytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
-
-def handed_out(dask_scheduler: Any) -> list[str]:
-    """Keys of the tiles that were given to a worker, again and again where they were."""
-    return [
-        str(one.key if hasattr(one, "key") else one[0])
-        for one in dask_scheduler.transition_log
-        if str(one[0]).startswith("tile-") and one[2] == "processing"
-    ]
 
 
 def tiles(path: Path) -> list[dict[str, Any]]:

@@ -15,7 +15,7 @@ from typing import Any
 import geopandas as gpd
 import xarray as xr
 
-from illegalmining.atomic import PRIVATE, PRIVATE_FOLDER, atomic_folder, sweep
+from illegalmining.atomic import PRIVATE, PRIVATE_FOLDER, atomic_folder, make_folder, sweep, sync
 from illegalmining.detect.findings import Findings, Remark
 from illegalmining.errors import InputError
 
@@ -85,7 +85,7 @@ def only_run(state: Path) -> Iterator[None]:
         Another run holds it, or the folder cannot be written.
     """
     try:
-        state.mkdir(parents=True, exist_ok=True, mode=PRIVATE_FOLDER)
+        make_folder(state, PRIVATE_FOLDER)
         lock = os.fdopen(os.open(state / "lock", os.O_WRONLY | os.O_CREAT, PRIVATE), "w")
     except OSError as error:
         raise InputError(f"{state}: cannot be written ({error.strerror}); run on a copy you may write to") from error
@@ -94,6 +94,7 @@ def only_run(state: Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise InputError(f"{state}: another run holds this district; wait until it ends") from error
+        sync(state.parent)  # a run that was killed may have made folders there and got no further
         sweep(state)
         yield
 

@@ -19,8 +19,23 @@ import typer
 
 from illegalmining.district import District, read_district
 from illegalmining.errors import ConfigurationError, IllegalMiningError
+from illegalmining.secrets import Redacting, redacted
 
 DONE, FAILED, SET_ASIDE, INTERRUPTED = 0, 1, 3, 130
+
+CHATTY = (
+    "numba",
+    "matplotlib",
+    "rasterio",
+    "fiona",
+    "botocore",
+    "aiobotocore",
+    "s3fs",
+    "fsspec",
+    "distributed",
+    "asyncio",
+)
+"""Libraries that log what no run needs, and some of them what no one should read."""
 
 app = typer.Typer(
     help="Compares what registers allow with what satellites and meters see, and says where to look.",
@@ -46,7 +61,20 @@ def settings(
         stream=sys.stderr,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
-    for chatty in ("numba", "matplotlib", "rasterio", "fiona", "botocore", "asyncio"):
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(Redacting())
+    for chatty in (
+        "numba",
+        "matplotlib",
+        "rasterio",
+        "fiona",
+        "botocore",
+        "aiobotocore",
+        "s3fs",
+        "fsspec",
+        "distributed",
+        "asyncio",
+    ):
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
@@ -407,7 +435,7 @@ def main() -> None:
     try:
         app(standalone_mode=True)
     except IllegalMiningError as error:
-        typer.echo(f"illegalmining: {error}", err=True)
+        typer.echo(f"illegalmining: {redacted(str(error))}", err=True)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         typer.echo("illegalmining: interrupted; run the same command again to go on", err=True)
@@ -416,7 +444,7 @@ def main() -> None:
         if "--debug" in sys.argv:
             raise
         typer.echo(
-            f"illegalmining: the run failed: {type(error).__name__}: {error}; "
+            f"illegalmining: the run failed: {type(error).__name__}: {redacted(str(error))}; "
             "repeat with `illegalmining --debug ...` for the details a report needs",
             err=True,
         )

@@ -17,6 +17,7 @@ import pyproj
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from illegalmining.errors import ConfigurationError
+from illegalmining.secrets import redacted
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
@@ -97,6 +98,20 @@ class RegistersSection(Section):
     recipients: str | None = None
     roads: str | None = None
 
+    @field_validator("*")
+    @classmethod
+    def is_a_file_here(cls, value: str | None) -> str | None:
+        if value is not None and "://" in value:
+            raise ValueError(f"must be a file on this machine; found {value}: copy it beside district.toml")
+        return value
+
+
+def without_secret(address: str) -> str:
+    """The address, if it holds no credentials."""
+    if redacted(address) != address:
+        raise ValueError("must hold no credentials and no signature: put them into the environment")
+    return address
+
 
 class ImagerySource(Section):
     """One source of images or movement."""
@@ -108,6 +123,11 @@ class ImagerySource(Section):
     resolution: float | None = Field(default=None, gt=0, description="m; absent: the source's own")
     collection: str | None = Field(default=None, description="collection to ask a STAC API for")
 
+    @field_validator("href")
+    @classmethod
+    def href_holds_no_secret(cls, value: str) -> str:
+        return without_secret(value)
+
 
 class PowerSection(Section):
     """Meter readings."""
@@ -115,6 +135,18 @@ class PowerSection(Section):
     readings: str = Field(description="glob of Parquet or CSV files")
     timezone: str = "Asia/Shanghai"
     weather: str | None = Field(default=None, description="table of date, rain_mm, temperature_c; absent: inferred")
+
+    @field_validator("readings")
+    @classmethod
+    def readings_hold_no_secret(cls, value: str) -> str:
+        return without_secret(value)
+
+    @field_validator("weather")
+    @classmethod
+    def weather_is_a_file_here(cls, value: str | None) -> str | None:
+        if value is not None and "://" in value:
+            raise ValueError(f"must be a file on this machine; found {value}: copy it beside district.toml")
+        return value
 
     @field_validator("timezone")
     @classmethod
@@ -285,6 +317,8 @@ def read_district(path: str | Path) -> District:
     >>> [source.name for source in district.configuration.imagery]
     ['sentinel-2', 'sentinel-1', 'insar']
     """
+    if "://" in str(path):
+        raise ConfigurationError(f"{redacted(str(path))}: a district with its state and ledger lies on a file system")
     path = Path(path).resolve()
     try:
         if path.is_file() and path.stat().st_size > LARGEST_FILE:

@@ -25,6 +25,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 
 from illegalmining.atomic import PRIVATE, PRIVATE_FOLDER
 from illegalmining.errors import IllegalMiningError, InputError
+from illegalmining.secrets import redacted
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +71,7 @@ class Journal:
         if self.log.is_file() and self.log.stat().st_size > LONGEST_LOG:
             os.replace(self.log, self.log.with_suffix(".1.jsonl"))
         with os.fdopen(os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, PRIVATE), "ab") as stream:
-            stream.write(json.dumps(line, ensure_ascii=False, default=str).encode() + b"\n")
+            stream.write(redacted(json.dumps(line, ensure_ascii=False, default=str)).encode() + b"\n")
 
     @contextmanager
     def run(self, **facts: Any) -> Iterator[None]:
@@ -98,7 +99,7 @@ class Journal:
     def set_aside(self, file: str, what: str, error: IllegalMiningError) -> None:
         """Note a whole input that cannot be used; the run goes on without it."""
         row = {"file": file, "row": None, "field": None, "value": None, "rule": f"{what} can be read"}
-        self.quarantine.append({**row, "why": str(error)})
+        self.quarantine.append({**row, "why": redacted(str(error))})
         log.warning("%s set aside: %s", what, error)
 
     @property

@@ -20,7 +20,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, NoSuchModuleError, SQLAlchemyError
 
-from illegalmining.atomic import PRIVATE, PRIVATE_FOLDER
+from illegalmining.atomic import PRIVATE, PRIVATE_FOLDER, make_folder, sync
 from illegalmining.errors import ConfigurationError, InputError
 
 METADATA = sa.MetaData()
@@ -240,10 +240,11 @@ def engine_of(where: Path | str, writing: bool) -> sa.Engine:
             raise ConfigurationError(
                 f"ledger.url {shown(where)}: {error}; expected postgresql+psycopg://user@host:port/database"
             ) from error
-    where.parent.mkdir(parents=True, exist_ok=True, mode=PRIVATE_FOLDER)
+    make_folder(where.parent, PRIVATE_FOLDER)
     if writing and where.parent.is_dir():
         os.close(os.open(where, os.O_RDWR | os.O_CREAT, PRIVATE))  # its -wal and -shm take its mode
         where.chmod(PRIVATE)
+        sync(where.parent)  # SQLite makes sure of what is in the file, not of its name
     engine = sa.create_engine(f"sqlite:///{where}", poolclass=sa.pool.NullPool, connect_args={"timeout": LOCK_WAIT_S})
 
     @sa.event.listens_for(engine, "connect")

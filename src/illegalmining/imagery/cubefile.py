@@ -25,6 +25,7 @@ from illegalmining.errors import InputError
 from illegalmining.imagery.bands import BANDS, STATIC, band_of
 from illegalmining.imagery.cube import RawCube
 from illegalmining.imagery.look import look_of
+from illegalmining.storage import asked, below, in_store, read_bytes
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +53,10 @@ def open_file(address: str) -> xr.Dataset:
     """
     path = Path(address)
     options: dict[str, Any] = {"chunks": None, "cache": False, "decode_coords": "all"}
+    if in_store(address) and address.endswith((".nc", ".h5", ".hdf5", ".he5")):
+        raise InputError(f"{address}: of cubes only Zarr is read from an object store; convert it, or copy it here")
+    if in_store(address):
+        asked(address, lambda system, path: system.ls(path, detail=False))
     if "://" in address or path.is_dir():
         options |= {"engine": "zarr", "consolidated": None}
     elif not path.is_file():
@@ -293,21 +298,34 @@ def factors_of(bands: dict[str, xr.DataArray]) -> dict[str, float]:
 def cube_dated_files(address: str, days: list[date]) -> dict[date, list[str]]:
     """The files that hold each of a cube's `days`: the chunks of a local Zarr store, else the one file there is."""
     path = Path(address)
-    if not path.is_dir():
+    if in_store(address):
+        stamps = below(address)
+        named = {name: f"{address.rstrip('/')}/{name} {stamp}" for name, stamp in stamps.items()}
+        metas = {name: read_bytes(f"{address.rstrip('/')}/{name}") for name in named if is_meta(name)}
+    elif path.is_dir():
+        named = {file.relative_to(path).as_posix(): str(file) for file in sorted(path.rglob("*")) if file.is_file()}
+        metas = {name: Path(named[name]).read_bytes() for name in named if is_meta(name)}
+    else:
         return {day: [address] for day in days}
     dated: dict[date, list[str]] = {day: [] for day in days}
-    for meta in sorted([*path.rglob(".zarray"), *path.rglob("zarr.json")]):
-        told = json.loads(meta.read_text("utf-8"))
+    for meta, content in sorted(metas.items()):
+        told = json.loads(content)
         if len(told.get("shape", ())) != 3 or told["shape"][0] != len(days):
             continue
         chunks = told.get("chunks") or told["chunk_grid"]["configuration"]["chunk_shape"]
-        for file in sorted(meta.parent.rglob("*")):
-            number = re.match(r"(?:c[./])?(\d+)[./]\d", file.relative_to(meta.parent).as_posix())
-            if number and file.is_file():
+        start = meta.removesuffix(meta.rpartition("/")[2])
+        for name in sorted(name for name in named if name.startswith(start)):
+            number = re.match(r"(?:c[./])?(\d+)[./]\d", name.removeprefix(start))
+            if number:
                 first = int(number.group(1)) * int(chunks[0])
                 for day in days[first : first + int(chunks[0])]:
-                    dated[day].append(str(file))
+                    dated[day].append(named[name])
     return dated
+
+
+def is_meta(name: str) -> bool:
+    """Whether a file of a Zarr store says what an array is like."""
+    return name.rpartition("/")[2] in (".zarray", "zarr.json")
 
 
 def files_behind(address: str) -> list[Path]:

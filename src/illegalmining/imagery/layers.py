@@ -19,6 +19,7 @@ from rasterio.enums import MaskFlags
 from rasterio.errors import RasterioError
 
 from illegalmining.errors import InputError
+from illegalmining.storage import for_gdal, gdal_options
 
 READERS = 8
 """Headers read at a time: opening waits for the disk, not for the processor."""
@@ -91,7 +92,7 @@ def read_header(address: str) -> Header:
         It is missing, no raster, cut short, or has no place on earth.
     """
     try:
-        with rasterio.open(address) as source:
+        with rasterio.Env(**gdal_options(address)), rasterio.open(for_gdal(address)) as source:
             if source.crs is None or source.transform.is_identity:
                 raise InputError("it has no coordinate system or no geotransform; georeference it")
             block = max(

@@ -40,6 +40,7 @@ from illegalmining.imagery.layers import Layer, in_words_of
 from illegalmining.imagery.resample import resampled
 from illegalmining.imagery.units import AS_IS, Conversion, recognise
 from illegalmining.registers.quarantine import SetAside
+from illegalmining.storage import for_gdal, gdal_options
 
 log = logging.getLogger(__name__)
 
@@ -233,7 +234,7 @@ def on_grid(layer: Layer, way: Overlap, window: GeoBox, plan: BandPlan) -> np.nd
 def stored(layer: Layer, roi: Roi) -> np.ndarray:
     """A layer's pixels (rows, columns), float32, after declared scale and offset; no data is NaN."""
     window = Window.from_slices(*roi)
-    with rasterio.open(layer.address) as source:
+    with rasterio.Env(**gdal_options(layer.address)), rasterio.open(for_gdal(layer.address)) as source:
         raw = source.read(layer.index, window=window)
         mask = source.dataset_mask(window=window) if layer.masked else None
     values = raw.astype(np.float32)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from illegalmining.imagery.opera import open_opera, opera_products
 from illegalmining.imagery.stac import stac_dated_files, stac_files, stac_layers
 from illegalmining.imagery.stack import stack_dated_files, stack_files, stack_layers
 from illegalmining.registers.quarantine import SetAside, relative_name
+from illegalmining.storage import below, found, in_store
 
 BROKEN_FILE = (OSError, EOFError, ValueError, KeyError, IndexError, RuntimeError, RasterioError, BaseZarrError)
 """What GDAL, HDF5, Zarr, its codecs and pandas raise for a file that is broken; anything else is a fault of this
@@ -121,7 +123,7 @@ def stated_in(source: ImagerySource, district: District) -> dict[str, Any]:
         return {}
     for path in stack_files(source, district):
         try:
-            return dict(read_header(str(path)).tags)
+            return dict(read_header(path).tags)
         except InputError:
             continue
     return {}
@@ -135,7 +137,24 @@ def source_files(source: ImagerySource, district: District) -> list[Path]:
         files = files_behind(district.resolve(source.href))
         series = [file for file in files if file.suffix == ".h5"] if source.sensor == "displacement" else []
         return sorted({*files, *(path for file in series for path in companions(file))})
-    return sorted((stac_files if source.source == "stac" else stack_files)(source, district))
+    if source.source == "stac":
+        return sorted(stac_files(source, district))
+    return sorted(Path(path) for path in stack_files(source, district))
+
+
+def stored_inputs(source: ImagerySource, district: District) -> dict[str, str]:
+    """What of a source lies in an object store, by address, each with what tells its content from another.
+
+    A catalogue's item stands for its files: one that is processed again has to be listed anew.
+    """
+    if not in_store(source.href):
+        return {}
+    if source.source == "stack":
+        return found(district.pattern(source.href))
+    if source.source == "cube":
+        return {f"{source.href.rstrip('/')}/{name}": stamp for name, stamp in below(source.href).items()}
+    dated = dated_files(source, district)
+    return {f"{source.href} {day}": sha256("\n".join(names).encode()).hexdigest() for day, names in dated.items()}
 
 
 def dated_files(source: ImagerySource, district: District) -> dict[date, list[str]]:

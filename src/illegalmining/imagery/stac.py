@@ -23,6 +23,7 @@ from illegalmining.imagery.grids import district_extent
 from illegalmining.imagery.layers import Header, Layer, shared_geobox
 from illegalmining.imagery.scenes import check_period, headers, in_period, none_usable
 from illegalmining.registers.quarantine import SetAside, relative_name
+from illegalmining.storage import in_store, read_bytes
 
 log = logging.getLogger(__name__)
 
@@ -122,7 +123,8 @@ def stac_dated_files(source: ImagerySource, district: District) -> dict[date, li
         if day is not None and in_period(day, district):
             addresses = {one.address for one in measurements(item, base, source.sensor, silent)}
             stamp = (item.get("properties") or {}).get("updated", "")
-            own = {base} if item.get("type") == "Feature" and base.endswith(".json") else {json.dumps(item)}
+            whole = item.get("type") == "Feature" and base.endswith(".json") and "://" not in base
+            own = {base} if whole else {json.dumps(item, sort_keys=True)}
             remote = {f"{address} {stamp}" for address in addresses if "://" in address}
             dated.setdefault(day, set()).update(own, remote, {one for one in addresses if "://" not in one})
     return {day: sorted(names) for day, names in dated.items()}
@@ -150,7 +152,9 @@ def find_items(source: ImagerySource, district: District, aside: SetAside) -> Fo
 def read_json(address: str) -> dict[str, Any]:
     """A JSON document from a file or the network; `InputError` where it cannot be read."""
     try:
-        if "://" in address:
+        if in_store(address):
+            document = json.loads(read_bytes(address))
+        elif "://" in address:
             import pystac
 
             document = json.loads(pystac.StacIO.default().read_text(address))

@@ -12,6 +12,7 @@ from datetime import date
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import duckdb
 import numpy as np
@@ -35,6 +36,7 @@ from illegalmining.power.sources import (
     quoted,
 )
 from illegalmining.power.units import kilowatts_to_energy
+from illegalmining.storage import file_system, in_store
 
 HOUR_COLUMNS = tuple(f"h{hour:02d}" for hour in HOURS)
 DAY_MINUTES = 1440
@@ -128,7 +130,7 @@ def connected(spill: str, timezone: str, parameters: ReadingParameters) -> duckd
 
 def usable_files(
     connection: duckdb.DuckDBPyConnection,
-    files: list[tuple[Path, str]],
+    files: list[tuple[str, str]],
     timezone: str,
     quarantine: list[dict[str, Any]],
 ) -> list[ReadingsFile]:
@@ -140,6 +142,9 @@ def usable_files(
         None can be used.
     """
     usable: list[ReadingsFile] = []
+    stores = {urlsplit(path).scheme: path for path, _ in files if in_store(path)}
+    for address in stores.values():
+        connection.register_filesystem(file_system(address))
     for path, name in files:
         file = open_file(connection, len(usable), path, name, timezone)
         if isinstance(file, ReadingsFile):

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from glob import glob, has_magic
-from pathlib import Path
+from os import SEEK_END
+from pathlib import Path, PurePath
 from typing import Any
 
 import duckdb
 
 from illegalmining.errors import InputError
+from illegalmining.storage import found, in_store, opened
 
 COLUMNS = ("meter_id", "time", "kwh")
 QUANTITY = "quantity"
@@ -38,27 +40,33 @@ CLOCK_OFFSET = r"(Z|z|:[0-9]{2}(\.[0-9]+)?\s*[+-][0-9]{2}(:?[0-9]{2})?)$"
 class ReadingsFile:
     """One usable file. name: as a reader of the district knows it. relation: SQL of the columns above."""
 
-    path: Path
+    path: str
     name: str
     relation: str
 
 
-def find_files(pattern: str, root: Path | None) -> list[tuple[Path, str]]:
-    """Files that match the glob, in order of path, each with its name for a reader.
+def find_files(pattern: str, root: Path | None) -> list[tuple[str, str]]:
+    """Files that match the glob, here or in an object store, in order, each with its name for a reader.
 
     Raises
     ------
     InputError
         Nothing matches.
     """
-    paths = sorted(path for found in glob(pattern, recursive=True) if (path := Path(found)).is_file())
-    if not paths:
+    if in_store(pattern):
+        named = [(address, address) for address in found(pattern)]
+    else:
+        paths = sorted(path for one in glob(pattern, recursive=True) if (path := Path(one)).is_file())
+        base = root or fixed_folder(pattern).parent
+        named = [
+            (str(path), path.relative_to(base).as_posix() if path.is_relative_to(base) else path.name) for path in paths
+        ]
+    if not named:
         raise InputError(
             f"power.readings: no file matches {pattern}; expected Parquet or CSV files with the columns "
             f"{', '.join(COLUMNS)}. Correct the glob or drop the [power] section"
         )
-    base = root or fixed_folder(pattern).parent
-    return [(path, path.relative_to(base).as_posix() if path.is_relative_to(base) else path.name) for path in paths]
+    return named
 
 
 def fixed_folder(pattern: str) -> Path:
@@ -70,19 +78,21 @@ def fixed_folder(pattern: str) -> Path:
 
 
 def open_file(
-    connection: duckdb.DuckDBPyConnection, number: int, path: Path, name: str, timezone: str
+    connection: duckdb.DuckDBPyConnection, number: int, path: str, name: str, timezone: str
 ) -> ReadingsFile | dict[str, Any]:
     """A usable file, or the quarantine row that says why it is none."""
-    lower = path.name.lower()
+    lower = PurePath(path).name.lower()
     if lower.endswith(PLAIN) and has_endless_line(path):
         why = f"a line of more than {LONGEST_LINE >> 20} MiB: damaged; ask for the file again"
         return aside(name, None, None, "lines of a table", why)
     if lower.endswith(PARQUET):
-        scan = f"read_parquet({quoted(str(path))})"
+        scan = f"read_parquet({quoted(path)})"
     elif lower.endswith(CSV):
-        scan = f"read_csv({quoted(str(path))}, header = true, all_varchar = true, ignore_errors = true)"
+        scan = f"read_csv({quoted(path)}, header = true, all_varchar = true, ignore_errors = true)"
     else:
-        return aside(name, None, path.suffix, "a Parquet or CSV file", "the format is not known; convert the file")
+        return aside(
+            name, None, PurePath(path).suffix, "a Parquet or CSV file", "the format is not known; convert the file"
+        )
     try:
         described = connection.execute(f"DESCRIBE SELECT * FROM {scan}").fetchall()
     except duckdb.Error as error:
@@ -117,10 +127,10 @@ def open_file(
     return ReadingsFile(path, name, relation)
 
 
-def has_endless_line(path: Path) -> bool:
+def has_endless_line(path: str) -> bool:
     """Whether somewhere in a text file no line ends for `LONGEST_LINE` bytes, looked at in places all along it."""
-    size = path.stat().st_size
-    with path.open("rb") as stream:
+    with opened(path) as stream:
+        size = stream.seek(0, SEEK_END)
         for look in range(LOOKS if size > LONGEST_LINE else 0):
             stream.seek((size - LONGEST_LINE) * look // (LOOKS - 1))
             piece = stream.read(LONGEST_LINE)
