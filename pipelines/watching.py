@@ -6,7 +6,6 @@ import importlib.metadata
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from functools import partial
 from glob import escape
 from typing import Any
 
@@ -68,9 +67,16 @@ def watch_source(district: District, journal: Journal, detector: Detector, sourc
         files, known = source_digests(district, source)
         journal.inputs.update(files)
         given = (source.model_dump(), files, detector.given)
-        with watched_by(partial(journal.note, "tile", stage=entry["stage"])):
+        read: list[int] = []
+
+        def done(**facts: Any) -> None:
+            read.append(facts["pixel_dates"])
+            journal.note("tile", stage=entry["stage"], **facts)
+
+        with watched_by(done):
             watched = remembered(district, f"{detector.name}-{source.name}", given, compute, entry)
-        entry["pixel_dates"] = 0 if entry["remembered"] else watched.about["pixel_dates"]
+        looked_at = sum(read) if detector.sequential else watched.about["pixel_dates"]
+        entry["pixel_dates"] = 0 if entry["remembered"] else looked_at
     return watched
 
 

@@ -16,7 +16,7 @@ from illegalmining.simulate import PRESETS, simulate_district
 from test_killed import ONLY_THESE, TINY, WarmRuns, read_whole, results
 
 COMPILER = next((found for name in ("cc", "gcc", "clang") if (found := shutil.which(name))), None)
-LOOKED_AT, RESUMED = 60, 6
+LOOKED_AT, RESUMED = 60, 4
 """Cuts after which the results are read, and after which the run is repeated."""
 
 pytestmark = pytest.mark.skipif(COMPILER is None or sys.platform != "linux", reason="needs a C compiler and Linux")

@@ -23,14 +23,14 @@ from illegalmining.imagery import grids
 from illegalmining.journal import Journal
 from illegalmining.pipelines.nightly import nightly
 from illegalmining.power.readings import read_profiles
-from wide_district import days_between, write_scene, write_wide
+from wide_district import FEW, days_between, write_scene, write_wide
 
 SIDE, AS_OF = 300, date(2026, 5, 31)
 
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_wide(tmp_path_factory.mktemp("same") / "d", SIDE, AS_OF, step=25).parent
+    return write_wide(tmp_path_factory.mktemp("same") / "d", SIDE, AS_OF, 40, FEW).parent
 
 
 def run(folder: Path) -> dict[str, str]:
@@ -113,13 +113,13 @@ def test_a_new_date_costs_that_date_and_nothing_new_costs_nothing(inputs: Path, 
     shutil.copytree(inputs, tmp_path / "d")
     folder = tmp_path / "d"
     pixels = SIDE * SIDE
-    dates = len(days_between(date(2025, 1, 2), AS_OF, 25))
+    dates = len(days_between(date(2025, 1, 2), AS_OF, 40))
     run(folder)
     assert record(folder)["pixel_dates"] == pixels * dates
     before = run(folder)
     assert record(folder)["pixel_dates"] == 0
     assert not tiles_of_last_run(folder)
-    write_scene(folder / "s2", AS_OF - timedelta(days=1), SIDE)
+    write_scene(folder / "s2", AS_OF - timedelta(days=1), SIDE, FEW)
     after = run(folder)
     assert record(folder)["pixel_dates"] == pixels
     assert len(tiles_of_last_run(folder)) == 1

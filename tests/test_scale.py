@@ -27,7 +27,7 @@ from illegalmining.cli import app
 from illegalmining.compute import check_workers
 from illegalmining.district import read_district
 from illegalmining.errors import ConfigurationError
-from wide_district import write_wide
+from wide_district import FEW, write_wide
 
 SIDE, AS_OF = 640, date(2026, 6, 30)
 BLOCKS = 9
@@ -41,10 +41,10 @@ ONLY = ("--only", "surface")
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A district of several blocks, one of whose scenes turns out broken when its pixels are read."""
-    path = write_wide(tmp_path_factory.mktemp("scale") / "district", SIDE, AS_OF, step=25)
+    path = write_wide(tmp_path_factory.mktemp("scale") / "district", SIDE, AS_OF, 40, FEW)
     scene = sorted((path.parent / "s2").glob("*.tif"))[7]
     with rasterio.open(scene) as raster:
-        at, length = (int(raster.get_tag_item(f"BLOCK_{fact}_1_1", "TIFF", bidx=2)) for fact in ("OFFSET", "SIZE"))
+        at, length = (int(raster.get_tag_item(f"BLOCK_{fact}_1_1", "TIFF", bidx=1)) for fact in ("OFFSET", "SIZE"))
     content = bytearray(scene.read_bytes())
     content[at : at + length] = b"\xff" * length
     scene.write_bytes(content)

@@ -25,7 +25,7 @@ from illegalmining.errors import ConfigurationError, InputError
 from illegalmining.imagery.open import dated_files, open_source, stored_inputs
 from illegalmining.power.readings import read_profiles
 from illegalmining.secrets import Redacting, redacted
-from wide_district import write_wide
+from wide_district import FEW, write_wide
 
 SECRET, TOKEN = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", "FwoGZXIvYXdzEBYaDExampleSessionToken"
 SIDE, AS_OF = 256, date(2026, 5, 31)
@@ -68,7 +68,7 @@ def store(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Any:
 @pytest.fixture(scope="module")
 def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A district whose images lie on disk; the folder of its `district.toml`."""
-    return write_wide(tmp_path_factory.mktemp("store") / "d", SIDE, AS_OF, step=25).parent
+    return write_wide(tmp_path_factory.mktemp("store") / "d", SIDE, AS_OF, 40, FEW).parent
 
 
 def moved(here: Path, store: Any, folder: Path, kind: str = "stack") -> Path:

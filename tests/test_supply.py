@@ -17,7 +17,7 @@ import pytest
 
 import supply
 from illegalmining.district import read_district
-from wide_district import write_wide
+from wide_district import FEW, write_wide
 
 RUN = [sys.executable, "-m", "illegalmining", "run"]
 
@@ -104,7 +104,7 @@ def connect_name(a):
 
 @pytest.fixture
 def district(tmp_path: Path) -> Path:
-    return write_wide(tmp_path / "d", 128, date(2026, 5, 31), step=25)
+    return write_wide(tmp_path / "d", 128, date(2026, 5, 31), 40, FEW)
 
 
 def results(path: Path) -> dict[str, str]:

@@ -119,7 +119,7 @@ def standing_of(path: str) -> tuple[str, bool]:
 
 @contextmanager
 def watched_by(watcher: Watcher) -> Iterator[None]:
-    """Tell `watcher` of each piece done inside the block: `tile`, `seconds`, `worker`."""
+    """Tell `watcher` of each piece done inside the block: its facts, `seconds`, `worker`."""
     token = WATCHER.set(watcher)
     try:
         yield
@@ -219,8 +219,8 @@ def end_with_parent() -> None:
     threading.Thread(target=follow, daemon=True).start()
 
 
-def worked(work: Callable[[Piece], Result], pieces: Sequence[Piece], names: Sequence[str]) -> list[Result]:
-    """The results of all pieces, in their order, whoever did them; whoever watches is told each by its name.
+def worked(work: Callable[[Piece], Result], pieces: Sequence[Piece], facts: Sequence[dict[str, Any]]) -> list[Result]:
+    """The results of all pieces, in their order, whoever did them; whoever watches is told the facts of each.
 
     Raises
     ------
@@ -231,7 +231,7 @@ def worked(work: Callable[[Piece], Result], pieces: Sequence[Piece], names: Sequ
 
     def tell(at: int, done: Done) -> None:
         if watcher is not None:
-            watcher(tile=names[at], seconds=round(done.seconds, 3), worker=done.worker)
+            watcher(**facts[at], seconds=round(done.seconds, 3), worker=done.worker)
 
     if client is None:
         # bound beforehand, because Dask would search arguments through and through for arrays of its own
@@ -247,7 +247,7 @@ def worked(work: Callable[[Piece], Result], pieces: Sequence[Piece], names: Sequ
     from distributed import KilledWorker, as_completed
 
     run = uuid.uuid4().hex
-    futures = client.map(partial(do, work), pieces, key=[f"tile-{run}-{name}" for name in names], pure=False)
+    futures = client.map(partial(do, work), pieces, key=[f"tile-{run}-{at}" for at in range(len(pieces))], pure=False)
     places = {future.key: at for at, future in enumerate(futures)}
     results: list[Any] = [None] * len(pieces)
     try:

@@ -159,7 +159,8 @@ def judge_stack(
     spans = time_spans(bands[0], memory.dates if memory else 0)
     blocks = [block_of(bands, spans, rows, columns, parameters) for rows, columns in block_places(bands[0], parameters)]
     judge = partial(judge_block, features=features, when=when, parameters=parameters, scale=scale, memory=memory)
-    judged = worked(judge, blocks, [f"{block.corner[0]},{block.corner[1]}" for block in blocks])
+    dates = sum(span.stop - span.start for span in spans)
+    judged = worked(judge, blocks, [block.facts(dates) for block in blocks])
     places = [place for block in blocks for place in block.places]
     maps, kept = assembled(tuple(tile for tiles in judged for tile in tiles), places, (height, width))
     return maps, Remembered(memory, scale) if memory else kept
@@ -176,6 +177,12 @@ class Block:
     parts: list[list[Window]]
     corner: tuple[int, int]
     places: list[Place]
+
+    def facts(self, dates: int) -> dict[str, Any]:
+        """Which it is, by row and column of its first pixel, and what it comes to with so many dates."""
+        pixels = sum((down[1] - down[0]) * (across[1] - across[0]) for down, across in self.places)
+        (top, _), (left, _) = self.places[0]
+        return {"tile": f"{top},{left}", "pixel_dates": pixels * dates}
 
 
 def block_of(
