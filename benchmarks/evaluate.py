@@ -39,10 +39,10 @@ def in_round(size: Size, k: int) -> Iterator[Task]:
     """What a round adds."""
     if k < size.districts:
         yield from (Task("district", (climate, SEEDS.districts + k)) for climate in OFFENDING)
-    if k < size.quiet:
-        yield from (Task("district", (climate, SEEDS.districts + k)) for climate in QUIET)
     if k < size.training:
         yield from (Task("training", (climate, SEEDS.training + k)) for climate in OFFENDING)
+    if k < size.quiet:
+        yield from (Task("district", (climate, SEEDS.districts + k)) for climate in QUIET)
     if k < size.movements:
         yield Task("movement", (SEEDS.movements + k,))
     if k < size.grounds:
@@ -86,9 +86,9 @@ def main() -> None:
     given = parser.parse_args()
     size = Size(**{field.name: getattr(given, field.name) for field in fields(Size)})
     begun = time.perf_counter()
-    wanted = tasks(size)
-    wanted += [Task("real", (name,)) for name in REAL if real_data.DATA.is_dir()]
+    wanted = [Task("real", (name,)) for name in REAL] if real_data.DATA.is_dir() else []
     wanted += [Task("peers", (given.peer,))] if given.peer and real_data.DATA.is_dir() else []
+    wanted += tasks(size)
     done = computed(wanted, given.jobs)
     run = Run(size, SEEDS, sys.argv[1:], given.jobs, time.perf_counter() - begun, done)
     keep(given.into, page(run))
