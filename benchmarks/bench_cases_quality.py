@@ -1,7 +1,7 @@
 """Judging, fusing and calibrating over many districts: Brier score, calibration error, precision, kinds.
 
 Plans of simulated districts nobody has tuned on; their DETECTIONS ARE MADE UP from the plan with the noise below, not
-detected in images (that is bench_accuracy.py, two minutes a district). What is measured is therefore what happens to
+detected in images (that is evaluate.py, two minutes a district). What is measured is therefore what happens to
 detections after they are made, if they are about this good.
 
 Usage: bench_cases_quality.py [FIRST_SEED LAST_SEED]

@@ -29,6 +29,7 @@ from illegalmining.district import Configuration
 ROOT = Path(__file__).resolve().parents[1]
 FORMULA = re.compile(r'<(?P<tag>span|div) class="arithmatex">(?:\\\(|\\\[)(?P<tex>.*?)(?:\\\)|\\\])</(?P=tag)>', re.S)
 PARAMETERS = re.compile(r"<!-- parameters: (?P<name>[\w.]+) -->")
+TYPES = {"str": "text", "int": "whole number", "float": "number", "tuple[float, float, float, float]": "four numbers"}
 OFFERED = [name for name in getattr(illegalmining, "__all__", []) if not name.startswith("__")]
 
 
@@ -45,8 +46,12 @@ def kept(entries: list[Any], there: set[str]) -> list[Any]:
     for entry in entries:
         if isinstance(entry, str):
             found += [entry] * (entry in there)
-        else:
-            found += [{title: kept(below, there)} for title, below in entry.items()]
+            continue
+        for title, below in entry.items():
+            if isinstance(below, list):
+                found.append({title: kept(below, there)})
+            elif below in there:
+                found.append(entry)
     return found
 
 
@@ -72,7 +77,8 @@ def on_page_content(content: str, **_: Any) -> str:
 @functools.cache
 def mathml(tex: str, display: bool) -> str:
     """A formula as the browser draws it."""
-    return convert(tex.strip(), display="block" if display else "inline")
+    drawn = convert(tex.strip(), display="block" if display else "inline")
+    return f'<div class="formula" tabindex="0">{drawn}</div>' if display else drawn
 
 
 @functools.cache
@@ -104,7 +110,7 @@ def commands() -> str:
         asked = [usage(one) for one in command.params if one.param_type_name == "argument" or one.required]
         parts += [f"## {name}\n", f"```sh\nillegalmining {' '.join([name, *asked])}\n```\n", f"{command.help}\n"]
         rows = [command_row(one) for one in command.params]
-        parts.append("\n".join(["| | | |", "| --- | --- | --- |", *rows]) + "\n")
+        parts.append("\n".join(["| | if not given | |", "| --- | --- | --- |", *rows]) + "\n")
     return "\n".join(parts)
 
 
@@ -155,9 +161,9 @@ def kinds(annotation: Any) -> Iterator[Any]:
 
 def key_row(key: str, field: Any) -> str:
     """A key as a row of a table."""
-    words = re.sub(r"typing\.|<class '|'>|datetime\.", "", str(field.annotation)).replace("NoneType", "None")
-    words = re.sub(r"Literal\[(.*?)\]", lambda match: match[1].replace(", ", " or "), words)
-    words = words.replace(" | None", "").replace("|", "or")
+    words = re.sub(r"typing\.|<class '|'>|datetime\.| \| None", "", str(field.annotation))
+    words = re.sub(r"Literal\[(.*?)\]", lambda match: match[1].replace("'", "`").replace(", ", " or "), words)
+    words = TYPES.get(words, words)
     absent = "needed" if field.is_required() else "none" if field.default is None else f"`{field.default}`"
     return f"| `{key}` | {words} | {absent} | {field.description or ''} |"
 
