@@ -3,12 +3,12 @@
 The posterior of a face bends and may have several tops: it may advance from either end, its length trades with the
 thickness, and the longer side of what is dug need not be the one it advances along. No single normal about the best
 fit covers that. So every optimum of the search gives a t distribution, their mixture is drawn from, and every draw
-weighs what its own misfit says (importance sampling; a second round is drawn from the moments of the first).
+weighs what its own misfit says (importance sampling; later rounds are drawn from the moments of those before).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -25,15 +25,15 @@ AZIMUTH = 2
 class DrawParameters:
     """How a posterior is drawn from.
 
-    first, second: draws of the two rounds. freedom: degrees of freedom of the t distributions. wider: their scale over
-    that of an optimum. likely: nats below the best within which an optimum counts. apart: squared distance, in an
-    optimum's precision, within which another is the same. even: share of the first round's draws that is dealt evenly.
-    clipped: draws that the heaviest weights are clipped to, when moments are taken. fewest, least: draws and weight of
-    a direction of advance for its moments to be taken. seed: of the draws, so that the same data give the same.
+    rounds: draws of each round. freedom: degrees of freedom of the t distributions. wider: their scale over that of an
+    optimum, or of the draws so far. likely: nats below the best within which an optimum counts. apart: squared
+    distance, in an optimum's precision, within which another is the same. even: share of the first round's draws that
+    is dealt evenly. clipped: draws that the heaviest weights are clipped to, when moments are taken. fewest, least:
+    draws and weight of a direction of advance for its moments to be taken. seed: of the draws, so that the same data
+    give the same.
     """
 
-    first: int = 500
-    second: int = 500
+    rounds: tuple[int, ...] = (400, 300, 300)
     freedom: float = 6.0
     wider: float = 1.2
     likely: float = 8.0
@@ -194,7 +194,7 @@ def moments(seen: Round, weight: Floats, parameters: DrawParameters) -> list[Top
         off = apart(seen.at[mine], middle)
         mean = held @ off
         spread = ((off - mean) * held[:, None]).T @ (off - mean)
-        precision = np.linalg.inv(spread + 1e-9 * np.eye(len(mean)))
+        precision = np.linalg.inv(spread + 1e-9 * np.eye(len(mean))) / parameters.wider**2
         tops.append(Top(middle + mean, precision, direction, total))
     whole = sum(top.share for top in tops)
     return [Top(top.middle, top.precision, top.direction, top.share / whole) for top in tops]
@@ -203,16 +203,17 @@ def moments(seen: Round, weight: Floats, parameters: DrawParameters) -> list[Top
 def drawn(face: FittedFace, day: float, origin: tuple[float, float], parameters: DrawParameters) -> Drawn:
     """Draws of what is dug of a face by `day`; `origin` is where the window's x and y are 0, in the CRS."""
     rng = np.random.default_rng(parameters.seed)
-    tops = optima_apart(face, parameters)
-    seen = Round.of(face, tops, parameters.first, rng, parameters.freedom)
-    weight = seen.weights(tops, parameters.freedom)
-    more = moments(seen, weight, parameters)
-    if more:
-        seen = seen.and_also(Round.of(face, more, parameters.second, rng, parameters.freedom))
-        part = parameters.first / (parameters.first + parameters.second)
-        mixed = [(top, part) for top in tops] + [(top, 1 - part) for top in more]
-        both = [Top(top.middle, top.precision, top.direction, top.share * of) for top, of in mixed]
-        weight = seen.weights(both, parameters.freedom)
+    tops, drawn_from = optima_apart(face, parameters), list[Top]()
+    seen: Round | None = None
+    weight: Floats = np.zeros(0)
+    for count in parameters.rounds:
+        if seen is not None:
+            tops = moments(seen, weight, parameters)
+        fresh = Round.of(face, tops, count, rng, parameters.freedom)
+        seen = fresh if seen is None else seen.and_also(fresh)
+        drawn_from += [replace(top, share=top.share * count) for top in tops]
+        weight = seen.weights(drawn_from, parameters.freedom)
+    assert seen is not None, "there is a first round"
     return dug_of(seen, weight, face.optima[0].problem.start, day, origin)
 
 

@@ -36,7 +36,7 @@ class FaceFitParameters:
     noise that its neighbours do not have. ground_share: share of the bowl that may be lost to the broad field.
     begin_days: extractions that the search begins from. strips: of the panel. courses_most, courses_share: courses in
     time kept, and their share of the variance. bank_days, bank_step_days, bank_rates: onsets before the first movement,
-    their step, and the c of the bank.
+    their step, and the c of the bank. tries, tries_most: steps of every search, and more of the best.
     """
 
     length_m: float = 280.0
@@ -63,6 +63,8 @@ class FaceFitParameters:
     bank_days: float = 90.0
     bank_step_days: float = 12.0
     bank_rates: tuple[float, ...] = (2.0, 5.0, 10.0)
+    tries: int = 30
+    tries_most: int = 100
 
     @property
     def middle(self) -> Floats:
@@ -256,10 +258,13 @@ def fit_face(
             shape = np.log([long, wide, *np.clip([begin.radius_m, begin.w0_m], (40.0, 0.03), (300.0, 5.0))])
             first = np.concatenate([[begin.x / 100, begin.y / 100, np.deg2rad(begin.azimuth_deg + turned)], shape])
             first = np.concatenate([first, [np.log(duration), parameters.middle[5], 0.0]])
-            fit = least_squares(problem.misfit, first, problem.jacobian, max_nfev=30, x_scale="jac")
+            fit = least_squares(problem.misfit, first, problem.jacobian, max_nfev=parameters.tries, x_scale="jac")
             fits.append(Optimum(float(fit.cost), fit.x, fit.jac, problem))
-    fits.sort(key=lambda one: one.cost)
-    best, problem = fits[0], fits[0].problem
+    best = min(fits, key=lambda one: one.cost)
+    problem = best.problem
+    fit = least_squares(problem.misfit, best.p, problem.jacobian, max_nfev=parameters.tries_most, x_scale="jac")
+    best = Optimum(float(fit.cost), fit.x, fit.jac, problem)
+    fits = [best, *fits]
     prior, still = problem.prior(best.p), problem.whitened(data.level)
     left = 2 * best.cost - float((prior**2).sum())
     free = still.size - len(best.p)
