@@ -152,7 +152,7 @@ def test_a_source_that_cannot_be_read_is_set_aside_and_the_rest_goes_on(inputs: 
         (["run", "{district}", "--only", "smell"], 2, "no such detector"),
         (["run", "{district}", "--as-of", "2001-01-01"], 2, "choose a later day"),
         (["open", "nowhere.age"], 1, "no such package"),
-        (["open", "nowhere.age", "--identity", "nowhere.txt"], 2, "age-keygen"),
+        (["open", "nowhere.age", "--identity", "nowhere.txt"], 2, "illegalmining key"),
         (["package", "{district}"], 1, "holds no finished run"),
     ],
 )

@@ -27,11 +27,13 @@ import pyogrio
 import pyrage
 import pytest
 import shapely
+from typer.testing import CliRunner
 
+from illegalmining.cli import app
 from illegalmining.errors import ConfigurationError, InputError
 from illegalmining.publish.accesslog import broken_at
 from illegalmining.publish.content import MapContent, family, within
-from illegalmining.publish.keys import fingerprint, sender_of, sign, signing_key
+from illegalmining.publish.keys import fingerprint, identity_of, new_identity, sender_of, sign, signing_key
 from illegalmining.publish.opening import PackageError, open_package
 from illegalmining.publish.package import Recipient, plain_name, seal, write_package
 from illegalmining.tables import JURISDICTIONS
@@ -129,6 +131,9 @@ def test_every_case_of_the_county_is_in_every_format(made: Path, whole: MapConte
 def laid_bare(path: Path) -> bytes:
     """A file's bytes, and what is compressed in it."""
     content = path.read_bytes()
+    if path.suffix == ".pmtiles":
+        starts = [found.start() for found in re.finditer(rb"\x1f\x8b\x08", content)]
+        return b"\n".join([content, *(unpacked for at in starts if (unpacked := gunzipped(content[at:])))])
     if path.suffix != ".pdf":
         return content
     parts = [content]
@@ -141,8 +146,25 @@ def laid_bare(path: Path) -> bytes:
     return b"\n".join([*parts, told])
 
 
-def test_the_bytes_hold_no_neighbours_ids_or_coordinates(made: Path, whole: MapContent) -> None:
-    """Ids as text; coordinates as text in both systems, as the doubles of a GeoPackage, as the page packs them."""
+def gunzipped(content: bytes) -> bytes:
+    """What is packed at the beginning of these bytes; nothing where they only look like it."""
+    try:
+        return zlib.decompressobj(31).decompress(content)
+    except zlib.error:
+        return b""
+
+
+def test_the_bytes_hold_no_neighbours_ids_or_coordinates(
+    whole: MapContent, key: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ids as text; coordinates as text in both systems, as the doubles of a GeoPackage or tile, as the page packs them.
+
+    With the tiles of a county of thousands.
+    """
+    monkeypatch.setattr("illegalmining.publish.casetiles.wanted", lambda *_: True)
+    made = tmp_path / WEST
+    write_package(made, within(whole, WEST), Recipient(WEST, HOSTILE, str(ME.to_public())), key)
+    assert "cases.pmtiles" in json.loads((made / "manifest.json").read_text("utf-8"))["files"]
     theirs = whole.cases[whole.cases["jurisdiction"] == EAST]
     ours = whole.cases[whole.cases["jurisdiction"] == WEST]
     named = {term["detection_id"] for evidence in theirs["evidence"] for term in json.loads(evidence)}
@@ -154,7 +176,7 @@ def test_the_bytes_hold_no_neighbours_ids_or_coordinates(made: Path, whole: MapC
     words += [f"{x:.1f}" for x in centre.x] + [f"{y:.1f}" for y in centre.y]
     words += [f"{lon:.4f}" for lon in degrees.x]
     corners = shapely.get_coordinates(theirs.geometry.to_numpy())
-    doubles = [struct.pack("<d", x) for x in corners[:, 0]]
+    doubles = [struct.pack("<d", x) for x in [*corners[:, 0], *degrees.x.round(7), *degrees.y.round(7)]]
     for path in made.iterdir():
         bare = laid_bare(path)
         assert [word for word in words if word.encode() in bare] == [], path.name
@@ -162,6 +184,12 @@ def test_the_bytes_hold_no_neighbours_ids_or_coordinates(made: Path, whole: MapC
     # the same search finds what is there
     assert ours["case_id"].iloc[0].encode() in laid_bare(made / "hotspots.html")
     assert ours["case_id"].iloc[0].encode() in laid_bare(made / "hotspots.pdf").replace("\u200b".encode(), b"")
+    tiles = laid_bare(made / "cases.pmtiles")
+    assert all(case_id.encode() in tiles for case_id in ours["case_id"])
+    own_degrees = ours.geometry.representative_point().to_crs("EPSG:4326")
+    assert all(struct.pack("<d", round(x, 7)) in tiles for x in own_degrees.x)
+    tiled = pyogrio.read_dataframe(made / "cases.pmtiles").to_crs(CRS).geometry
+    assert (tiled.distance(ours.union_all()) < 1.0).all()
     own = shapely.get_coordinates(ours.geometry.to_numpy())[:, 0]
     assert all(struct.pack("<d", x) in (made / "hotspots.gpkg").read_bytes() for x in own)
 
@@ -463,6 +491,21 @@ def test_a_signing_key_that_others_may_read_is_refused(tmp_path: Path) -> None:
         signing_key(tmp_path)
 
 
+def test_a_recipient_makes_a_key_and_opens_with_it_what_is_sealed_to_it(tmp_path: Path) -> None:
+    path = tmp_path / "key.txt"
+    told = CliRunner().invoke(app, ["key", str(path), "--json"])
+    public = json.loads(told.output)["public_key"]
+    assert told.exit_code == 0
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    sealed = tmp_path / "sealed.age"
+    sealed.write_bytes(pyrage.encrypt(b"case", [pyrage.x25519.Recipient.from_str(public)]))
+    identity, _ = identity_of(str(path))
+    assert pyrage.decrypt(sealed.read_bytes(), [identity]) == b"case"
+    with pytest.raises(InputError, match="exists already"):
+        new_identity(path)
+    assert str(identity_of(str(path))[0]) == str(identity)
+
+
 @pytest.mark.parametrize("content", ["", "nothing here\n", f"{ME}\n{OTHER}\n", "AGE-SECRET-KEY-1QQQ\n"])
 def test_a_broken_identity_is_a_wrong_command_line(content: str, package: Path, tmp_path: Path) -> None:
     path = tmp_path / "bad.txt"
@@ -472,7 +515,7 @@ def test_a_broken_identity_is_a_wrong_command_line(content: str, package: Path, 
 
 
 def test_a_broken_public_key_is_said(made: Path) -> None:
-    with pytest.raises(InputError, match="age-keygen"):
+    with pytest.raises(InputError, match="illegalmining key"):
         seal(made, "age1nonsense")
 
 

@@ -17,7 +17,6 @@ import pytest
 
 from browser import DESK, PHONE, Visit
 from illegalmining.hotspots import hotspots
-from illegalmining.publish.casefile import PageLimits
 from illegalmining.publish.content import MapContent
 from illegalmining.publish.gcj02 import to_gcj02
 from illegalmining.publish.page import RemoteReferenceError, publish_page, refuse_remote
@@ -470,48 +469,3 @@ def test_five_thousand_cases_open_at_once(tmp_path: Path, visit: Callable[..., V
     assert len(seen.ids()) == 100
     seen.page.click("#more")
     assert len(seen.ids()) == 200
-
-
-@pytest.fixture(scope="module")
-def thousands() -> dict[str, Any]:
-    return page_arguments("en", 9000)
-
-
-def test_more_than_that_are_all_there_as_points(
-    thousands: dict[str, Any], tmp_path: Path, visit: Callable[..., Visit]
-) -> None:
-    """Every case is counted, filtered, found by its id and by a tap; the most probable keep their evidence."""
-    cases = pd.DataFrame(thousands["cases"].drop(columns="geometry"))
-    path = publish_page(tmp_path / "more.html", MapContent(**thousands))
-    assert path.stat().st_size <= 5_000_000
-    seen = visit(path)
-    assert seen.seconds() < 2.0
-    assert seen.count() == "9,000 cases"
-    assert "All 9,000 cases are here" in seen.page.inner_text("#left-out")
-    seen.page.click("#filter-box summary")
-    seen.page.fill("#least", "30")
-    assert seen.count() == f"{(cases['probability'] >= 0.3).sum():,} of 9,000 cases"
-    seen.page.fill("#least", "0")
-    last = cases.sort_values(["probability", "case_id"], ascending=[False, True]).iloc[-1]
-    seen.page.fill("#search", last["case_id"])
-    assert seen.ids() == [last["case_id"]]
-    seen.page.click("#case-list button")
-    card = seen.page.inner_text("#card")
-    assert "This file holds the evidence of the 1,500 most probable cases" in card
-    place = thousands["cases"].geometry[[last.name]].representative_point().to_crs("EPSG:4326").iloc[0]
-    assert f"{place.x:.6f}, {place.y:.6f}" in card
-    assert f"{last['first_seen']:%-d %b %Y}" in card
-    seen.page.keyboard.press("Escape")
-    size = seen.page.locator("#map").bounding_box()
-    hidden = min(490, size["width"] * 0.5)
-    seen.page.mouse.click(size["x"] + (size["width"] + hidden) / 2, size["y"] + size["height"] / 2)
-    assert seen.page.inner_text("#card .id") == last["case_id"]
-
-
-def test_what_no_file_can_hold_is_counted_and_said(
-    thousands: dict[str, Any], tmp_path: Path, visit: Callable[..., Visit]
-) -> None:
-    limits = PageLimits(cases=100, full_of_more=50, points=200)
-    seen = visit(publish_page(tmp_path / "most.html", MapContent(**thousands), limits))
-    assert "holds the 250 most probable of 9,000 cases" in seen.page.inner_text("#left-out")
-    assert seen.count() == "250 cases"

@@ -45,7 +45,9 @@ const Label = L.CircleMarker.extend({
   _updatePath: function () { this._renderer._updateLabel(this); },
 });
 
-// Thousands of cases as one layer of small symbols.
+// Thousands of cases as one layer of small symbols; near enough, with those outlines that the archive has brought.
+const OUTLINE_ZOOM = 13.5;
+const OUTLINE_REACH = 1500;
 const Crowd = L.Path.extend({
   options: { bubblingMouseEvents: false, radius: 4.5 },
   initialize: function () { this.members = []; },
@@ -162,15 +164,18 @@ L.Canvas.include({
   _updateCrowd: function (layer) {
     if (!this._drawing || layer._empty()) return;
     const { min, max } = this._bounds;
+    const outlined = layer._map.getZoom() >= OUTLINE_ZOOM;
     const pen = this._ctx;
     pen.globalAlpha = 1;
     // the most probable last, so that it lies on top
     for (let i = layer.members.length - 1; i >= 0; i -= 1) {
       const { x, y } = layer._points[i];
+      const one = layer.members[i];
+      if (outlined && one.pieces && x > min.x - OUTLINE_REACH && x < max.x + OUTLINE_REACH && y > min.y - OUTLINE_REACH && y < max.y + OUTLINE_REACH) drawPieces(pen, one);
       if (x < min.x || x > max.x || y < min.y || y > max.y) continue;
-      const ready = stamp(layer.members[i].kind, layer.options.radius);
+      const ready = stamp(one.kind, layer.options.radius);
       pen.drawImage(ready, x - ready.half, y - ready.half, ready.half * 2, ready.half * 2);
-      if (layer.members[i] !== layer.options.chosen) continue;
+      if (one !== layer.options.chosen) continue;
       pen.beginPath();
       pen.arc(x, y, 12, 0, 2 * Math.PI);
       pen.strokeStyle = '#1c2733';

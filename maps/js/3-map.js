@@ -132,9 +132,9 @@ function stack() {
 function drawCases(shown) {
   const group = layers.cases.group;
   group.clearLayers();
-  const full = shown.filter((one) => !one.bare);
+  const full = shown.filter((one) => drawn.has(one.id));
   if (data.full < data.cases.length) {
-    crowd.show(shown.filter((one) => one.bare));
+    crowd.show(shown.filter((one) => !drawn.has(one.id)));
     group.addLayer(crowd);
   }
   for (const one of full) for (const part of drawn.get(one.id).parts) group.addLayer(part);

@@ -1,13 +1,26 @@
 // Which cases are shown: kind, status, probability, dates, place, words, and the day of the time slider.
 const state = { kinds: new Set(), statuses: new Set(), least: 0, from: '', to: '', where: '', words: '', onlyNew: false, day: 0 };
 const STATUSES = ['open', 'confirmed', 'refuted', 'closed'];
-const kindsHere = Object.keys(data.palette.kinds).filter((kind) => data.cases.some((one) => one.kind === kind));
-const statusesHere = STATUSES.filter((status) => data.cases.some((one) => one.status === status));
 const lastDay = dayOf(data.asOf);
-const firstDay = Math.min(lastDay, ...data.cases.map((one) => dayOf(one.first)));
-const someNew = data.cases.some((one) => one.isNew) && data.cases.some((one) => !one.isNew);
-for (const one of data.cases) {
-  one.haystack = [one.id, one.mine, one.mineName, one.operator, one.licence, one.rank].filter(Boolean).join('\n').toLowerCase();
+let kindsHere = [];
+let statusesHere = [];
+let firstDay = lastDay;
+let someNew = false;
+// What the cases leave to choose from; what is new among it is chosen.
+function survey() {
+  const kinds = new Set(data.cases.map((one) => one.kind));
+  const statuses = new Set(data.cases.map((one) => one.status));
+  for (const kind of kinds) if (!kindsHere.includes(kind)) state.kinds.add(kind);
+  for (const status of statuses) if (!statusesHere.includes(status)) state.statuses.add(status);
+  kindsHere = Object.keys(data.palette.kinds).filter((kind) => kinds.has(kind));
+  statusesHere = STATUSES.filter((status) => statuses.has(status));
+  firstDay = dayOf(data.cases.reduce((first, one) => (one.first < first ? one.first : first), data.asOf));
+  someNew = data.cases.some((one) => one.isNew) && data.cases.some((one) => !one.isNew);
+  for (const one of data.cases) {
+    if (!one.haystack) one.haystack = [one.id, one.mine, one.mineName, one.operator, one.licence, one.rank].filter(Boolean).join('\n').toLowerCase();
+  }
+  byId('time').min = firstDay;
+  byId('time-box').hidden = firstDay >= lastDay;
 }
 
 function passes(one) {

@@ -84,7 +84,7 @@ function cardBody(one) {
       el('button', { type: 'button', class: 'quiet', on: { click: () => zoomTo(one) } }, t('zoom_to'))));
 }
 function zoomTo(one) {
-  const points = one.shape ? unpack(one.shape).flat(2) : [[one.lat, one.lon]];
+  const points = one.shape ? unpack(one.shape).flat(2) : [[one.lat, one.lon], ...(one.pieces || []).flatMap((piece) => rings(piece).flat())];
   map.fitBounds(L.latLngBounds(points).pad(0.6), { maxZoom: 17, animate: false });
   bring(one, false);
 }
@@ -103,10 +103,10 @@ function facts(one) {
   add('status', t('status_' + one.status));
   const wgs = one.lon.toFixed(6) + ', ' + one.lat.toFixed(6);
   add('coordinates', el('span', {}, wgs), copyButton(wgs), el('small', {}, t('wgs84')),
-    ...(one.bare ? [] : [el('span', {}, one.x.toFixed(1) + ', ' + one.y.toFixed(1)), el('small', {}, data.crs.name)]),
+    ...(one.x === undefined ? [] : [el('span', {}, one.x.toFixed(1) + ', ' + one.y.toFixed(1)), el('small', {}, data.crs.name)]),
     ...(one.gcj ? [el('span', {}, one.gcj[0].toFixed(6) + ', ' + one.gcj[1].toFixed(6)), el('small', {}, t('gcj02'))] : []));
   add('navigate', ...ways(one));
-  return one.shape || one.bare ? list : el('div', {}, list, el('p', { class: 'note' }, t('at_mine')));
+  return one.shape || one.bare || (one.pieces && one.pieces.length) ? list : el('div', {}, list, el('p', { class: 'note' }, t('at_mine')));
 }
 // Links for whoever drives there: followed only by a tap, and only then is a place told to anyone. The address is put
 // together here, so that nothing in the file looks like something to load.
@@ -127,12 +127,18 @@ function copyButton(text) {
   return button;
 }
 function evidence(one) {
+  if (one.tile) {
+    fetchEvidence(one).catch(() => says('tiles_broken'));
+    return [el('p', { class: 'note' }, t('tiles_evidence'))];
+  }
   if (!one.evidence.length) return [el('p', { class: 'note' }, one.bare ? t('bare_note', { full: number(data.full) }) : t('no_evidence'))];
   const terms = one.evidence.map((term) => el('div', { class: 'term ' + (term.nats < 0 ? 'against' : 'for') },
     el('p', {}, el('span', { class: 'who' }, t('detector_' + term.detector)), ' ', el('span', { class: 'strength' }, '· ' + strength(term.nats))),
     el('p', {}, term.says), el('p', { class: 'odds' }, odds(term.nats)),
     ...(term.series ? [plot(term.series), plotKey(term.series)] : term.seriesLeftOut ? [el('p', { class: 'note' }, t('plot_left_out'))] : [])));
-  return one.evidence.some((term) => term.nats < 0) ? [...terms, el('p', { class: 'note' }, t('against_note'))] : terms;
+  if (one.evidence.some((term) => term.nats < 0)) terms.push(el('p', { class: 'note' }, t('against_note')));
+  if (one.pieces) terms.push(el('p', { class: 'note' }, t('tiles_plots', { full: number(data.full) })));
+  return terms;
 }
 
 // The plot's range: all that is expected, and what was observed but for a few strays.

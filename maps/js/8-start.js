@@ -15,11 +15,16 @@ function speak(next) {
   buildAbout();
   refresh();
   byId('play').textContent = t(timer ? 'pause' : 'play');
+  notice();
+  says();
+  if (chosen !== null) { const id = chosen; byId('card').replaceChildren(cardHead(caseById.get(id)), cardBody(caseById.get(id))); }
+}
+// What of all the cases this file holds, until the archive has brought the rest.
+function notice() {
   const left = byId('left-out');
   const some = { full: number(data.full), shown: number(data.cases.length), total: number(data.total) };
-  left.hidden = data.total <= data.full;
+  left.hidden = data.total <= data.full || (archive !== null && data.total <= data.cases.length);
   left.textContent = data.total > data.cases.length ? t('left_out', some) : t('bare_notice', some);
-  if (chosen !== null) { const id = chosen; byId('card').replaceChildren(cardHead(caseById.get(id)), cardBody(caseById.get(id))); }
 }
 let view = null;
 let pressed = null;
@@ -77,13 +82,18 @@ function start() {
   map.on('click', closeCase);
   window.addEventListener('beforeprint', toPaper);
   window.addEventListener('afterprint', fromPaper);
-  byId('time').min = firstDay;
+  byId('tiles-box').hidden = !data.tiles;
+  byId('tiles-open').addEventListener('click', () => byId('tiles-file').click());
+  byId('tiles-file').addEventListener('change', (event) => {
+    openArchive(event.target.files[0]);
+    event.target.value = '';
+  });
   byId('time').max = lastDay;
-  byId('time-box').hidden = firstDay >= lastDay;
   byId('legend').open = window.matchMedia('(min-width: 1100px)').matches;
   // words first: how tall the heading is decides how much room the map has
   relabel();
   fitDistrict();
+  survey();
   buildLayers();
   buildCases();
   clearFilters();

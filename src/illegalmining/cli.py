@@ -346,7 +346,10 @@ def package(
     unsealed = [code for code in made.written if code not in made.sealed]
     lines = [f"{len(made.written)} package(s), {len(made.sealed)} sealed: {made.folder}"]
     if unsealed:
-        lines += [f"not sealed, having no public_key in the register of recipients: {', '.join(unsealed)}"]
+        lines += [
+            f"not sealed, having no public_key in the register of recipients: {', '.join(unsealed)}; a recipient makes "
+            "a key with `illegalmining key FILE` and sends you the public half"
+        ]
     lines += [f"no package for {code}: {why}" for code, why in made.aside.items()]
     lines += [f"{len(made.nobodys)} case(s) are in no package: no recipient has their jurisdiction"] * bool(
         made.nobodys
@@ -356,6 +359,23 @@ def package(
     facts["nobodys"] = made.nobodys
     tell(as_json, {**facts, "set_aside": made.aside, "sender": made.sender}, "\n".join(lines))
     raise typer.Exit(SET_ASIDE if made.aside else DONE)
+
+
+@app.command()
+def key(
+    path: Annotated[Path, typer.Argument(metavar="KEYFILE", help="new file for the private half")],
+    as_json: Json = False,
+) -> None:
+    """Make a recipient's key: keep the private half, send the public half to the office that makes the packages."""
+    from illegalmining.publish.keys import new_identity
+
+    public = new_identity(path)
+    text = (
+        f"private half: {path}; keep it where only you can read it: without it no package opens\n"
+        f"public half, for the column public_key of the register of recipients:\n{public}\n"
+        f"packages sealed to it open with: illegalmining open PACKAGE.age --identity {path}"
+    )
+    tell(as_json, {"file": str(path), "public_key": public}, text)
 
 
 @app.command("open")

@@ -105,4 +105,6 @@ def says(key: str, language: str, **values: Any) -> str:
     if language == "zh" and "status" in values:
         for word, translated in STATUS_WORDS.items():
             values["status"] = values["status"].replace(word, translated)
+    elif "status" in values:
+        values["status"] = values["status"].replace("_", " ")
     return SAYS[key][language].format(**values)

@@ -24,7 +24,8 @@ class PageLimits:
     """What one file may hold, so that it opens in two seconds.
 
     cases: up to so many, each is shown in full. full_of_more: where there are more, so many of the most probable are
-    shown in full, and the rest as points with their facts. points: the most of these, then they are only counted.
+    shown in full, and the rest as points with their facts; `cases.pmtiles`, which the page opens from the disk, has
+    outline and evidence of all. points: the most of these; what is beyond is in the tiles alone.
     series_bytes: for the plots of evidence, given to the most probable cases first. series_points: of one plot.
     """
 

@@ -81,6 +81,21 @@ def signed_by(sender: str, manifest: bytes, signature: str) -> bool:
     return sender.startswith(SENDER_PREFIX)
 
 
+def new_identity(path: Path) -> str:
+    """Make a recipient's key, its private half in a new file that only its owner may read; returns the public half.
+
+    Raises
+    ------
+    InputError
+        Something lies there already: a lost key cannot be made again.
+    """
+    if path.exists():
+        raise InputError(f"{path}: exists already and is not overwritten; choose another name for the new key")
+    key = pyrage.x25519.Identity.generate()
+    write_private(path, f"# public key: {key.to_public()}\n{key}\n".encode())
+    return str(key.to_public())
+
+
 def recipient_of(public_key: str) -> pyrage.x25519.Recipient:
     """A recipient's age key from its text.
 
@@ -94,12 +109,12 @@ def recipient_of(public_key: str) -> pyrage.x25519.Recipient:
     except pyrage.RecipientError as error:
         raise InputError(
             f"public_key {public_key[:80]!r} is not an age public key; expected age1… (62 characters): let the "
-            "recipient make one with age-keygen and send its public half"
+            "recipient make one with `illegalmining key FILE` or age-keygen and send its public half"
         ) from error
 
 
 def identity_of(given: str) -> tuple[pyrage.x25519.Identity, Path | None]:
-    """A recipient's private key, from a file as `age-keygen` writes it or from the key itself, and that file.
+    """A recipient's private key, from a file as `new_identity` writes it or from the key itself, and that file.
 
     Raises
     ------
@@ -111,7 +126,7 @@ def identity_of(given: str) -> tuple[pyrage.x25519.Identity, Path | None]:
         lines = given.splitlines() if path is None else path.read_text("utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(
-            f"--identity {given}: cannot be read ({error}); give the file that age-keygen wrote"
+            f"--identity {given}: cannot be read ({error}); give the file that `illegalmining key` wrote"
         ) from error
     keys = [line.strip() for line in lines if line.strip().startswith(IDENTITY_PREFIX)]
     if len(keys) != 1:
@@ -119,4 +134,4 @@ def identity_of(given: str) -> tuple[pyrage.x25519.Identity, Path | None]:
     try:
         return pyrage.x25519.Identity.from_str(keys[0]), path
     except pyrage.IdentityError as error:
-        raise ConfigurationError("--identity: not a whole age key; make one with age-keygen") from error
+        raise ConfigurationError("--identity: not a whole age key; `illegalmining key FILE` makes one") from error

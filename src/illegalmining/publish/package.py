@@ -16,6 +16,7 @@ import pyrage
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from illegalmining.errors import InputError
+from illegalmining.publish.casetiles import publish_tiles
 from illegalmining.publish.content import MapContent
 from illegalmining.publish.keys import PRIVATE, recipient_of, sender_of, sign, write_private
 from illegalmining.publish.page import publish_page
@@ -67,6 +68,7 @@ def write_package(folder: Path, content: MapContent, recipient: Recipient, key: 
     publish_sheet(folder / "hotspots.pdf", content)
     write_layers(folder / "hotspots.gpkg", {"cases": content.cases, "hotspots": content.hotspots})
     (folder / "cases.csv").write_bytes(csv_bytes(flat(content.cases)))
+    publish_tiles(content.cases, folder)
     manifest = manifest_bytes(folder, content, recipient, sender_of(key))
     (folder / MANIFEST).write_bytes(manifest)
     (folder / SIGNATURE).write_text(sign(key, manifest) + "\n", "ascii")

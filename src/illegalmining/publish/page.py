@@ -20,6 +20,7 @@ from illegalmining.atomic import write_bytes
 from illegalmining.errors import IllegalMiningError
 from illegalmining.publish import layers
 from illegalmining.publish.casefile import PageLimits, case_files, case_points, in_columns, owners
+from illegalmining.publish.casetiles import fingerprint, wanted
 from illegalmining.publish.content import MapContent
 from illegalmining.publish.spreadsheet import crs_name
 from illegalmining.publish.style import palette
@@ -60,6 +61,7 @@ def page_data(content: MapContent, limits: PageLimits) -> dict[str, Any]:
         "points": case_points(content.cases, content.as_of, limits),
         "owners": owners(content.mines, content.cases),
         "total": len(content.cases),
+        "tiles": fingerprint(content.cases) if wanted(content.cases, limits) else None,
         "cells": layers.cells(content.hotspots),
         "cellSide": cell_side(content.hotspots),
         "trendOver": trend_over(content.hotspots),

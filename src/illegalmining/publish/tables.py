@@ -16,6 +16,7 @@ from rasterio.io import MemoryFile
 from rasterio.transform import from_origin
 
 from illegalmining.atomic import atomic_file, write_bytes
+from illegalmining.publish.casetiles import publish_tiles
 from illegalmining.publish.geopackage import write_geopackage
 from illegalmining.publish.gpx import gpx_bytes
 from illegalmining.publish.kml import kml_bytes
@@ -25,10 +26,10 @@ from illegalmining.tables import QUARANTINE
 
 
 def publish_cases(cases: gpd.GeoDataFrame, out: Path, language: str = "en") -> list[Path]:
-    """`cases.parquet`, `.gpkg`, `.csv`, `.xlsx`, `.kml` and `.gpx`; none drops a column.
+    """`cases.parquet`, `.gpkg`, `.csv`, `.xlsx`, `.kml`, `.gpx`, of thousands `.pmtiles`; none drops a column.
 
-    GeoParquet holds every text as it is; the others hold it harmless (see `text.py`). CSV, XLSX, KML and GPX add the
-    centre in WGS 84 (`lon`, `lat`), in GCJ-02 for Chinese phone maps, and the name of the working CRS (`crs`).
+    GeoParquet holds every text as it is; the others hold it harmless (see `text.py`). CSV, XLSX, KML, GPX and tiles
+    add the centre in WGS 84 (`lon`, `lat`), in GCJ-02 for Chinese phone maps, and the name of the working CRS (`crs`).
     """
     cases = cases.reset_index(drop=True)
     plain = flat(cases)
@@ -39,6 +40,7 @@ def publish_cases(cases: gpd.GeoDataFrame, out: Path, language: str = "en") -> l
         write_bytes(out / "cases.xlsx", xlsx_bytes(plain, "cases")),
         write_bytes(out / "cases.kml", kml_bytes(cases, "cases", title="case_id", style="kind")),
         write_bytes(out / "cases.gpx", gpx_bytes(cases, language)),
+        *publish_tiles(cases, out),
     ]
 
 
