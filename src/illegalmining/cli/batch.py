@@ -9,7 +9,19 @@ from typing import Annotated, Any
 
 import typer
 
-from illegalmining.cli.common import DONE, FAILED, SET_ASIDE, DistrictFile, Json, Preset, Quiet, Seed, app, read_at, tell
+from illegalmining.cli.common import (
+    DONE,
+    FAILED,
+    SET_ASIDE,
+    DistrictFile,
+    Json,
+    Preset,
+    Quiet,
+    Seed,
+    app,
+    read_at,
+    tell,
+)
 from illegalmining.district import District, read_district
 from illegalmining.errors import ConfigurationError
 
