@@ -209,7 +209,7 @@ when = pd.DatetimeIndex(line["dates"])
 _, ax = plt.subplots(figsize=(9, 3.6))
 ax.fill_between(when, line["low"], line["high"], color="#B9D3EA", label="inverted face, 2 standard deviations")
 ax.plot(when, line["expected"], color="#0072B2")
-ax.plot(when, np.array(line["observed"], float), "o", markersize=3.5, color="#C8500A", label="observed")
+ax.plot(when, np.array(line["observed"], float), "o", markersize=3.5, color="#C8500A", label="observed, mean over 90 m")
 ax.set(xlabel="date", ylabel="line of sight, mm", title="Over the middle of the hidden face")
 _ = ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=2)
 
