@@ -71,6 +71,22 @@ def test_importing_imports_nothing_else() -> None:
     assert statistics.median(took) <= 0.5, "the promise; a few hundredths on a machine at rest"
 
 
+def test_a_night_with_nothing_new_is_spared_what_it_does_not_use() -> None:
+    """Each of these takes a tenth of a second or more to import, on top of every command that reads the pipeline."""
+    code = "import json, sys, illegalmining.pipelines.nightly; print(json.dumps(sorted(sys.modules)))"
+    spared = {
+        "distributed",
+        "matplotlib",
+        "ortools",
+        "pypinyin",
+        "pystac",
+        "pystac_client",
+        "scipy.optimize",
+        "scipy.stats",
+    }
+    assert not spared & set(json.loads(fresh(code)))
+
+
 @pytest.mark.parametrize("name", im.__all__)
 def test_every_name_is_typed_and_documented(name: str) -> None:
     found = getattr(im, name)

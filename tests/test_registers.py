@@ -410,6 +410,11 @@ def changed(rows: list[dict], **values: Any) -> list[dict]:
         (corner_rows("EPSG:4525", 37e6)[:2], "point", "too few corners"),
         ([*corner_rows("EPSG:4525", 37e6)[:3], {**corner_rows("EPSG:4525", 37e6)[3], "x": "?"}], "x", "cannot be read"),
         (
+            [*corner_rows("EPSG:4525", 37e6)[:3], {**corner_rows("EPSG:4525", 37e6)[3], "x": 410_020.0}],
+            "x",
+            "km from the middle",
+        ),
+        (
             [*corner_rows("EPSG:4525", 37e6)[:3], {**corner_rows("EPSG:4525", 37e6)[3], "point": 2}],
             "point",
             "same numb",

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import shapely
 from numpy.typing import NDArray
-from scipy.stats import norm
+from scipy.special import ndtr, ndtri
 from shapely.geometry.base import BaseGeometry
 
 from illegalmining.cases.overlap import Outlines, areas_beyond
@@ -81,7 +81,7 @@ def areas_outside(
     outlines: (n,). ground: (n,) which of the (m,) `grounds` each is held against. sd_m: (n,) of the offset between
     the two. least_m2: (n,) area that counts as outside.
     """
-    quantiles = norm.ppf((np.arange(position.steps) + 0.5) / position.steps)
+    quantiles = ndtri((np.arange(position.steps) + 0.5) / position.steps)
     size = shapely.area(outlines)
     areas = np.zeros((len(outlines), position.steps))
     reach = position.blur_m + sd_m * np.abs(quantiles).max()
@@ -140,7 +140,7 @@ def outside_elevations(
     if not 0.0 < lower - upper < deepest_m:
         return 0.0
     sd = max(depth_sd_m, np.finfo(float).tiny)
-    at = norm.cdf((np.array([0.0, upper, lower, deepest_m]) - depth_m) / sd)
+    at = ndtr((np.array([0.0, upper, lower, deepest_m]) - depth_m) / sd)
     within = (at[2] - at[1]) / (lower - upper)
     beyond = (at[1] - at[0] + at[3] - at[2]) / (deepest_m - lower + upper)
     return float(beyond / (within + beyond)) if within + beyond > 0 else 0.0

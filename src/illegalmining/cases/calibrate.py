@@ -11,9 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
-from scipy.special import expit, xlogy
-from scipy.stats import beta
+from scipy.special import betaincinv, expit, xlogy
 
 from illegalmining.cases.fuse import FusionParameters, Term, activity, bounded
 from illegalmining.cases.verdict import JudgingParameters
@@ -76,6 +74,8 @@ def calibrate(
     parameters, shrinkage = parameters or FusionParameters(), shrinkage or Shrinkage()
     if not lessons:
         return parameters
+    from scipy.optimize import minimize  # a third of a second, which nights without outcomes can spare
+
     detectors = [name for name in DETECTORS if any(term.detector == name for one in lessons for term in one.terms)]
     kinds = [name for name in KINDS if any(one.kind == name for one in lessons)]
     design = Design(lessons, detectors, kinds, parameters)
@@ -190,7 +190,7 @@ def reliability(given: Numbers, confirmed: NDArray[np.bool_], shrinkage: Shrinka
         here = place == one
         count, hits = int(here.sum()), int(confirmed[here].sum())
         mean, share = float(given[here].mean()), hits / count
-        low, high = beta.ppf([0.05, 0.95], hits + 0.5, count - hits + 0.5)
+        low, high = betaincinv(hits + 0.5, count - hits + 0.5, [0.05, 0.95])
         curve.append((round(mean, 4), round(share, 4), round(float(low), 4), round(float(high), 4), count))
         error += count / len(given) * abs(mean - share)
     return Reliability(len(given), float(np.mean((given - confirmed) ** 2)), float(error), tuple(curve))

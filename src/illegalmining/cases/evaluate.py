@@ -8,7 +8,7 @@ from typing import Any
 import geopandas as gpd
 import numpy as np
 import pandas as pd
-from scipy.stats import beta
+from scipy.special import betaincinv
 
 from illegalmining.cases.fuse import MINE_KINDS
 from illegalmining.tables import KINDS
@@ -127,7 +127,7 @@ def share(part: int, whole: int) -> float:
 
 def share_interval(part: int, whole: int) -> tuple[float, float]:
     """90 % Jeffreys interval of a share."""
-    low, high = beta.ppf([0.05, 0.95], part + 0.5, whole - part + 0.5)
+    low, high = betaincinv(part + 0.5, whole - part + 0.5, [0.05, 0.95])
     return (0.0 if part == 0 else float(low)), (1.0 if part == whole else float(high))
 
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 import geopandas as gpd
 import numpy as np
 import pandas as pd
-from scipy.optimize import least_squares
 from shapely.geometry.base import BaseGeometry
 
 from illegalmining.detect.advance import Advance, advancing
 from illegalmining.detect.bowls import Search, mean_look
 from illegalmining.detect.pim import Floats, Panel, settled_share
+from illegalmining.detect.solving import least_squares
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from scipy.special import logsumexp
-from scipy.stats import t as student
 
+from illegalmining.detect.densities import student_log_density
 from illegalmining.detect.load import HOURS, Floats, Levels
 
 
@@ -135,7 +135,7 @@ def declared_output(
     tonnes = table["tonnes"].to_numpy(float)
     steps = np.linspace(-p.grid[1], p.grid[1], p.grid[0])
     own = specific.spread * steps
-    before = student.logpdf(steps, p.tail)
+    before = student_log_density(steps, p.tail)
     before -= logsumexp(before)
     paper, honest, learned = [], [], []
     by_begin = np.full(len(table), -np.inf)
@@ -192,7 +192,7 @@ def densities(ratio: Floats, own: Floats, share: float, sd: float, p: OutputPara
     # Less than the least share covers fits the least share: energy has a floor, tonnes have none.
     if share == min(p.covered):
         away = np.maximum(away, 0.0)
-    return np.asarray(student.logpdf(away / sd, p.tail) - np.log(sd))
+    return np.asarray(student_log_density(away / sd, p.tail) - np.log(sd))
 
 
 def moments(values: Floats, weights: Floats) -> tuple[float, float]:

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from scipy.linalg import cho_factor, solve_triangular
-from scipy.optimize import least_squares
 
 from illegalmining.detect.advance import Advance, strip_gradients, strip_share_gradient, strip_shares, strip_sights
 from illegalmining.detect.deformation import Bools, Nuisance
 from illegalmining.detect.pim import Floats, Look, Panel, knothe
+from illegalmining.detect.solving import least_squares
 
 PRIORS = 9
 """Parameters of a face that a prior holds: all but the azimuth."""

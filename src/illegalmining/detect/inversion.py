@@ -13,13 +13,13 @@ import numpy as np
 import numpy.typing as npt
 from scipy import fft
 from scipy.linalg import cho_factor, solve_triangular
-from scipy.optimize import least_squares
 
 from illegalmining.detect.advance import advancing, dug_by
 from illegalmining.detect.bowls import Peak, Search, Templates, mean_look, series_at
 from illegalmining.detect.deformation import Bools, Nuisance, unit_courses
 from illegalmining.detect.face_fit import FaceFitParameters, FittedFace, Window, fit_face
 from illegalmining.detect.pim import DAYS_PER_YEAR, Floats, Panel, settled_share, sight, sight_gradient
+from illegalmining.detect.solving import least_squares
 
 Pixels = npt.NDArray[np.intp]
 

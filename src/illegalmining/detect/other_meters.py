@@ -17,10 +17,10 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 import shapely
-from scipy.stats import t as student
 from shapely.geometry import Point
 
 from illegalmining.detect.day_shapes import Flags, Floats, ShapeParameters
+from illegalmining.detect.densities import student_log_density
 from illegalmining.detect.findings import detection
 from illegalmining.detect.hidden_work import HiddenWork, RestingDays, WorkParameters, hidden_work
 from illegalmining.detect.holidays import spring_festival
@@ -326,5 +326,5 @@ def likeness(seen: Floats, kinds: Floats, p: OtherMeterParameters) -> float:
     for feature, (_, _, spread) in enumerate(p.likeness):
         if np.isfinite(seen[feature]):
             away = (seen[feature] - kinds[:, feature]) / spread
-            total += float(np.clip(np.subtract(*student.logpdf(away, 4)), -p.likeness_most, p.likeness_most))
+            total += float(np.clip(np.subtract(*student_log_density(away, 4)), -p.likeness_most, p.likeness_most))
     return total

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import beta
+from scipy.special import betaincinv
 
 from illegalmining.raid.sites import CASE, GROUND, MINE, Site
 
@@ -119,6 +119,6 @@ def precision(drawn: Sequence[Site], frame: Sequence[Site]) -> dict[str, dict[st
     for name in STRATA:
         size, draws = (sum(site.stratum == name for site in sites) for sites in (frame, drawn))
         if size:
-            share = 1.0 if not draws else 0.0 if draws == size else float(beta.ppf(0.95, 1, draws))
+            share = 1.0 if not draws else 0.0 if draws == size else float(betaincinv(1, draws, 0.95))
             told[name] = {"frame": size, "drawn": draws, "share_high": share, "sites_high": share * size}
     return told

@@ -38,6 +38,8 @@ EASTINGS_M = (1e5, 9e5)
 """Eastings within a zone, without prefix."""
 LEAST_PREFIXED_M = 13e6
 FEWEST_CORNERS = 3
+FARTHEST_CORNER_M = 200_000.0
+"""From the middle of a licence, m: the largest there are span some tens of kilometres."""
 LAST_NUMBER = re.compile(r"(\d+)\D*$")
 
 
@@ -145,6 +147,7 @@ def boundary(group: pd.DataFrame, place: Place) -> Polygon | MultiPolygon:
     if not np.isfinite(moved).all():
         why = f"a corner lies where {crs.name} ends: check x (northing), y (easting) and crs"
         raise CornerError(first, "y", eastings[0], "coordinates inside the CRS", why)
+    refuse_stray(corners, moved)
     return drawn(corners, moved)
 
 
@@ -180,6 +183,18 @@ def refuse_exchanged(crs: pyproj.CRS, row: Any, northings: Coordinates, eastings
     if north_in_y and east_in_x:
         why = "x and y are exchanged: x is the northing, y the easting with its zone prefix; exchange the two columns"
         raise CornerError(row, "x", northings[0], "x = northing, y = easting", why)
+
+
+def refuse_stray(corners: list[Corner], points: Coordinates) -> None:
+    """Raise where one corner lies nowhere near the others: a digit is missing or has slipped."""
+    away = np.hypot(*(points - np.median(points, axis=0)).T)
+    if away.max() > FARTHEST_CORNER_M:
+        stray = corners[int(away.argmax())]
+        why = (
+            f"the corner lies {away.max() / 1000:.0f} km from the middle of its licence: correct x (northing) or "
+            "y (easting); the licence is left out"
+        )
+        raise CornerError(stray.row, "x", stray.northing, "a corner near the others of its licence", why)
 
 
 def drawn(corners: list[Corner], points: Coordinates) -> Polygon | MultiPolygon:
