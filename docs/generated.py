@@ -27,6 +27,7 @@ from illegalmining.dictionary import data_dictionary
 from illegalmining.district import Configuration
 
 ROOT = Path(__file__).resolve().parents[1]
+NOTEBOOKS = ROOT / "notebooks"
 FORMULA = re.compile(r'<(?P<tag>span|div) class="arithmatex">(?:\\\(|\\\[)(?P<tex>.*?)(?:\\\)|\\\])</(?P=tag)>', re.S)
 PARAMETERS = re.compile(r"<!-- parameters: (?P<name>[\w.]+) -->")
 TYPES = {"str": "text", "int": "whole number", "float": "number", "tuple[float, float, float, float]": "four numbers"}
@@ -93,7 +94,25 @@ def pages() -> dict[str, str]:
         made["accuracy.md"] = "# Accuracy\n\nNot measured in this checkout: `make evaluate` writes this page.\n"
     if OFFERED:
         made["reference/api.md"] = offered()
+    if any(NOTEBOOKS.glob("*.py")):
+        made["notebooks.md"] = notebooks()
     return made
+
+
+def notebooks() -> str:
+    """What each notebook begins with."""
+    parts = [
+        "# Notebooks\n",
+        "What an analyst opens first: `notebooks/`, run by the tests. They are Python files that Jupyter opens with "
+        "jupytext, and each says what it needs.\n",
+    ]
+    for path in sorted(NOTEBOOKS.glob("*.py")):
+        cell = path.read_text("utf-8").split("# %% [markdown]\n", 1)[-1].split("\n# %%", 1)[0]
+        title, _, text = "\n".join(line.removeprefix("#").removeprefix(" ") for line in cell.splitlines()).partition(
+            "\n"
+        )
+        parts += [f"## {title.lstrip('# ')}\n", f"`notebooks/{path.name}`\n", text.strip() + "\n"]
+    return "\n".join(parts)
 
 
 def commands() -> str:
@@ -227,12 +246,21 @@ def signature(name: str, thing: Any) -> str:
         told = inspect.signature(thing)
     except (TypeError, ValueError):
         return name
-    short = f"{name}{told}"
+    if inspect.isclass(thing):
+        told = told.replace(return_annotation=inspect.Signature.empty)
+    given = [unquoted(str(parameter)) for parameter in told.parameters.values()]
+    answer = told.return_annotation
+    returns = "" if answer is inspect.Signature.empty else unquoted(f" -> {answer}")
+    short = f"{name}({', '.join(given)}){returns}"
     if len(short) <= 90:
         return short
-    given = "".join(f"    {parameter},\n" for parameter in told.parameters.values())
-    answer = told.return_annotation
-    return f"{name}(\n{given})" + ("" if answer is inspect.Signature.empty else f" -> {answer}")
+    lines = "".join(f"    {one},\n" for one in given)
+    return f"{name}(\n{lines}){returns}"
+
+
+def unquoted(annotation: str) -> str:
+    """An annotation as it stands in the code, where it is evaluated later and so told as a text."""
+    return re.sub(r"(: |-> )'([^']*)'", r"\1\2", annotation)
 
 
 def docstring(text: str) -> str:
