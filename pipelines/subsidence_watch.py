@@ -25,6 +25,7 @@ def subsidence_watch(district: District, registers: Registers, journal: Journal,
         monitor_from=days.monitor_from,
         as_of=days.as_of,
         parameters=parameters,
+        workers=district.configuration.compute.workers,
     )
     given = [parameters_of(parameters), register_digests(district, registers, ("working_faces",))]
     return watch(district, journal, Detector("subsidence", "displacement", detect, given))

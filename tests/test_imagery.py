@@ -685,11 +685,16 @@ def test_opera_products_are_chained(tmp_path: Path) -> None:
 
 
 def test_egms_points_are_gridded(tmp_path: Path) -> None:
-    """Points scattered over a district in Europe; millimetres become metres in the cell they lie in."""
+    """Points scattered over a bowl that sinks in Europe; millimetres become metres in the cell they lie in."""
     bounds = (4_321_000.0, 3_210_000.0, 4_322_000.0, 3_211_000.0)
     random = np.random.default_rng(5)
     east, north = random.uniform(bounds[0] - 300, bounds[2] + 300, 4000), random.uniform(bounds[1], bounds[3], 4000)
-    sinks = -20.0 - (east - bounds[0]) / 100
+    middle = (bounds[0] + bounds[2]) / 2, (bounds[1] + bounds[3]) / 2
+
+    def sinking_mm(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        return -60.0 * np.exp(-((x - middle[0]) ** 2 + (y - middle[1]) ** 2) / 2 / 250.0**2)
+
+    sinks = sinking_mm(east, north)
     ascending = {"los_east": -0.62, "los_north": -0.13, "los_up": 0.77}
     points = pd.DataFrame({"pid": "p", "easting": east, "northing": north, "temporal_coherence": 0.9, **ascending})
     points["20230103"], points["20240110"], points["20250101"] = 0.0, sinks, 99.0
@@ -698,10 +703,12 @@ def test_egms_points_are_gridded(tmp_path: Path) -> None:
     cube = opened(district(tmp_path, source, bounds, "EPSG:3035"))
     moved = cube["displacement"].values
     assert moved.shape == (2, 20, 20)
-    x = np.meshgrid(cube["x"], cube["y"])[0]
     seen = np.isfinite(moved[1])
     assert seen.mean() > 0.9
-    np.testing.assert_allclose(moved[1][seen], (-0.02 - (x - bounds[0]) / 1e5)[seen], atol=0.00025)
+    expected = sinking_mm(*np.meshgrid(cube["x"], cube["y"])) / 1000
+    np.testing.assert_allclose(moved[1][seen], expected[seen], atol=0.005)
+    assert np.nanmin(moved[1]) < -0.05
+    assert np.nanmax(moved[1]) <= 0
     # By hand: atan(hypot(0.62, 0.13) / 0.77), and 180 + atan(0.62 / 0.13).
     assert cube.attrs["incidence_angle"] == pytest.approx(39.44, abs=0.05)
     assert cube.attrs["azimuth_angle"] == pytest.approx(258.16, abs=0.05)

@@ -25,6 +25,7 @@ from illegalmining.detect.pim import (
     look_vector,
     movement,
     outline,
+    over_dip,
     settled_share,
     sight,
     sight_gradient,
@@ -154,6 +155,58 @@ def test_a_face_that_has_been_dug_has_moved_the_ground_as_its_panel() -> None:
     assert abs(moved[0, 2]) < 1e-3 * abs(moved[0, 0])
     half = dug_by(panel, advance, 100.0)
     assert (half.x, half.length_m) == (pytest.approx(-150.0), pytest.approx(300.0))
+
+
+def inclined(dip: float, towards: float = 90.0) -> Panel:
+    """150 x 100 m at 200 m, its long side north, in a seam that dips."""
+    return over_dip(Panel(0.0, 0.0, 0.0, 150.0, 100.0, 100.0, 1.4), dip, towards, 200.0, 0.7)
+
+
+def deepest(panel: Panel) -> tuple[float, float]:
+    """The point of most subsidence, and how much, m."""
+    x = np.arange(-300.0, 300.0, 0.5)
+    down = movement(panel, x, np.zeros_like(x)).down
+    return float(x[down.argmax()]), float(down.max())
+
+
+def test_a_level_seam_is_that_of_the_level_panel() -> None:
+    assert replace(inclined(0.0), skew=0.0, drift_east=0.0, drift_north=0.0) == inclined(0.0)
+    x = np.linspace(-300.0, 300.0, 61)
+    moved = movement(inclined(0.0), x, np.zeros_like(x))
+    np.testing.assert_allclose(moved.down, moved.down[::-1], atol=1e-12)
+    np.testing.assert_allclose(moved.east, -moved.east[::-1], atol=1e-12)
+
+
+def test_over_an_inclined_seam_the_deepest_point_lies_down_the_dip() -> None:
+    """By about H cot(theta), theta = 90 - 0.7 x 20: 49.9 m; the bowl reaches further there, and W0 has cos(dip)."""
+    place, depth = deepest(inclined(20.0))
+    assert place == pytest.approx(200.0 / np.tan(np.deg2rad(76.0)), abs=6.0)
+    assert deepest(inclined(20.0, 270.0)) == (pytest.approx(-place, abs=0.51), pytest.approx(depth))
+    assert deepest(inclined(10.0))[0] < place
+    sides = movement(inclined(20.0), np.array([place - 120.0, place + 120.0]), np.zeros(2)).down
+    assert sides[1] > sides[0]
+    wide = movement(replace(inclined(20.0), length_m=2000.0, width_m=2000.0), np.zeros(1), np.zeros(1))
+    assert wide.down[0] == pytest.approx(1.4 * np.cos(np.deg2rad(20.0)), rel=1e-6)
+    assert wide.east[0] == pytest.approx(-wide.down[0] / np.tan(np.deg2rad(76.0)), rel=1e-6)
+
+
+def test_dip_along_the_panel_is_dip_across_it_turned() -> None:
+    x, y = np.meshgrid(np.linspace(-200.0, 200.0, 9), np.linspace(-200.0, 200.0, 9))
+    square = Panel(0.0, 0.0, 0.0, 120.0, 120.0, 100.0, 1.4)
+    east, north = (over_dip(square, 15.0, towards, 200.0, 0.7) for towards in (90.0, 0.0))
+    assert (east.x, east.y) == (pytest.approx(north.y), pytest.approx(0.0, abs=1e-9))
+    assert (east.drift_east, east.width_m) == (pytest.approx(north.drift_north), pytest.approx(north.length_m))
+    one = movement(replace(east, skew=0.0), x, y)
+    other = movement(replace(north, skew=0.0), y, x)
+    np.testing.assert_allclose(one.down, other.down, atol=1e-12)
+    np.testing.assert_allclose(one.east, other.north, atol=1e-12)
+
+
+def test_strips_of_an_inclined_panel_are_the_panel() -> None:
+    look, panel = look_vector(39.0, 258.0), inclined(25.0, 60.0)
+    x, y = np.meshgrid(np.linspace(-300.0, 300.0, 7), np.linspace(-300.0, 300.0, 7))
+    seen = strip_sights(panel, 1, x, y, look, 6).sum(axis=0)
+    np.testing.assert_allclose(seen, sight(panel, x, y, look), atol=1e-12)
 
 
 @pytest.mark.parametrize("direction", [1, -1])

@@ -15,7 +15,9 @@ import xarray as xr
 from scipy.special import erf
 from shapely.geometry import box
 
-from illegalmining.detect.subsidence import SubsidenceParameters, detect_subsidence
+from illegalmining.detect.declared_faces import explain
+from illegalmining.detect.deformation import read_deformation
+from illegalmining.detect.subsidence import SubsidenceParameters, detect_subsidence, scene_of
 from illegalmining.detect.tiles import tiles_of
 
 WEST, NORTH, PIXEL, SIDE = 500_000.0, 4_000_000.0, 30.0, 100
@@ -203,6 +205,20 @@ def test_a_declared_face_explains_its_movement_and_not_its_neighbours() -> None:
     assert alone["declared_face"][0]["mine_id"] == "M1"
     assert "undeclared_face" not in alone
     assert off(both["undeclared_face"][0], 1500, 1800) < 100
+
+
+def test_a_declared_face_in_an_inclined_seam_is_expected_down_the_dip() -> None:
+    """Dip 20 degrees eastward at 240 m: the bowl lies 240 cot(90 - 0.7 x 20) = 60 m east of the face in plan."""
+    parameters = SubsidenceParameters()
+    ground = read_deformation(scene(191), parameters.deformation)
+    faces, epochs = register(1500, 1500, (300, 100), 500, 700), FIRST + pd.to_timedelta(DAYS, "D")
+    faces["depth_m"] = 240.0
+    level = explain(scene_of(ground, parameters), faces, epochs, parameters.declared)[0].panel
+    inclined = faces.assign(dip_deg=20.0, dip_towards_deg=90.0)
+    panel = explain(scene_of(ground, parameters), inclined, epochs, parameters.declared)[0].panel
+    assert (panel.x - level.x, panel.y - level.y) == (pytest.approx(59.8, abs=0.1), pytest.approx(0.0, abs=1e-6))
+    unsaid = faces.assign(dip_deg=np.nan, dip_towards_deg=np.nan)
+    assert explain(scene_of(ground, parameters), unsaid, epochs, parameters.declared)[0].panel == level
 
 
 def test_a_declared_face_that_never_moved_is_said() -> None:

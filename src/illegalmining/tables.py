@@ -217,6 +217,10 @@ WORKING_FACES = Table(
             "stop": day("first day without extraction; empty: still working", empty=True, required=False),
             "depth_m": number("depth below ground, m", 1, 3000),
             "thickness_m": number("extracted thickness, m", 0.1, 50),
+            "dip_deg": number("dip of the seam, degrees; empty: level", 0, 60, empty=True, required=False),
+            "dip_towards_deg": number(
+                "direction of the dip, degrees clockwise from north", 0, 360, empty=True, required=False
+            ),
         }
     ),
     key=("face_id",),

@@ -61,9 +61,10 @@ def strip_sights(panel: Panel, direction: int, x: Floats, y: Floats, look: Look,
     edges = np.stack([along + share * panel.length_m for share in np.linspace(0.5, -0.5, count + 1)])
     edges *= np.sqrt(np.pi) / panel.radius_m
     c_s, d_s = -np.diff(erf(edges), axis=0) / 2, -np.diff(np.exp(-(edges**2)), axis=0) / panel.radius_m
-    c_t, d_t = influence(across + panel.width_m / 2, panel.width_m, panel.radius_m)
+    c_t, d_t = influence(across + panel.width_m / 2, panel.width_m, panel.radius_m, panel.skew)
     reach = panel.horizontal * panel.radius_m
-    seen = panel.w0_m * (d_s * (reach * c_t * strike) + c_s * (reach * d_t * dip - look.up * c_t))
+    down = look.up - panel.drift_east * look.east - panel.drift_north * look.north
+    seen = panel.w0_m * (d_s * (reach * c_t * strike) + c_s * (reach * d_t * dip - down * c_t))
     return np.asarray(seen[::direction])
 
 

@@ -6,7 +6,7 @@ positive towards the satellite, as in the displacement cube.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -17,14 +17,19 @@ Floats = npt.NDArray[np.floating]
 
 DAYS_PER_YEAR = 365.25
 
+MOST_SKEW = 0.8
+"""Largest skew of a radius: a seam that crops out has none left at its upper edge."""
+
 
 @dataclass(frozen=True)
 class Panel:
-    """A horizontal rectangular panel, by its effective sides.
+    """A rectangular panel, by its effective sides; level unless it is said to be inclined (`over_dip`).
 
     x, y: centre, m. azimuth_deg: direction of the long side, degrees clockwise from north. length_m, width_m:
     effective sides, m. radius_m: main influence radius r = H / tan(beta), m (60 to 500). w0_m: W0 = m q cos(alpha), m.
-    horizontal: b, horizontal movement over tilt and radius (0.1 to 0.5, mostly 0.3).
+    horizontal: b, horizontal movement over tilt and radius (0.1 to 0.5, mostly 0.3). skew: share by which the radius is
+    larger at the right edge and smaller at the left one, as the seam lies deeper there. drift_east, drift_north:
+    horizontal movement over subsidence that an inclined seam adds.
     """
 
     x: float
@@ -35,6 +40,9 @@ class Panel:
     radius_m: float
     w0_m: float
     horizontal: float = 0.3
+    skew: float = 0.0
+    drift_east: float = 0.0
+    drift_north: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -61,11 +69,14 @@ def look_vector(incidence_deg: npt.ArrayLike, azimuth_deg: npt.ArrayLike) -> Loo
     return Look(np.sin(incidence) * np.sin(azimuth), np.sin(incidence) * np.cos(azimuth), np.cos(incidence))
 
 
-def influence(s: Floats, side_m: float, radius_m: float) -> tuple[Floats, Floats]:
-    """C(s; l) without unit, and its derivative in 1/m, for s in m from the near edge of a side of `side_m`."""
-    near = np.sqrt(np.pi) * s / radius_m
-    far = np.sqrt(np.pi) * (s - side_m) / radius_m
-    return 0.5 * (erf(near) - erf(far)), (np.exp(-(near**2)) - np.exp(-(far**2))) / radius_m
+def influence(s: Floats, side_m: float, radius_m: float, skew: float = 0.0) -> tuple[Floats, Floats]:
+    """C(s; l) without unit, and its derivative in 1/m, for s in m from the near edge of a side of `side_m`.
+
+    With a skew the radius is r (1 - skew) at the near edge and r (1 + skew) at the far one.
+    """
+    near_m, far_m = radius_m * (1 - skew), radius_m * (1 + skew)
+    near, far = np.sqrt(np.pi) * s / near_m, np.sqrt(np.pi) * (s - side_m) / far_m
+    return 0.5 * (erf(near) - erf(far)), np.exp(-(near**2)) / near_m - np.exp(-(far**2)) / far_m
 
 
 def along_across(panel: Panel, x: Floats, y: Floats) -> tuple[Floats, Floats]:
@@ -79,18 +90,43 @@ def tilt(panel: Panel, x: Floats, y: Floats) -> tuple[Floats, Floats, Floats]:
     """Subsidence W in m and its gradient along and across the panel (no unit), where the ground has settled."""
     along, across = along_across(panel, x, y)
     c_s, d_s = influence(along + panel.length_m / 2, panel.length_m, panel.radius_m)
-    c_t, d_t = influence(across + panel.width_m / 2, panel.width_m, panel.radius_m)
+    c_t, d_t = influence(across + panel.width_m / 2, panel.width_m, panel.radius_m, panel.skew)
     return panel.w0_m * c_s * c_t, panel.w0_m * d_s * c_t, panel.w0_m * c_s * d_t
 
 
 def movement(panel: Panel, x: Floats, y: Floats) -> Movement:
-    """Settled movement at points x, y (m, one shape): U = b r T towards the centre, W down."""
+    """Settled movement at points x, y (m, one shape): U = b r T towards the centre, W down, W drift sideways."""
     down, along, across = tilt(panel, x, y)
     angle = np.deg2rad(panel.azimuth_deg)
     reach = panel.horizontal * panel.radius_m
     east = reach * (along * np.sin(angle) + across * np.cos(angle))
     north = reach * (along * np.cos(angle) - across * np.sin(angle))
-    return Movement(east, north, down)
+    return Movement(east + panel.drift_east * down, north + panel.drift_north * down, down)
+
+
+def over_dip(panel: Panel, dip_deg: float, towards_deg: float, depth_m: float, propagation: float) -> Panel:
+    """What a panel moves whose seam dips by `dip_deg` towards a direction (degrees clockwise from north).
+
+    `panel`: its outline in plan, its radius and m q. `depth_m`: at its middle. `propagation`: k of the angle of
+    propagation, theta = 90 - k dip (0.6 to 0.8; He Guoqing, Mining Subsidence). The bowl lies H cot(theta) down the
+    dip, as overburden moves at right angles to its beds; for the same reason the ground also moves up the dip, by W
+    cot(theta). W0 = m q cos(dip), and a side along the dip is L = D sin(theta + dip) / sin(theta), D in the seam.
+    """
+    dip, slant = np.deg2rad(dip_deg), np.tan(np.deg2rad(propagation * dip_deg))  # cot(theta)
+    towards, turned = np.deg2rad(towards_deg), np.deg2rad(towards_deg - panel.azimuth_deg)
+    along, across = np.cos(turned), np.sin(turned)
+    longer = slant * np.tan(dip)
+    return replace(
+        panel,
+        x=float(panel.x + depth_m * slant * np.sin(towards)),
+        y=float(panel.y + depth_m * slant * np.cos(towards)),
+        length_m=float(panel.length_m * (1 + longer * along**2)),
+        width_m=float(panel.width_m * (1 + longer * across**2)),
+        w0_m=float(panel.w0_m * np.cos(dip)),
+        skew=float(np.clip(panel.width_m / 2 * np.tan(dip) * across / depth_m, -MOST_SKEW, MOST_SKEW)),
+        drift_east=float(-slant * np.sin(towards)),
+        drift_north=float(-slant * np.cos(towards)),
+    )
 
 
 def line_of_sight(moved: Movement, look: Look) -> Floats:
@@ -104,8 +140,8 @@ def sight(panel: Panel, x: Floats, y: Floats, look: Look) -> Floats:
 
 
 def sight_gradient(panel: Panel, x: Floats, y: Floats, look: Look) -> tuple[Floats, Floats]:
-    """`sight` (...) for one look, and its derivatives (7, ...) by x, y (1), azimuth (m a radian), length, width, radius
-    and W0 (1), in the order of `Panel`'s fields.
+    """`sight` (...) of a level panel for one look, and its derivatives (7, ...) by x, y (1), azimuth (m a radian),
+    length, width, radius and W0 (1), in the order of `Panel`'s fields.
     """
     angle = np.deg2rad(panel.azimuth_deg)
     sin, cos = np.sin(angle), np.cos(angle)

@@ -59,8 +59,8 @@ class SubsidenceParameters:
     the data do not hold. prior_days: its extraction, days. misfit_share, misfit_nats: share of the movement that a
     face may leave unexplained, and nats taken off for all of it. rounds: of telling declared faces and others apart;
     mixed_share: a face found beside a declared one that leaves more than this unexplained is mixed with it. tile_m,
-    margin_m: side of the tiles that a scene is judged in, and how far over its side a tile looks, m. at_once: tiles
-    in memory. fewest_pixels: in a tile, to judge it.
+    margin_m: side of the tiles that a scene is judged in, and how far over its side a tile looks, m. fewest_pixels:
+    in a tile, to judge it.
     """
 
     deformation: DeformationParameters = field(default_factory=DeformationParameters)
@@ -85,7 +85,6 @@ class SubsidenceParameters:
     mixed_share: float = 0.02
     tile_m: float = 15000.0
     margin_m: float = 2500.0
-    at_once: int = 2
     fewest_pixels: int = 64
     misfit_share: float = 0.1
     misfit_nats: float = 20.0
@@ -98,11 +97,14 @@ def detect_subsidence(
     monitor_from: Any,
     as_of: Any,
     parameters: SubsidenceParameters | None = None,
+    workers: int = 2,
 ) -> Findings:
     """Movement of compact bowls in monitored time that no declared face explains, each inverted for its panel.
 
     `cube`: displacement in m towards the satellite, dims (time, y, x), in a projected CRS in m. `faces`:
     `tables.WORKING_FACES` in that CRS, or None. Epochs before `history_from` or after `as_of` are not used.
+
+    `workers`: tiles judged at once; each is in memory.
 
     Questions of the detections: `undeclared_face` (log_lr > 0), and for declared faces `declared_face` (log_lr < 0: it
     moves as it should), `declared_face_never_moved` and `declared_face_past_stop` (log_lr > 0).
@@ -144,7 +146,7 @@ def detect_subsidence(
     def judge(tile: Tile) -> tuple[list[dict[str, Any]], Floats] | None:
         return judged(tile.of(cube), faces, pd.Timestamp(monitor_from), parameters)
 
-    with ThreadPoolExecutor(parameters.at_once) as pool:
+    with ThreadPoolExecutor(workers) as pool:
         for tile, told in zip(tiles, pool.map(judge, tiles), strict=True):
             if told is not None:
                 rows += [row for row in told[0] if tile.answers_for(row["geometry"].centroid, cube)]
