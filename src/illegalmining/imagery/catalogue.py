@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -16,8 +15,6 @@ from illegalmining.errors import InputError
 from illegalmining.imagery.grids import district_extent
 from illegalmining.registers.quarantine import SetAside
 from illegalmining.storage import in_store, read_bytes
-
-log = logging.getLogger(__name__)
 
 LARGEST_JSON = 256 << 20
 """Bytes of one STAC document: ten thousand items take about a third."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import date
@@ -23,8 +22,6 @@ from illegalmining.imagery.grids import district_extent
 from illegalmining.imagery.layers import Header, Layer, shared_geobox
 from illegalmining.imagery.scenes import check_period, headers, in_period, none_usable
 from illegalmining.registers.quarantine import SetAside, relative_name
-
-log = logging.getLogger(__name__)
 
 PICTURES = {"visual", "overview", "thumbnail", "preview", "tci", "rendered_preview", "tilejson", "metadata"}
 """Asset keys and roles that show a scene and do not measure it."""
