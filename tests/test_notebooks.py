@@ -28,6 +28,7 @@ def desk(small_night: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_notebook_runs_and_its_plots_can_be_read(path: Path, desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(desk)
     monkeypatch.setattr("tempfile.tempdir", str(desk))
+    monkeypatch.setenv("ILLEGALMINING_PLAN_SEED", "1")  # whatever a notebook sets it to, it is put back
     mpl.use("Agg")
     plt.close("all")
     with plt.rc_context(), warnings.catch_warnings():
