@@ -185,7 +185,7 @@ WHAT = ("district", "training", "ground", "movement", "working", "quiet")
 HEAD = """# Accuracy
 
 Written by `make evaluate`; never by hand. Intervals are 90 %: Jeffreys for shares, Poisson for rates, districts drawn
-again for the rest. No seed here served development or was looked at before.
+again for the rest. No seed that is reported served to make the detectors or to choose the thresholds' limits.
 
 Simulation proves the method, not the world: no levelled face and no mine's own meter was at hand. What real
 measurements can prove stands below.
