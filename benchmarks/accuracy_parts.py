@@ -9,7 +9,7 @@ import numpy as np
 
 from accuracy_baselines import LIMITS
 from accuracy_real import OURS
-from accuracy_report import NAMED, rate, share, table
+from accuracy_report import NAMED, pixels, rate, share, table
 from bench_subsidence_quality import LEAST_PEAK_MM
 from bench_surface_quality import LARGE_HA, SMALL_HA
 
@@ -130,7 +130,13 @@ def figure(row: dict[str, Any]) -> str:
         return f"{row['part']} of {row['whole']} dates"
     if row["whole"] == 1000:
         return f"{row['part'] / 1000:.1%}"
-    return str(row["part"]) if not row["whole"] else share(row["part"], row["whole"])
+    return str(row["part"]) if not row["whole"] else share_of(row)
+
+
+def share_of(row: dict[str, Any]) -> str:
+    """A row's share, with an interval where its parts are independent."""
+    told = pixels if row["measure"].startswith("pixels") else share
+    return told(row["part"], row["whole"])
 
 
 def peers_table(rows: Rows) -> str:
@@ -141,6 +147,6 @@ def peers_table(rows: Rows) -> str:
     measures = list(dict.fromkeys((row["data"], row["measure"]) for row in rows))
     lines = []
     for way in dict.fromkeys(row["way"] for row in rows):
-        here = {(row["data"], row["measure"]): share(row["part"], row["whole"]) for row in rows if row["way"] == way}
+        here = {(row["data"], row["measure"]): share_of(row) for row in rows if row["way"] == way}
         lines.append(f"| {way} | {' | '.join(here.get(one, 'failed') for one in measures)} |")
     return table(("", *(f"{data}: {measure}" for data, measure in measures)), lines) + "\n" + missing

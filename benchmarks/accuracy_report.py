@@ -118,6 +118,11 @@ def share(part: int, whole: int) -> str:
     return f"{part} of {whole} = {part / whole:.0%} ({100 * low:.0f}–{high:.0%})"
 
 
+def pixels(part: int, whole: int) -> str:
+    """A share of pixels, which are not independent: no interval."""
+    return f"{part} of {whole} = {part / whole:.1%}"
+
+
 def rate(count: int, exposure: float) -> str:
     """A rate with its 90 % Poisson interval."""
     low = float(gamma.ppf(0.05, count)) if count else 0.0
@@ -136,7 +141,7 @@ def bootstrapped(parts: list[list[Any]], statistic: Callable[[list[Any]], float]
         if drawn:
             draws.append(statistic(drawn))
     figures = (statistic(flat), *np.quantile(draws, [0.05, 0.95]))
-    told, low, high = (form.format(figure).replace("-0", "0") if abs(figure) < 0.5 else form.format(figure)
+    told, low, high = (form.format(figure).replace("-0", "0") if abs(figure) <= 0.5 else form.format(figure)
                        for figure in figures)  # fmt: skip
     return f"{told} ({low}–{high})"
 

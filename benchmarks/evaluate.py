@@ -2,6 +2,7 @@
 
     make evaluate                                        # the default: about 40 minutes on two idle cores
     python benchmarks/evaluate.py --districts 8          # more districts of each climate
+    python benchmarks/evaluate.py --kept                 # the page from what a run that was cut short has left
     python benchmarks/evaluate.py --peer PYTHON          # an interpreter that has nrt: its monitors, on the same images
 
 Writes `docs/accuracy.md`. A run that is killed goes on where it stopped: every result is kept under `.cache/accuracy`
@@ -55,13 +56,17 @@ def in_round(size: Size, k: int) -> Iterator[Task]:
 
 
 def computed(wanted: list[Task], jobs: int) -> dict[Task, dict[str, Any]]:
-    """Every task's result; tells on stderr how far it is."""
-    done: dict[Task, dict[str, Any]] = {}
+    """Every task's result, what was kept first; tells on stderr how far it is."""
+    done = {task: result(task) for task in wanted if task.path.is_file()}
+    left = [task for task in wanted if task not in done]
+    print(f"{len(done)} of {len(wanted)} results kept from earlier runs", file=sys.stderr, flush=True)
+    if not left:
+        return done
     begun = time.perf_counter()
     os.environ.update(dict.fromkeys(ONE_THREAD, "1"))
     pool = ProcessPoolExecutor(jobs, get_context("spawn"))
     try:
-        waiting = {pool.submit(result, task): task for task in wanted}
+        waiting = {pool.submit(result, task): task for task in left}
         for future in as_completed(waiting):
             task = waiting[future]
             done[task] = future.result()
@@ -82,6 +87,7 @@ def main() -> None:
         parser.add_argument(f"--{field.name.replace('_', '-')}", type=int, default=field.default, metavar="N")
     parser.add_argument("--jobs", type=int, default=min(os.cpu_count() or 1, 8), help="processes")
     parser.add_argument("--peer", metavar="PYTHON", help="interpreter of an environment that has nrt")
+    parser.add_argument("--kept", action="store_true", help="compute nothing: the page from what earlier runs left")
     parser.add_argument("--into", type=Path, default=ROOT / "docs" / "accuracy.md")
     given = parser.parse_args()
     size = Size(**{field.name: getattr(given, field.name) for field in fields(Size)})
@@ -89,8 +95,8 @@ def main() -> None:
     wanted = [Task("real", (name,)) for name in REAL] if real_data.DATA.is_dir() else []
     wanted += [Task("peers", (given.peer,))] if given.peer and real_data.DATA.is_dir() else []
     wanted += tasks(size)
-    done = computed(wanted, given.jobs)
-    run = Run(size, SEEDS, sys.argv[1:], given.jobs, time.perf_counter() - begun, done)
+    done = computed([task for task in wanted if task.path.is_file() or not given.kept], given.jobs)
+    run = Run(sys.argv[1:], given.jobs, time.perf_counter() - begun, done)
     keep(given.into, page(run))
     print(given.into)
 

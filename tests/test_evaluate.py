@@ -164,11 +164,11 @@ def test_the_page_says_what_was_run_and_with_which_seeds() -> None:
     done = {}
     for task in tasks(size):
         done[task] = {"seconds": 60.0, "value": district(task.arguments[0], [(0.9, "S1")], {})}
-    told = page(Run(size, Seeds(), ["--districts", "1", "--peer", "/home/someone/bin/python"], 2, 1.0, done))
+    told = page(Run(["--districts", "1", "--peer", "/home/someone/bin/python"], 2, 1.0, done))
     assert "`python benchmarks/evaluate.py --districts 1 --peer python`" in told
     assert "/home/someone" not in told
     assert f"{len(OFFENDING)} districts, {50 * len(OFFENDING)} km²" in told
-    assert f"districts from {Seeds().districts}" in told
+    assert f"district: {', '.join(f'{climate} {Seeds().districts}' for climate in sorted(OFFENDING))}" in told
     assert "**not installed**" in told
 
 
