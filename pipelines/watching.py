@@ -56,7 +56,11 @@ def watch_source(district: District, journal: Journal, detector: Detector, sourc
 
     def compute() -> Watched:
         quarantine: list[dict[str, Any]] = []
-        cube = open_source(source, district, quarantine)
+        try:
+            cube = open_source(source, district, quarantine)
+        except InputError:
+            journal.quarantine.extend(quarantine)
+            raise
         more = (archive(district, detector, source, cube, known),) if detector.sequential else ()
         findings = detector.detect(cube, *more)
         ground = picture(cube) if source.sensor == "optical" else None

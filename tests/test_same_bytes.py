@@ -30,7 +30,7 @@ SIDE, AS_OF = 300, date(2026, 5, 31)
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_wide(tmp_path_factory.mktemp("same") / "d", SIDE, AS_OF, 40, FEW).parent
+    return write_wide(tmp_path_factory.mktemp("same") / "d", SIDE, AS_OF, 25, FEW).parent
 
 
 def run(folder: Path) -> dict[str, str]:
@@ -113,7 +113,7 @@ def test_a_new_date_costs_that_date_and_nothing_new_costs_nothing(inputs: Path, 
     shutil.copytree(inputs, tmp_path / "d")
     folder = tmp_path / "d"
     pixels = SIDE * SIDE
-    dates = len(days_between(date(2025, 1, 2), AS_OF, 40))
+    dates = len(days_between(date(2025, 1, 2), AS_OF, 25))
     run(folder)
     assert record(folder)["pixel_dates"] == pixels * dates
     before = run(folder)

@@ -41,7 +41,7 @@ ONLY = ("--only", "surface")
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A district of several blocks, one of whose scenes turns out broken when its pixels are read."""
-    path = write_wide(tmp_path_factory.mktemp("scale") / "district", SIDE, AS_OF, 40, FEW)
+    path = write_wide(tmp_path_factory.mktemp("scale") / "district", SIDE, AS_OF, 25, FEW)
     scene = sorted((path.parent / "s2").glob("*.tif"))[7]
     with rasterio.open(scene) as raster:
         at, length = (int(raster.get_tag_item(f"BLOCK_{fact}_1_1", "TIFF", bidx=1)) for fact in ("OFFSET", "SIZE"))

@@ -68,7 +68,7 @@ def store(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Any:
 @pytest.fixture(scope="module")
 def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A district whose images lie on disk; the folder of its `district.toml`."""
-    return write_wide(tmp_path_factory.mktemp("store") / "d", SIDE, AS_OF, 40, FEW).parent
+    return write_wide(tmp_path_factory.mktemp("store") / "d", SIDE, AS_OF, 25, FEW).parent
 
 
 def moved(here: Path, store: Any, folder: Path, kind: str = "stack") -> Path:
@@ -145,7 +145,9 @@ def test_an_object_written_anew_is_noticed_and_an_untouched_one_not_read(
 def test_a_cube_in_the_store_is_the_cube_on_disk(store: Any, here: Path, tmp_path: Path) -> None:
     district = read_district(here / "district.toml")
     cube = open_source(district.configuration.imagery[0], district, [])[["red", "nir"]].isel(time=slice(0, 3)).load()
-    cube.drop_attrs().chunk({"time": 1}).to_zarr(tmp_path / "cube.zarr", zarr_format=2)
+    bands = {name: (cube[name].dims, cube[name].values) for name in ("red", "nir")}
+    plain = xr.Dataset(bands, coords={name: cube[name].values for name in ("time", "y", "x")})
+    plain.rio.write_crs(district.crs).chunk({"time": 1}).to_zarr(tmp_path / "cube.zarr", zarr_format=2)
     store.put(str(tmp_path / "cube.zarr"), "province/cube.zarr", recursive=True)
     text = (here / "district.toml").read_text().replace('"stack"', '"cube"')
     found = {}

@@ -104,7 +104,7 @@ def connect_name(a):
 
 @pytest.fixture
 def district(tmp_path: Path) -> Path:
-    return write_wide(tmp_path / "d", 128, date(2026, 5, 31), 40, FEW)
+    return write_wide(tmp_path / "d", 128, date(2026, 5, 31), 25, FEW)
 
 
 def results(path: Path) -> dict[str, str]:

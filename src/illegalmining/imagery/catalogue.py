@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import posixpath
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urljoin, urlparse
+from urllib.parse import unquote, urljoin, urlparse, urlsplit
 
 from illegalmining.district import District, ImagerySource
 from illegalmining.errors import InputError
@@ -172,6 +173,9 @@ def searched(address: str, source: ImagerySource, district: District) -> Iterato
 
 def absolute(href: str, base: str) -> str:
     """An address as a document at `base` means it: a URL or a path on this machine."""
+    if in_store(base) and "://" not in href:
+        at = urlsplit(base)
+        return f"{at.scheme}://{at.netloc}{posixpath.normpath(posixpath.join(posixpath.dirname(at.path), href))}"
     if "://" in base and "://" not in href:
         return urljoin(base, href)
     if href.startswith("file://"):
