@@ -53,7 +53,7 @@ def computing(district: District) -> Iterator[None]:
         No scheduler answers at the address, it has no worker, or one that cannot do the work.
     """
     compute = district.configuration.compute
-    numba.set_num_threads(min(compute.workers, os.cpu_count() or 1))
+    numba.set_num_threads(min(compute.workers, numba.config.NUMBA_NUM_THREADS))
     if compute.scheduler is None:
         with dask.config.set(scheduler="threads", num_workers=compute.workers):
             yield
