@@ -53,7 +53,8 @@ def computing(district: District) -> Iterator[None]:
         No scheduler answers at the address, it has no worker, or one that cannot do the work.
     """
     compute = district.configuration.compute
-    numba.set_num_threads(min(compute.workers, numba.config.NUMBA_NUM_THREADS))
+    most = int(numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]  # set by the environment as Numba loads
+    numba.set_num_threads(min(compute.workers, most))
     if compute.scheduler is None:
         with dask.config.set(scheduler="threads", num_workers=compute.workers):
             yield
