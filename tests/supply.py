@@ -55,12 +55,12 @@ def licence(name: str, version: str) -> list[dict[str, Any]]:
         told = importlib.metadata.metadata(name)
     except importlib.metadata.PackageNotFoundError:
         return []
-    if told["Version"] != version:
+    if told.get("Version") != version:
         return []
-    if told["License-Expression"]:
-        return [{"expression": told["License-Expression"]}]
+    if told.get("License-Expression"):
+        return [{"expression": told.get("License-Expression")}]
     classified = [line.split(" :: ")[-1] for line in told.get_all("Classifier") or [] if line.startswith("License")]
-    words = (told["License"] or "").strip().splitlines()
+    words = (told.get("License") or "").strip().splitlines()
     names = classified or ([words[0]] if words and len(words[0]) < 80 else [])
     return [{"license": {"name": name}} for name in sorted(set(names))]
 
