@@ -16,7 +16,7 @@ function symbol(kind, label, size) {
     const low = style.shape === 'triangle' ? 0.12 : 0;
     const text = svg('text', {
       x: c, y: c + size * (0.115 + low), 'text-anchor': 'middle', fill: style.ink, 'font-weight': 700,
-      'font-size': size * (String(label).length > 2 ? 0.27 : 0.34),
+      'font-size': size * ([0.34, 0.34, 0.34, 0.27, 0.22][String(label).length] || 0.18),
     });
     text.textContent = label;
     drawn.append(text);
@@ -142,6 +142,7 @@ L.Canvas.include({
     const pen = this._ctx;
     pen.globalAlpha = 1;
     if (layer.options.chosen) {
+      pen.setLineDash([]);
       pen.beginPath();
       pen.arc(x, y, r + 8, 0, 2 * Math.PI);
       pen.strokeStyle = '#ffffff';
@@ -164,15 +165,18 @@ L.Canvas.include({
   _updateCrowd: function (layer) {
     if (!this._drawing || layer._empty()) return;
     const { min, max } = this._bounds;
-    const outlined = layer._map.getZoom() >= OUTLINE_ZOOM;
+    const near = ({ x, y }, far) => x >= min.x - far && x <= max.x + far && y >= min.y - far && y <= max.y + far;
     const pen = this._ctx;
     pen.globalAlpha = 1;
+    pen.setLineDash([]);
+    if (layer._map.getZoom() >= OUTLINE_ZOOM) {
+      layer.members.forEach((one, i) => { if (one.pieces && near(layer._points[i], OUTLINE_REACH)) drawPieces(pen, one); });
+    }
     // the most probable last, so that it lies on top
     for (let i = layer.members.length - 1; i >= 0; i -= 1) {
-      const { x, y } = layer._points[i];
       const one = layer.members[i];
-      if (outlined && one.pieces && x > min.x - OUTLINE_REACH && x < max.x + OUTLINE_REACH && y > min.y - OUTLINE_REACH && y < max.y + OUTLINE_REACH) drawPieces(pen, one);
-      if (x < min.x || x > max.x || y < min.y || y > max.y) continue;
+      const { x, y } = layer._points[i];
+      if (!near(layer._points[i], 0)) continue;
       const ready = stamp(one.kind, layer.options.radius);
       pen.drawImage(ready, x - ready.half, y - ready.half, ready.half * 2, ready.half * 2);
       if (one !== layer.options.chosen) continue;

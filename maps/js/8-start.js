@@ -90,10 +90,10 @@ function start() {
   });
   byId('time').max = lastDay;
   byId('legend').open = window.matchMedia('(min-width: 1100px)').matches;
+  survey();
   // words first: how tall the heading is decides how much room the map has
   relabel();
   fitDistrict();
-  survey();
   buildLayers();
   buildCases();
   clearFilters();
@@ -101,6 +101,7 @@ function start() {
   speak(data.language);
   stack();
   new ResizeObserver(() => map.invalidateSize({ animate: false })).observe(byId('map'));
-  document.documentElement.dataset.ready = 'yes';
+  // once the first picture is on the screen: when that was, in milliseconds since the page was asked for
+  requestAnimationFrame(() => setTimeout(() => { document.documentElement.dataset.ready = performance.now().toFixed(0); }, 0));
 }
 start();
