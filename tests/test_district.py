@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from illegalmining.district import read_district
+from illegalmining.district import ComputeSection, read_district
 from illegalmining.errors import ConfigurationError
 
 GOOD = """
@@ -85,3 +85,8 @@ def test_another_day_changes_the_day_alone(tmp_path: Path) -> None:
     assert earlier.state == district.state
     with pytest.raises(ConfigurationError, match="choose a later day"):
         district.at(date(2025, 12, 31))
+
+
+@pytest.mark.parametrize(("written", "megabytes"), [("4GB", 4000), ("512MiB", 537), ("1.5 TB", 1_500_000), ("1KB", 1)])
+def test_memory_is_read_with_its_unit(written: str, megabytes: int) -> None:
+    assert ComputeSection(memory=written).megabytes == megabytes

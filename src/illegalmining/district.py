@@ -5,6 +5,7 @@ Nothing is opened here; `registers`, `imagery` and `power` open what the configu
 
 from __future__ import annotations
 
+import re
 import tomllib
 from dataclasses import dataclass, replace
 from datetime import date
@@ -39,13 +40,13 @@ class Section(BaseModel):
 class DistrictSection(Section):
     """What is watched, and over which days."""
 
-    name: str = Field(min_length=1, max_length=200)
+    name: str = Field(min_length=1, max_length=200, description="as it stands on maps")
     crs: str = Field(description="projected working CRS in metres")
     bounds: tuple[float, float, float, float] = Field(description="xmin, ymin, xmax, ymax in that CRS, m")
     history_from: date = Field(description="baselines are fitted from here")
     monitor_from: date = Field(description="every observation from here on is judged")
     as_of: date = Field(description="the last day looked at")
-    language: Literal["en", "zh"] = "en"
+    language: Literal["en", "zh"] = Field(default="en", description="of maps, sentences and reports")
 
     @field_validator("name")
     @classmethod
@@ -86,17 +87,19 @@ class DistrictSection(Section):
 class RegistersSection(Section):
     """Where each register lies, relative to the file; only `jurisdictions` must be there."""
 
-    jurisdictions: str
-    concessions: str | None = None
-    mines: str | None = None
-    mine_status: str | None = None
-    working_faces: str | None = None
-    meters: str | None = None
-    production: str | None = None
-    closure_list: str | None = None
-    link_decisions: str = "link_decisions.csv"
-    recipients: str | None = None
-    roads: str | None = None
+    jurisdictions: str = Field(description="counties: code, name, level, outline")
+    concessions: str | None = Field(default=None, description="licences: polygons, or a table of corners")
+    mines: str | None = Field(default=None, description="yards, operators and the licence each mine works under")
+    mine_status: str | None = Field(default=None, description="what each mine may do, and since when")
+    working_faces: str | None = Field(default=None, description="faces declared underground")
+    meters: str | None = Field(default=None, description="which meter supplies whom, and where it stands")
+    production: str | None = Field(default=None, description="tonnes declared by month")
+    closure_list: str | None = Field(default=None, description="closures known by name only")
+    link_decisions: str = Field(
+        default="link_decisions.csv", description="what a person has decided of closures known by name"
+    )
+    recipients: str | None = Field(default=None, description="who receives a package, and the key it is sealed to")
+    roads: str | None = Field(default=None, description="for maps and for routes")
 
     @field_validator("*")
     @classmethod
@@ -116,10 +119,10 @@ def without_secret(address: str) -> str:
 class ImagerySource(Section):
     """One source of images or movement."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")
-    sensor: Sensor
-    source: Literal["stac", "stack", "cube"]
-    href: str
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$", description="unique; as it stands on maps")
+    sensor: Sensor = Field(description="what is measured")
+    source: Literal["stac", "stack", "cube"] = Field(description="catalogue, dated GeoTIFFs, or one file of all")
+    href: str = Field(description="where it lies: a path, a glob, or an address")
     resolution: float | None = Field(default=None, gt=0, description="m; absent: the source's own")
     collection: str | None = Field(default=None, description="collection to ask a STAC API for")
 
@@ -133,7 +136,7 @@ class PowerSection(Section):
     """Meter readings."""
 
     readings: str = Field(description="glob of Parquet or CSV files")
-    timezone: str = "Asia/Shanghai"
+    timezone: str = Field(default="Asia/Shanghai", description="of times that state no offset")
     weather: str | None = Field(default=None, description="table of date, rain_mm, temperature_c; absent: inferred")
 
     @field_validator("readings")
@@ -184,12 +187,24 @@ class LedgerSection(Section):
 class ComputeSection(Section):
     """How much of the machine to use."""
 
-    workers: int = Field(default=2, ge=1, le=1024)
-    memory: str = Field(default="4GB", pattern=r"^\d+(\.\d+)?\s*[KMGT]i?B$")
+    workers: int = Field(default=2, ge=1, le=1024, description="threads or processes at once")
+    memory: str = Field(
+        default="4GB",
+        pattern=r"^\d+(\.\d+)?\s*[KMGT]i?B$",
+        description="what reading meters may take before it works on disk; images take about 0.5 GB a worker",
+    )
     scheduler: str | None = Field(default=None, description="address of an existing Dask scheduler")
     tls_ca: str | None = Field(default=None, description="PEM of the authority a tls:// scheduler is trusted by")
     tls_cert: str | None = Field(default=None, description="PEM of the certificate shown to the scheduler")
     tls_key: str | None = Field(default=None, description="PEM of that certificate's key")
+
+    @property
+    def megabytes(self) -> int:
+        """`memory` in MB of a million bytes, KiB and so on counted as they are."""
+        found = re.fullmatch(r"([\d.]+)\s*([KMGT])(i?)B", self.memory)
+        assert found is not None  # the field's own pattern
+        step = 1024 if found[3] else 1000
+        return max(1, round(float(found[1]) * step ** (1 + "KMGT".index(found[2])) / 1e6))
 
     @model_validator(mode="after")
     def certificates_come_together(self) -> ComputeSection:

@@ -8,7 +8,12 @@ import pandas as pd
 
 from illegalmining.district import District
 from illegalmining.errors import ConfigurationError
-from illegalmining.power.readings import read_profiles
+from illegalmining.power.readings import ReadingParameters, read_profiles
+
+OF_MEMORY = 0.375
+"""DuckDB's share of the configured memory; the profiles themselves and Python take the rest."""
+LEAST_MB = 256
+"""DuckDB cannot sort a file of readings in less."""
 
 
 def read_meters(
@@ -34,6 +39,7 @@ def read_meters(
     True
     """
     power, days = district.configuration.power, district.configuration.district
+    compute = district.configuration.compute
     if power is None:
         raise ConfigurationError(f"{district.path}: has no [power]; name the meter readings there")
     return read_profiles(
@@ -43,5 +49,6 @@ def read_meters(
         days.as_of,
         [] if quarantine is None else quarantine,
         meters,
+        ReadingParameters(memory=f"{max(LEAST_MB, round(OF_MEMORY * compute.megabytes))}MB", threads=compute.workers),
         root=district.root,
     )
