@@ -171,7 +171,7 @@ class Neighbourhood:
         for shapes, owners in ((yards, names), (self.licence_shapes[known], holders[known])):
             if not len(shapes) or not len(outlines):
                 continue
-            # all within reach, then the nearest: a third of the time that the index takes to look for the nearest itself
+            # all within reach, then the nearest: a third of the time that the index takes to look for it
             outline, place = shapely.STRtree(shapes).query(outlines, predicate="dwithin", distance=within_m)
             apart = shapely.distance(outlines[outline], shapes[place])
             order = np.lexsort((place, apart, outline))
