@@ -51,6 +51,10 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+IN_TILES = {"surface", "radar", "subsidence"}
+"""Detectors that take images piece by piece."""
+
+
 def run(folder: Path) -> None:
     nightly(read_district(folder / "district.toml"), Journal(quiet=True))
 
@@ -406,8 +410,12 @@ def test_status_tells_a_run_that_was_killed_from_one_that_goes_on(inputs: Path, 
     assert "broken off (killed)" in as_text(told, district)
 
 
-def test_every_stage_has_a_line_in_the_log_with_its_duration(night: Path) -> None:
-    lines = [json.loads(line) for line in (night / "state" / "log.jsonl").read_text("utf-8").splitlines()]
+def test_every_stage_and_every_tile_has_a_line_in_the_log_with_its_duration(night: Path) -> None:
+    told = [json.loads(line) for line in (night / "state" / "log.jsonl").read_text("utf-8").splitlines()]
+    tiles = [line for line in told if line["event"] == "tile"]
+    assert {line["stage"].split(":")[0] for line in tiles} == IN_TILES
+    assert all(line["seconds"] > 0 and line["pixel_dates"] > 0 and line["worker"] for line in tiles)
+    lines = [line for line in told if line["event"] != "tile"]
     assert [line["event"] for line in lines] == ["begun", *["stage"] * (len(lines) - 2), "finished"]
     record = json.loads((read_district(night / "district.toml").out / "run.json").read_text("utf-8"))
     stages = [line for line in lines if line["event"] == "stage"]

@@ -220,6 +220,13 @@ def end_with_parent() -> None:
     threading.Thread(target=follow, daemon=True).start()
 
 
+def tell(facts: dict[str, Any], done: Done) -> None:
+    """Tell whoever watches of a piece: what it was, how long it took, and who did it."""
+    watcher = WATCHER.get()
+    if watcher is not None:
+        watcher(**facts, seconds=round(done.seconds, 3), worker=done.worker)
+
+
 def worked(work: Callable[[Piece], Result], pieces: Sequence[Piece], facts: Sequence[dict[str, Any]]) -> list[Result]:
     """The results of all pieces, in their order, whoever did them; whoever watches is told the facts of each.
 
@@ -228,12 +235,7 @@ def worked(work: Callable[[Piece], Result], pieces: Sequence[Piece], facts: Sequ
     InputError
         A piece has ended several workers, one after another.
     """
-    client, watcher = CLIENT.get(), WATCHER.get()
-
-    def tell(at: int, done: Done) -> None:
-        if watcher is not None:
-            watcher(**facts[at], seconds=round(done.seconds, 3), worker=done.worker)
-
+    client = CLIENT.get()
     if client is None:
         # bound beforehand, because Dask would search arguments through and through for arrays of its own
         tasks = [dask.delayed(partial(do, work, piece), pure=False)() for piece in pieces]
@@ -241,7 +243,7 @@ def worked(work: Callable[[Piece], Result], pieces: Sequence[Piece], facts: Sequ
 
         def ended(key: str, done: Any, *_: Any) -> None:
             if key in places:
-                tell(places[key], done)
+                tell(facts[places[key]], done)
 
         with Callback(posttask=ended):
             return [done.result for done in dask.compute(*tasks)]
@@ -254,7 +256,7 @@ def worked(work: Callable[[Piece], Result], pieces: Sequence[Piece], facts: Sequ
     try:
         for future, done in as_completed(futures, with_results=True):
             at = places[future.key]
-            tell(at, done)
+            tell(facts[at], done)
             results[at] = done.result
             future.release()
     except KilledWorker as error:

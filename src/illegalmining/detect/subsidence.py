@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import geopandas as gpd
@@ -13,6 +14,7 @@ import xarray as xr
 from scipy.ndimage import maximum_filter
 from shapely.geometry.base import BaseGeometry
 
+from illegalmining.compute import do, tell
 from illegalmining.detect.advance import advancing
 from illegalmining.detect.bowls import (
     Search,
@@ -147,7 +149,9 @@ def detect_subsidence(
         return judged(tile.of(cube), faces, pd.Timestamp(monitor_from), parameters)
 
     with ThreadPoolExecutor(workers) as pool:
-        for tile, told in zip(tiles, pool.map(judge, tiles), strict=True):
+        for tile, done in zip(tiles, pool.map(partial(do, judge), tiles), strict=True):
+            tell(tile.facts(int(within.sum())), done)
+            told = done.result
             if told is not None:
                 rows += [row for row in told[0] if tile.answers_for(row["geometry"].centroid, cube)]
                 smallest[tile.core] = told[1][tile.inner]

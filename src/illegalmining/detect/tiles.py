@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -30,6 +31,12 @@ class Tile:
             for core, whole in zip(self.core, self.whole, strict=True)
         )
         return rows, columns
+
+    def facts(self, dates: int) -> dict[str, Any]:
+        """Which it is, by row and column of its first pixel, and what its core comes to with so many dates."""
+        rows, columns = self.core
+        pixels = (rows.stop - rows.start) * (columns.stop - columns.start)
+        return {"tile": f"{rows.start},{columns.start}", "pixel_dates": pixels * dates}
 
     def answers_for(self, place: Point, cube: xr.Dataset) -> bool:
         """Whether the pixel nearest to a place lies in the core; every place on earth has one such tile."""
