@@ -194,7 +194,7 @@ def test_an_empty_map_is_blind_and_not_clean(tmp_path: Path) -> None:
 def test_more_cases_than_the_table_takes_are_said(tmp_path: Path) -> None:
     path = publish_sheet(tmp_path / "many.pdf", content("en", 90), SheetLimits(cases=60))
     text = re.sub(r"\s+", " ", told(path))
-    assert "The 60 most probable of 90; all are in cases.xlsx." in text
+    assert "The 60 most probable of 90; all are in cases.csv." in text
     assert "2026-0060-" in text
     assert "2026-0061-" not in text
 
