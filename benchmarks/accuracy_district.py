@@ -18,6 +18,7 @@ import geopandas as gpd
 from accuracy_baselines import Days, every_limit
 from illegalmining.cases.evaluate import ScoreParameters, match
 from illegalmining.cases.fuse import fuse
+from illegalmining.cases.identity import sighting
 from illegalmining.cases.judge import judge
 from illegalmining.district import District, read_district
 from illegalmining.imagery.open import open_source
@@ -76,7 +77,7 @@ def judged_district(climate: str, seed: int) -> dict[str, Any]:
         }
         return facts | {
             "sites": told(truth),
-            "whole": rows_of(run.cases, truth),
+            "whole": sighted(run.cases, truth),
             "alone": alone,
             "baselines": baselines(district, registers, truth),
         }
@@ -136,6 +137,13 @@ def rows_of(cases: gpd.GeoDataFrame, truth: gpd.GeoDataFrame) -> list[Row]:
             }
         )
     return rows
+
+
+def sighted(cases: gpd.GeoDataFrame, truth: gpd.GeoDataFrame) -> list[Row]:
+    """The same with what the evidence alone said, which is what a calibration learns from."""
+    seen = [sighting(case) for case in cases.to_dict("records")]
+    return [row | {name: one[name] for name in ("terms", "against")}
+            for row, one in zip(rows_of(cases, truth), seen, strict=True)]  # fmt: skip
 
 
 def baselines(district: District, registers: Registers, truth: gpd.GeoDataFrame) -> dict[str, list[dict[str, Any]]]:

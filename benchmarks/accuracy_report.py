@@ -10,12 +10,14 @@ import numpy as np
 from scipy.stats import gamma
 
 from accuracy_baselines import LIMITS, PRACTICE
-from illegalmining.cases.calibrate import reliability
+from illegalmining.cases.calibrate import calibrate, foretold, reliability
 from illegalmining.cases.evaluate import ScoreParameters, share_interval
+from illegalmining.cases.outcomes import lesson
 from illegalmining.tables import KINDS
 
 ALARM = ScoreParameters().threshold
 DRAWS = 500
+OUTCOMES = 50
 NAMED = {
     "NDVI difference": "NDVI difference threshold",
     "linear subsidence rate": "linear subsidence rate threshold",
@@ -181,28 +183,85 @@ def by_climate(districts: list[dict[str, Any]]) -> str:
 
 
 def probabilities(districts: list[dict[str, Any]]) -> str:
-    """How good the whole's probabilities are, with nothing learned from outcomes."""
-    pairs = [[(row["probability"], row["site_id"] is not None) for row in one["whole"]] for one in districts]
+    """How good the whole's probabilities are: with nothing learned, and after outcomes of visits in other districts."""
+    told = {"nothing learned": [[row["probability"] for row in one["whole"]] for one in districts]}
+    taught = taught_elsewhere(districts)
+    if taught is not None:
+        told[f"after {OUTCOMES} outcomes elsewhere"] = taught
+    head = ("", "cases", "Brier score", "expected calibration error", "precision of the first n")
+    rows = [told_row(words, districts, given) for words, given in told.items()]
+    kinds = [[row["kind"] == kind_of(one, row["site_id"]) for row in alarms(one["whole"]) if row["site_id"]]
+             for one in districts]  # fmt: skip
+    right, all_found = sum(sum(one) for one in kinds), sum(len(one) for one in kinds)
+    return (
+        table(head, rows)
+        + f"\nOf sites found, called by their right kind: {share(right, all_found)}.\n\n"
+        + "\n".join(curve_table(words, districts, given) for words, given in told.items())
+    )
+
+
+def pairs_of(districts: list[dict[str, Any]], given: list[list[float]]) -> list[list[tuple[float, bool]]]:
+    """Of every district: what was told of its cases, and whether they are sites."""
+    return [[(p, row["site_id"] is not None) for p, row in zip(probabilities, one["whole"], strict=True)]
+            for probabilities, one in zip(given, districts, strict=True)]  # fmt: skip
+
+
+def told_row(words: str, districts: list[dict[str, Any]], given: list[list[float]]) -> str:
+    """One line: how probabilities compare with what is there."""
 
     def figure(name: str) -> Callable[[list[Any]], float]:
         return lambda drawn: float(
             getattr(reliability(*(np.array(column) for column in zip(*drawn, strict=True))), name)
         )
 
-    kinds = [[row["kind"] == kind_of(one, row["site_id"]) for row in alarms(one["whole"]) if row["site_id"]]
-             for one in districts]  # fmt: skip
-    right, all_found = sum(sum(one) for one in kinds), sum(len(one) for one in kinds)
-    fit = reliability(*(np.array(column) for column in zip(*(pair for one in pairs for pair in one), strict=True)))
-    curve = [
+    pairs = pairs_of(districts, given)
+    first = [sorted(one, key=lambda pair: -pair[0])[: len(district["sites"])]
+             for one, district in zip(pairs, districts, strict=True)]  # fmt: skip
+    hits = sum(true for one in first for _, true in one)
+    cells = [
+        words,
+        str(sum(map(len, pairs))),
+        bootstrapped(pairs, figure("brier"), "{:.3f}"),
+        bootstrapped(pairs, figure("error"), "{:.3f}"),
+        share(hits, sum(map(len, first))),
+    ]
+    return "| " + " | ".join(cells) + " |"
+
+
+def curve_table(words: str, districts: list[dict[str, Any]], given: list[list[float]]) -> str:
+    """The reliability curve."""
+    fit = reliability(
+        *(
+            np.array(column)
+            for column in zip(*(pair for one in pairs_of(districts, given) for pair in one), strict=True)
+        )
+    )
+    rows = [
         f"| {mean:.2f} | {count} | {part:.0%} ({100 * low:.0f}–{high:.0%}) |"
         for mean, part, low, high, count in fit.curve
     ]
-    return (
-        f"Brier score {bootstrapped(pairs, figure('brier'), '{:.3f}')}; expected calibration error "
-        f"{bootstrapped(pairs, figure('error'), '{:.3f}')}; of sites found, called by their right kind: "
-        f"{share(right, all_found)}. {fit.count} cases, nothing learned from outcomes.\n\n"
-        + table(("probability told (mean of a bin)", "cases", "of them sites"), curve)
-    )
+    return table((f"probability told, {words} (mean of a bin)", "cases", "of them sites"), rows)
+
+
+def taught_elsewhere(districts: list[dict[str, Any]]) -> list[list[float]] | None:
+    """What is told of each district's cases by a calibration that learned from visits to another half of the districts.
+
+    The halves alternate within a climate, so that each knows every climate; the cases visited are drawn at random,
+    whatever their probability. None where a half has too few cases to visit.
+    """
+    halves = [at % 2 for at in range(len(districts))]
+    lessons = [
+        [lesson(row, {"outcome": "confirmed" if row["site_id"] else "refuted"}) for row in one["whole"]]
+        for one in districts
+    ]
+    learned = []
+    for half in (0, 1):
+        there = [case for one, side in zip(lessons, halves, strict=True) if side != half for case in one]
+        if len(there) < OUTCOMES:
+            return None
+        visited = np.random.default_rng(half).permutation(len(there))[:OUTCOMES]
+        learned.append(calibrate([there[at] for at in visited]))
+    return [[foretold(case, learned[half]) for case in one] for one, half in zip(lessons, halves, strict=True)]
 
 
 def kind_of(district: dict[str, Any], site_id: str) -> str:
