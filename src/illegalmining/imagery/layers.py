@@ -77,11 +77,6 @@ class Layer:
         """Whether scale or offset were declared."""
         return (self.scale, self.offset) != (1.0, 0.0)
 
-    @property
-    def whole_numbers(self) -> bool:
-        """Whether the file stores integers."""
-        return "int" in self.dtype
-
 
 def read_header(address: str) -> Header:
     """The header of a raster file.
