@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo test lint docs bench evaluate lock sbom audit clean
+.PHONY: setup demo test notebooks lint docs bench evaluate lock sbom audit clean
 
 setup: .venv/ready
 
@@ -27,6 +27,11 @@ lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# Jupyter on the notebooks; `make demo` comes first. They are text: right click, Open With, Notebook.
+notebooks: setup
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --editable '.[notebooks]'
+	$(BIN)/jupyter lab notebooks
 
 # The site, into build/site: warnings are errors, nothing is fetched.
 docs: setup

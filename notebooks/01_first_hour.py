@@ -15,7 +15,7 @@
 # receives a map of the places where they disagree. This notebook walks once around such a district: what is known, what
 # is seen, what is concluded, and what could not be seen.
 #
-# It needs a district beside it. `illegalmining demo demo` writes a simulated one, of which the truth is known.
+# It needs the demo's district in the folder above: `make demo` writes it, simulated, so that its truth is known.
 
 # %%
 import json
@@ -31,7 +31,7 @@ import illegalmining as im
 plt.style.use("illegalmining.maps.notebook")
 KINDS = json.loads((files("illegalmining.maps") / "palette.json").read_text("utf-8"))["kinds"]
 
-district = im.read_district("demo/district.toml")
+district = im.read_district("../demo/district.toml")
 days = district.configuration.district
 print(f"{district.name}: {days.history_from} to {days.as_of}, judged from {days.monitor_from}")
 
@@ -162,6 +162,6 @@ print(f"{float(coverage.notnull().mean()):.0%} seen; median {float(coverage.medi
 # In the demo the truth is known, so the night can be marked. On real ground this is what field visits are for.
 
 # %%
-truth = gpd.read_file("demo/truth/sites.gpkg")
+truth = gpd.read_file("../demo/truth/sites.gpkg")
 near = truth.assign(found=[bool((cases.distance(site) < 100).any()) for site in truth.geometry])
 near[["site_id", "kind", "start", "found"]]

@@ -15,7 +15,7 @@
 # when it began, what the registers say about that ground on those days, and what else it could be. This notebook takes
 # one excavation apart, down to a single pixel, with the functions the nightly batch itself calls.
 #
-# It needs a district that has been run: `illegalmining demo demo`.
+# It needs a district that has been run: the demo's, in the folder above (`make demo`).
 
 # %%
 import matplotlib.pyplot as plt
@@ -26,7 +26,7 @@ import illegalmining as im
 
 plt.style.use("illegalmining.maps.notebook")
 
-district = im.read_district("demo/district.toml")
+district = im.read_district("../demo/district.toml")
 days = district.configuration.district
 registers = im.read_registers(district).in_order()
 im.nightly(district)

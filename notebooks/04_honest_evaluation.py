@@ -15,7 +15,7 @@
 # accuracy where almost nothing is there to be found, and to print probabilities that nobody has held against outcomes.
 # This notebook commits all three on purpose and shows what to do instead.
 #
-# It needs a district of which the truth is known: `illegalmining demo demo`.
+# It needs a district of which the truth is known: the demo's, in the folder above (`make demo`).
 
 # %%
 import geopandas as gpd
@@ -32,7 +32,7 @@ from illegalmining.publish.results import read_sites
 
 plt.style.use("illegalmining.maps.notebook")
 
-district = im.read_district("demo/district.toml")
+district = im.read_district("../demo/district.toml")
 days = district.configuration.district
 ground = im.monitor(
     im.surface_stack(im.open_source("sentinel-2", district), days.history_from, days.monitor_from, days.as_of)
@@ -45,8 +45,8 @@ evidence = ground.maps["evidence"]
 # A pit that still grows has not reached its outline everywhere, so even this truth is not perfect.
 
 # %%
-sites = gpd.read_file("demo/truth/sites.gpkg")
-alike = gpd.read_file("demo/truth/lookalikes.gpkg")
+sites = gpd.read_file("../demo/truth/sites.gpkg")
+alike = gpd.read_file("../demo/truth/lookalikes.gpkg")
 pits = pd.concat([sites[sites["kind"].isin(["unlicensed", "beyond_boundary"])],
                   alike[alike["kind"].isin(["lawful_pit", "renewal_pending"])]])  # fmt: skip
 grid = ground.stack.grid
@@ -197,7 +197,7 @@ print(f"scale {learned[0]:.2f}, shift {learned[1]:+.2f}")
 # handful, all found, is no proof of perfection; the interval says what it is worth.
 
 # %%
-scores = im.score(im.nightly(district).cases, read_sites("demo/truth/sites.gpkg", district.crs))
+scores = im.score(im.nightly(district).cases, read_sites("../demo/truth/sites.gpkg", district.crs))
 print(f"{scores.found} of {scores.sites} sites, 90 % interval {scores.recall_low:.0%} to {scores.recall_high:.0%}")
 assert scores.recall_low < 1, "few sites never prove that all would be found"
 pd.DataFrame(scores.by_kind).T.query("sites > 0")

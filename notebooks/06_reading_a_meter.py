@@ -52,7 +52,7 @@ if real:
     readings = pd.DataFrame({"meter_id": "m", "time": ends - pd.Timedelta(minutes=15), "kwh": table["Usage_kWh"]})
     zone, what = "Asia/Seoul", "a real steel plant"
 else:
-    table = pd.read_parquet("demo/power/readings.parquet")
+    table = pd.read_parquet("../demo/power/readings.parquet")
     table = table[table["time"] >= table["time"].max() - pd.Timedelta(days=180)]
     busiest = table.groupby("meter_id")["kwh"].sum().idxmax()
     readings = table[table["meter_id"] == busiest].assign(meter_id="m")
@@ -139,7 +139,7 @@ if real:
 # what rest explains, which is its safety load, more when it rains or freezes, and maintenance now and then.
 
 # %%
-district = im.read_district("demo/district.toml")
+district = im.read_district("../demo/district.toml")
 days = district.configuration.district
 registers = im.read_registers(district).in_order()
 findings = im.detect_power(

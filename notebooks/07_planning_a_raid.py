@@ -15,8 +15,9 @@
 # and a crew that hears of an inspection next door is gone within the hour. The planner turns the open cases of a night
 # into days for teams, and says how far from the best possible plan it may be.
 #
-# It needs a district that has been run: `illegalmining demo demo`. A real plan is secret until its day. Its files are
-# readable by their owner alone, and its random draws cannot be repeated unless you fix them, as we do here to teach.
+# It needs a district that has been run: the demo's, in the folder above (`make demo`). A real plan is secret until
+# its day. Its files are readable by their owner alone, and its random draws cannot be repeated unless you fix them,
+# as we do here to teach.
 
 # %%
 import os
@@ -34,7 +35,7 @@ from illegalmining.raid.rules import Rules
 plt.style.use("illegalmining.maps.notebook")
 os.environ["ILLEGALMINING_PLAN_SEED"] = "7"
 
-district = im.read_district("demo/district.toml")
+district = im.read_district("../demo/district.toml")
 days = district.configuration.district
 im.nightly(district)
 run = im.read_run(district.out)

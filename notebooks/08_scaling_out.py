@@ -15,7 +15,7 @@
 # the analysis changes on the way there: each pixel costs the same, the work is cut into pieces that know where to read
 # their own part of the images, and a cluster is an address.
 #
-# It needs a district beside it: `illegalmining demo demo`.
+# It needs a district: the demo's, in the folder above (`make demo`).
 
 # %%
 import json
@@ -37,7 +37,7 @@ from illegalmining.pipelines import province
 plt.style.use("illegalmining.maps.notebook")
 folder = Path(tempfile.mkdtemp(prefix="scale-"))
 
-district = im.read_district("demo/district.toml")
+district = im.read_district("../demo/district.toml")
 days = district.configuration.district
 period = days.history_from, days.monitor_from, days.as_of
 im.nightly(district)

@@ -18,9 +18,10 @@ HEADER = "# ---\n# jupyter:\n#   jupytext:\n#     formats: py:percent\n"
 
 @pytest.fixture(scope="session")
 def desk(small_night: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a small `demo` in it, as the notebooks expect."""
-    folder = tmp_path_factory.mktemp("desk")
-    shutil.copytree(small_night, folder / "demo")
+    """The notebooks' folder, which Jupyter works in, with a small `demo` where `make demo` writes it: beside it."""
+    folder = tmp_path_factory.mktemp("desk") / "notebooks"
+    folder.mkdir()
+    shutil.copytree(small_night, folder.parent / "demo")
     return folder
 
 
