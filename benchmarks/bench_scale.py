@@ -2,13 +2,15 @@
 
 A scheduler and worker processes of one thread each, over TCP with TLS on loopback; images are read from GeoTIFFs, the
 memory is written to Zarr, all as in production. Wall times mean something only on an idle machine; CPU times always do.
-Run `python benchmarks/bench_scale.py [--quick]`. The province's figures follow from the measured rates by the formula
-of docs/scale.md.
+Run `python benchmarks/bench_scale.py`; `--only` and `--folder`, which keeps the inputs, cut it into parts of a minute
+or two. The province's figures follow from the measured rates by the formula of docs/scale.md.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
+import multiprocessing
 import os
 import shutil
 import sys
@@ -31,6 +33,7 @@ AS_OF, STEP = date(2026, 5, 1), 25
 TIMES = (1, 4, 16)
 PIXELS, DATES_A_YEAR, YEARS_OF_HISTORY, PIXEL_BANDS = 1.6e9, 73, 3, 5
 """Shanxi at 10 m, as Sentinel-2 sees it: a date every five days, five bands judged."""
+SPINS = 30_000_000
 CORE_HOUR, GB_MONTH = 0.05, 0.023
 """Prices assumed, US dollars: a core of a rented machine for an hour, a gigabyte in an object store for a month."""
 
@@ -38,7 +41,7 @@ CORE_HOUR, GB_MONTH = 0.05, 0.023
 @dataclass(frozen=True)
 class Measured:
     """One run. wall, stage: s, of the whole run and of the surface stage. driver, workers: CPU, s. held: the most
-    memory of a worker, bytes."""
+    memory of a worker, bytes. others: share of the machine that other work took meanwhile."""
 
     wall: float
     stage: float
@@ -46,6 +49,7 @@ class Measured:
     workers: float
     held: float
     pixel_dates: int
+    others: float
 
     @property
     def cpu(self) -> float:
@@ -54,6 +58,7 @@ class Measured:
 
 def measured(path: Path, made: Any, workers: int, as_of: date = AS_OF) -> Measured:
     """Run a district on a cluster and look at all clocks."""
+    busy = busy_seconds()
     before, driver, begun = ask(made, cpu_seconds, workers), time.process_time(), time.perf_counter()
     journal = Journal(quiet=True)
     tls = made.certificates
@@ -66,9 +71,15 @@ def measured(path: Path, made: Any, workers: int, as_of: date = AS_OF) -> Measur
     after = ask(made, cpu_seconds, workers)
     stage = next(stage for stage in journal.stages if stage["stage"].startswith("surface"))
     spent = sum(after[worker] - before[worker] for worker in after)
-    return Measured(
-        wall, stage["seconds"], driver, spent, max(ask(made, most_held, workers).values()), stage["pixel_dates"]
-    )
+    others = (busy_seconds() - busy - spent - driver) / (time.perf_counter() - begun) / (os.cpu_count() or 1)
+    held = max(ask(made, most_held, workers).values())
+    return Measured(wall, stage["seconds"], driver, spent, held, stage["pixel_dates"], others)
+
+
+def busy_seconds() -> float:
+    """What all cores of this machine together have worked since it was started, s (Linux)."""
+    user, nice, system, _, _, *rest = map(int, Path("/proc/stat").read_text().split("\n")[0].split()[1:9])
+    return (user + nice + system + sum(rest)) / os.sysconf("SC_CLK_TCK")
 
 
 def size(folder: Path) -> int:
@@ -80,7 +91,7 @@ def line(name: str, one: Measured) -> None:
     print(
         f"{name:28} {one.pixel_dates / 1e6:7.1f} M pixel-dates  wall {one.wall:6.1f} s  stage {one.stage:6.1f} s  "
         f"CPU {one.cpu:6.1f} s (driver {one.driver:5.1f})  {one.pixel_dates / one.cpu / 1e6:5.2f} M/s and core  "
-        f"worker {one.held / 1e6:5.0f} MB",
+        f"worker {one.held / 1e6:5.0f} MB  others {one.others:.0%}",
         flush=True,
     )
 
@@ -107,47 +118,115 @@ def province(first: float, update: float, state: float, source: float) -> None:
     print(f"   {read * (YEARS_OF_HISTORY + 1) * GB_MONTH:.0f} USD a month for all years")
 
 
+def spin(rounds: int) -> float:
+    """Arithmetic in one core's registers for some seconds: what no memory, disk or other process slows down."""
+    begun, value = time.perf_counter(), 1.0
+    for _ in range(rounds):
+        value = value * 0.999999 + 1e-6
+    return time.perf_counter() - begun
+
+
+def ideal() -> float:
+    """Speed of two processes that share nothing, each against one alone: the most that a second worker can bring."""
+    started = multiprocessing.get_context("spawn")
+    with started.Pool(2) as pool:
+        pool.map(spin, [1000] * 4)
+        alone = pool.apply(spin, (SPINS,))
+        return alone / max(pool.map(spin, [SPINS] * 2, chunksize=1))
+
+
+def areas(paths: dict[int, Path], home: Path) -> None:
+    """One worker on one, four and sixteen times the area."""
+    with cluster(home, workers=1) as made:
+        measured(again(paths[1]), made, 1)  # compiled, imported
+        by_area = {times: measured(again(path), made, 1) for times, path in paths.items()}
+    for times, one in by_area.items():
+        line(f"area {times:2}x, one worker", one)
+    sizes = sorted(by_area)
+    more = [
+        (by_area[b].cpu - by_area[a].cpu) / (by_area[b].pixel_dates - by_area[a].pixel_dates) * 1e6
+        for a, b in itertools.pairwise(sizes)
+    ]
+    clock = [by_area[b].wall / by_area[a].wall for a, b in itertools.pairwise(sizes)]
+    print(f"CPU s for a million pixel-dates more, step by step: {', '.join(f'{one:.2f}' for one in more)}")
+    print(f"wall of the whole run, step by step (4 is linear): {', '.join(f'{one:.2f}' for one in clock)}")
+
+
+def workers(wide: Path, home: Path) -> None:
+    """The same district by one worker and by two, both warm."""
+    best: dict[int, Measured] = {}
+    for many in (1, 2):
+        (home / str(many)).mkdir()
+        with cluster(home / str(many), workers=many) as made:
+            measured(again(wide), made, many)  # all workers have compiled and imported: there are blocks for each
+            runs = [measured(again(wide), made, many) for _ in range(3)]
+        best[many] = min(runs, key=lambda one: one.stage)
+        for one in runs:
+            line(f"area  4x, {many} worker(s)", one)
+    one, two = best[1], best[2]  # of each the run that other work disturbed least
+    stage, run = one.stage / two.stage / 2, one.wall / two.wall / 2
+    print(
+        f"one to two workers: stage {stage:.0%}, run {run:.0%}, CPU {one.cpu / two.cpu:.0%}; "
+        f"outside the stage {two.wall - two.stage:.1f} s; "
+        f"two processes that share nothing: {ideal():.0%}"
+    )
+
+
+def update(wide: Path, side: int, home: Path) -> None:
+    """A first run, then one new date; and what a province would cost at these rates."""
+    last = days_between(date(2025, 1, 2), AS_OF, STEP)[-1]
+    day = last + timedelta(days=5)
+    with cluster(home, workers=1) as made:
+        measured(again(wide), made, 1, last)
+        first = measured(again(wide), made, 1, last)
+        new = write_scene(wide.parent / "s2", day, side)
+        one_more = measured(wide, made, 1, day)
+        idle = measured(wide, made, 1, day)
+    new.unlink()
+    line("area  4x, first run", first)
+    line("area  4x, one new date", one_more)
+    line("area  4x, nothing new", idle)
+    pixels = side**2
+    print(
+        f"one new date: {one_more.cpu / first.cpu:.1%} of the first run's CPU, without what a night with nothing new "
+        f"takes {(one_more.cpu - idle.cpu) / (first.cpu - idle.cpu):.1%}; {pixels / first.pixel_dates:.1%} of its dates"
+    )
+    kept = size(wide.parent / "state" / "monitoring") / pixels
+    read = size(wide.parent / "s2") / pixels / len(list((wide.parent / "s2").glob("*.tif")))
+    scale = len(BANDS) / PIXEL_BANDS
+    first_rate = first.pixel_dates / (first.cpu - idle.cpu) * scale
+    update_rate = pixels / (one_more.cpu - idle.cpu) * scale
+    print(
+        f"r1 {first_rate / 1e6:.2f} M/s, r2 {update_rate / 1e6:.2f} M/s, s {kept / scale:.0f} bytes a pixel, "
+        f"b {read / scale:.1f} bytes a pixel and date; with five bands"
+    )
+    province(first_rate, update_rate, kept / scale, read / scale)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="a quarter of the pixels")
-    side = 256 if parser.parse_args().quick else 512
-    print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, {date.today()}; pixels a side: {side} and more")
+    parser.add_argument("--side", type=int, default=512, help="pixels a side of the smallest district")
+    parser.add_argument("--only", choices=("inputs", "areas", "workers", "update"), help="one part of it")
+    parser.add_argument("--folder", type=Path, help="where inputs are kept for another call; absent: nowhere")
+    asked = parser.parse_args()
+    print(
+        f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, {date.today()}; pixels a side: {asked.side} and more"
+    )
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
-        paths = {times: write_wide(home / f"d{times}", int(side * times**0.5), AS_OF, STEP) for times in TIMES}
-        (home / "one").mkdir()
-        with cluster(home / "one", workers=1) as made:
-            measured(again(paths[1]), made, 1)  # compiled, imported
-            by_area = {times: measured(again(paths[times]), made, 1) for times in TIMES}
-            for times, one in by_area.items():
-                line(f"area {times:2}x, one worker", one)
-            wide = paths[4]
-            last = days_between(date(2025, 1, 2), AS_OF, STEP)[-1]
-            day = last + timedelta(days=5)
-            write_scene(wide.parent / "s2", day, int(side * 2))
-            again(wide)
-            first = measured(wide, made, 1, last)
-            one_more = measured(wide, made, 1, day)
-            line("area  4x, one new date", one_more)
-        (home / "two").mkdir()
-        with cluster(home / "two", workers=2) as made:
-            measured(again(wide), made, 2, last)  # both workers have compiled and imported: there are blocks for both
-            both = measured(again(wide), made, 2, last)
-            line("area  4x, two workers", both)
-        share = [by_area[times].cpu / by_area[1].cpu / times for times in TIMES]
-        print(f"CPU a pixel against 1x: {', '.join(f'{one:.2f}' for one in share)} (1 is linear)")
-        print(
-            f"one to two workers: wall of the stage {first.stage / both.stage / 2:.0%}, "
-            f"CPU {first.cpu / both.cpu:.0%}; outside the stage {first.wall - first.stage:.1f} s"
-        )
-        pixels = (side * 2) ** 2
-        one_of = pixels / first.pixel_dates
-        print(f"one new date: {one_more.cpu / first.cpu:.1%} of the first run's CPU, {one_of:.1%} of its pixel-dates")
-        update_rate = pixels / one_more.cpu
-        kept = size(wide.parent / "state" / "monitoring") / pixels
-        read = size(wide.parent / "s2") / pixels / len(list((wide.parent / "s2").glob("*.tif")))
-        scale = len(BANDS) / PIXEL_BANDS
-        province(first.pixel_dates / first.cpu * scale, update_rate * scale, kept / scale, read / scale)
+        kept = asked.folder or home / "inputs"
+        paths = {times: kept / f"{asked.side}-{times}" / "district.toml" for times in TIMES}
+        for times, path in paths.items():
+            if not path.exists():
+                write_wide(path.parent, int(asked.side * times**0.5), AS_OF, STEP)
+        if asked.only in (None, "areas"):
+            (home / "areas").mkdir()
+            areas(paths, home / "areas")
+        if asked.only in (None, "workers"):
+            workers(paths[4], home)
+        if asked.only in (None, "update"):
+            (home / "update").mkdir()
+            update(paths[4], asked.side * 2, home / "update")
 
 
 if __name__ == "__main__":

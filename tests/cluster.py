@@ -26,6 +26,13 @@ STARTED_S = 60
 HERE = Path(__file__).parent
 """Workers are asked by functions of the tests."""
 MEMORY = "2GB"
+POOLS = ("OMP", "OPENBLAS", "NUMBA", "GDAL")
+ONE_THREAD = {
+    **{f"{pool}_NUM_THREADS": "1" for pool in POOLS},
+    "BLOSC_NTHREADS": "1",
+    "ZARR_THREADING__MAX_WORKERS": "1",
+}
+"""What keeps a worker of one thread to one core."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +100,8 @@ def start(program: str, arguments: list[str], folder: Path) -> subprocess.Popen:
     """A program of `distributed`, in a session of its own so that its children end with it."""
     log = (folder / f"{program}.log").open("ab")
     command = [sys.executable, "-m", f"distributed.cli.{program}", *arguments]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": str(HERE)}
+    here = os.pathsep.join([str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])])
+    environment = {**os.environ, **ONE_THREAD, "PYTHONPATH": here}
     return subprocess.Popen(command, stdout=log, stderr=log, env=environment, start_new_session=True)
 
 

@@ -11,11 +11,13 @@ import pandas as pd
 import pytest
 import rioxarray  # noqa: F401
 import xarray as xr
+import zarr
 
 from illegalmining.detect.findings import Findings
+from illegalmining.detect.memory import Place
 from illegalmining.detect.radar import detect_radar
 from illegalmining.detect.surface import detect_surface
-from illegalmining.monitoring import MonitoringArchive
+from illegalmining.monitoring import COMPRESSION, MonitoringArchive, read
 
 HISTORY, MONITOR, AS_OF = "2023-01-01", "2026-01-01", "2026-06-30"
 DAY = np.timedelta64(1, "D")
@@ -142,6 +144,25 @@ def test_states_of_long_ago_are_dropped_and_their_records_kept(tmp_path: Path) -
     states = list(tmp_path.glob("*/*/watch"))
     assert 2 <= len(states) <= 4
     assert len(list(tmp_path.glob("*/*/codes"))) == len(days) + 1
+
+
+@pytest.mark.parametrize("window", [((0, 5), (0, 7)), ((3, 41), (30, 50)), ((31, 33), (0, 50)), ((32, 64), (16, 32))])
+def test_a_window_is_read_as_zarr_reads_it(tmp_path: Path, window: Place) -> None:
+    values = np.random.default_rng(6).integers(0, 9, (3, 70, 50)).astype("f4")
+    values[:, 32:48, 16:32] = 0  # a chunk that Zarr leaves out
+    made = zarr.create_array(
+        str(tmp_path / "a"),
+        shape=values.shape,
+        chunks=(3, 16, 16),
+        dtype="f4",
+        compressors=COMPRESSION,
+        fill_value=0,
+        zarr_format=2,
+    )
+    made[:] = values
+    assert not (tmp_path / "a" / "0.2.1").exists()
+    (top, bottom), (left, right) = window
+    np.testing.assert_array_equal(read(tmp_path / "a", window), values[:, top:bottom, left:right].reshape(3, -1))
 
 
 def test_radar_is_remembered_across_its_tiles(tmp_path: Path) -> None:

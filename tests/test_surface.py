@@ -6,12 +6,13 @@ import json
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 import rioxarray  # noqa: F401
-import shapely
+import shapely.affinity
 import xarray as xr
 from affine import Affine
 from hypothesis import given, settings
@@ -19,6 +20,7 @@ from hypothesis.strategies import integers, sampled_from
 from scipy import ndimage
 
 import real_data
+from illegalmining.detect import regions as detect_regions
 from illegalmining.detect.baseline import BaselineParameters, fit, fit_with, season
 from illegalmining.detect.candidates import Watch, unwatched
 from illegalmining.detect.change import ChangeParameters, Days, Histories, Maps
@@ -412,6 +414,35 @@ def region_maps(onset: int, last: int, dates: int) -> Maps:
         temper=np.ones((20, 20), np.float32),
         clear=np.full((20, 20), 12, np.int32),
     )
+
+
+def test_a_region_is_worked_out_where_it_lies_and_costs_no_look_at_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    days = np.arange(20000, 20400, 10, dtype=np.int32)
+    course = np.log(np.repeat(GREEN[None], 40, axis=0))
+    level = np.where((days >= 20200)[:, None], np.log(SOIL), course)
+    small = region_maps(20200, 20390, 15)
+    (alone,) = rows_of(level, course, Days(days, 15), small)
+    wide = Maps(
+        **{
+            name: np.tile(values, (*(1,) * (values.ndim - 2), 6, 5))  # the same ground thirty times over
+            for name, values in vars(small).items()
+        }
+    )
+    looked_at: list[int] = []
+    described = detect_regions.described
+
+    def watched(maps: Maps, *more: Any) -> dict[str, Any]:
+        looked_at.append(maps.evidence.size)
+        return described(maps, *more)
+
+    monkeypatch.setattr(detect_regions, "described", watched)
+    rows = rows_of(level, course, Days(days, 15), wide)
+    assert looked_at == [10 * 10] * 30  # 8 x 8 pixels and their rim
+    places = [(across, down) for down in range(6) for across in range(5)]
+    for row, (across, down) in zip(rows, places, strict=True):
+        moved = shapely.affinity.translate(alone["geometry"], 200.0 * across, -200.0 * down)
+        assert row["geometry"].equals(moved)
+        assert {**row, "geometry": 0, "detection_id": 0} == {**alone, "geometry": 0, "detection_id": 0}
 
 
 def rows_of(level: np.ndarray, course: np.ndarray, when: Days, maps: Maps) -> list[dict]:

@@ -6,11 +6,14 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 PRIVATE, PRIVATE_FOLDER = 0o600, 0o700
 """Modes of what only the district's owner may read: the ledger, the state, keys, packages."""
+SYNCS = 16
+"""Files of a folder that are forced to the disk at once."""
 PARTIAL = ".partial"
 """How the name of what is still being written ends."""
 
@@ -38,8 +41,8 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     former = partial.with_name(f"{partial.name.removesuffix(PARTIAL)}.former{PARTIAL}")
     try:
         yield partial
-        for file in sorted(partial.rglob("*")):
-            sync(file)
+        with ThreadPoolExecutor(SYNCS) as pool:  # a disk takes as long for one as for many at once
+            list(pool.map(sync, sorted(partial.rglob("*"))))
         sync(partial)
         if path.exists():  # moved away in one step: a folder that is being emptied would be half a folder
             os.rename(path, former)

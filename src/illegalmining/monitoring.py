@@ -18,6 +18,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -215,17 +216,18 @@ class StoredMemory:
 
     def of(self, inside: npt.NDArray[np.bool_]) -> tuple[Codes, Floats]:
         """Codes (N, T, K) of all dates, and expected values (N, T, K), of the pixels in a mask (Y, X), row by row."""
-        rows, columns = np.nonzero(inside)
+        window = around(inside)
+        (top, bottom), (left, right) = window
+        at = np.flatnonzero(inside[top:bottom, left:right])
+        rows, columns = at // (right - left) + top, at % (right - left) + left
         folders = [self.baseline, *(run.folder for run in self.chain), *([self.run.folder] if self.run else [])]
         features, terms = self.layout.features, self.layout.terms
-        window = (int(rows.min()), int(rows.max()) + 1), (int(columns.min()), int(columns.max()) + 1)
-        at = (rows - window[0][0]) * (window[1][1] - window[1][0]) + columns - window[1][0]
         codes = np.concatenate([read(folder / "codes", window)[:, at] for folder in folders])
         codes = codes.reshape(len(self.days), features, -1).transpose(2, 0, 1)
         coefficients = read(self.baseline / "numbers", window)[: features * terms, at].reshape(features, terms, -1)
         design = season(self.days.astype(np.float64), (terms - 1) // 2)
         expected = np.empty(codes.shape, np.float32)
-        for tile in self.tiles():
+        for tile in self.tiles(window):
             (top, bottom), (left, right) = tile
             here = (rows >= top) & (rows < bottom) & (columns >= left) & (columns < right)
             if here.any():
@@ -233,11 +235,21 @@ class StoredMemory:
                 expected[here] = expected_of(design, coefficients[:, :, here], offset)
         return codes, expected
 
-    def tiles(self) -> Iterator[Place]:
-        """All tiles, row by row."""
-        for down in edges(self.layout.shape[0], self.layout.tile):
-            for across in edges(self.layout.shape[1], self.layout.tile):
-                yield down, across
+    def tiles(self, window: Place) -> Iterator[Place]:
+        """The tiles that a window meets, row by row."""
+        downs, acrosses = (
+            [edge for edge in edges(length, self.layout.tile) if edge[0] < last and edge[1] > first]
+            for length, (first, last) in zip(self.layout.shape, window, strict=True)
+        )
+        yield from product(downs, acrosses)
+
+
+def around(inside: npt.NDArray[np.bool_]) -> Place:
+    """The least window of a mask (Y, X) that holds all of it."""
+    rows = np.flatnonzero(inside.any(axis=1))
+    top, bottom = int(rows[0]), int(rows[-1]) + 1
+    columns = np.flatnonzero(inside[top:bottom].any(axis=0))
+    return (top, bottom), (int(columns[0]), int(columns[-1]) + 1)
 
 
 def baseline_shapes(layout: Layout) -> Shapes:
@@ -299,10 +311,28 @@ def offset_name(place: Place) -> str:
 
 
 def read(path: Path, place: Place) -> npt.NDArray[Any]:
-    """A window of an array (N, Y, X) as (N, P)."""
+    """A window of an array (N, Y, X) as (N, P).
+
+    Chunks are decoded here, because Zarr's event loop takes milliseconds for each, and a region asks for one of every
+    run there has been.
+    """
+    about = json.loads((path / ".zarray").read_text("utf-8"))
+    rows, side, _ = about["chunks"]
     (top, bottom), (left, right) = place
-    values = np.asarray(zarr.open_array(str(path), mode="r")[:, top:bottom, left:right])
-    return values.reshape(len(values), -1)
+    values = np.zeros((rows, bottom - top, right - left), about["dtype"])
+    for down, across in product(range(top // side, -(-bottom // side)), range(left // side, -(-right // side))):
+        chunk = path / f"0.{down}.{across}"
+        if not chunk.is_file():
+            continue  # Zarr leaves out a chunk of nothing but zeros
+        whole = np.frombuffer(COMPRESSION.decode(chunk.read_bytes()), about["dtype"]).reshape(rows, side, side)
+        y, x = (
+            (max(first, at * side), min(last, (at + 1) * side))
+            for (first, last), at in zip(place, (down, across), strict=True)
+        )
+        values[:, y[0] - top : y[1] - top, x[0] - left : x[1] - left] = whole[
+            :, y[0] - down * side : y[1] - down * side, x[0] - across * side : x[1] - across * side
+        ]
+    return values.reshape(rows, -1)
 
 
 def write(path: Path, place: Place, values: npt.NDArray[Any]) -> None:

@@ -99,12 +99,27 @@ def labelled(maps: Maps, pixel_m2: float, parameters: RegionParameters) -> tuple
     return lookup[label], len(kept)
 
 
-def outline(inside: npt.NDArray[np.bool_], window: tuple[slice, slice], transform: Affine) -> Polygon | MultiPolygon:
-    """The region's outline along pixel edges, in the cube's CRS; `window` holds all of it."""
-    rows, columns = window
+Roi = tuple[slice, slice]
+"""Rows and columns of a part of the maps."""
+
+
+def rimmed(roi: Roi, shape: tuple[int, ...]) -> Roi:
+    """A part of the maps and the pixels that touch it."""
+    rows, columns = (slice(max(0, part.start - 1), min(n, part.stop + 1)) for part, n in zip(roi, shape, strict=True))
+    return rows, columns
+
+
+def part_of(maps: Maps, roi: Roi) -> Maps:
+    """The maps of a part."""
+    return Maps(**{name: values[..., *roi] for name, values in vars(maps).items()})
+
+
+def outline(inside: npt.NDArray[np.bool_], roi: Roi, transform: Affine) -> Polygon | MultiPolygon:
+    """The region's outline along pixel edges, in the cube's CRS; `inside` covers the part `roi` of the grid."""
+    rows, columns = roi
     left, top = transform.c + columns.start * transform.a, transform.f + rows.start * transform.e
     moved = Affine(transform.a, 0.0, left, 0.0, transform.e, top)
-    part = inside[window].astype(np.uint8)
+    part = inside.astype(np.uint8)
     return union_all([as_shape(shape) for shape, _ in rasterio.features.shapes(part, mask=part == 1, transform=moved)])
 
 
@@ -147,26 +162,28 @@ def region_rows(
     """One row of `tables.DETECTIONS` per region whose evidence outweighs looking everywhere.
 
     A change that looks less like a mine than like something else has nats against (question `building`): another
-    sensor may see only that the ground has changed.
+    sensor may see only that the ground has changed. Of the maps only a region's own part is looked at, so that the
+    work grows with the regions and not with the area once more for each.
     """
     pixel_m2 = abs(transform.a * transform.e)
-    label, count = labelled(maps, pixel_m2, parameters)
-    places = ndimage.find_objects(label)
+    label, _ = labelled(maps, pixel_m2, parameters)
+    everywhere, asked = maps, np.zeros(label.shape, bool)
     rows = []
-    for number in range(1, count + 1):
-        inside = np.zeros_like(label, bool)
-        window = places[number - 1]
-        inside[window] = label[window] == number
+    for number, place in enumerate(ndimage.find_objects(label), 1):
+        roi = rimmed(place, label.shape)
+        maps, inside = part_of(everywhere, roi), label[roi] == number
         nats, lasting = region_nats(maps, inside, pixel_m2, parameters)
         if nats <= 0:
             continue
-        observed, expected = histories.of(inside & (np.nan_to_num(maps.evidence) >= parameters.grow))
+        asked[roi] = inside & (np.nan_to_num(maps.evidence) >= parameters.grow)
+        observed, expected = histories.of(asked)
+        asked[roi] = False
         changed = min(nats, novelty(observed, expected, maps, inside, when, parameters))
         if changed <= 0:
             continue
         unlike = telling.unlike(level_now(observed, maps, inside, when, parameters))
         nats = max(changed - unlike, math.log(parameters.artefact))
-        geometry = outline(inside, window, transform)
+        geometry = outline(inside, roi, transform)
         onsets = maps.onset[inside & (np.nan_to_num(maps.evidence) >= parameters.grow)]
         attributes = described(maps, inside, onsets, lasting, pixel_m2, telling, parameters)
         attributes["series"] = series(observed, expected, inside, maps, when, telling, parameters)

@@ -13,7 +13,6 @@ import pyproj
 import xarray as xr
 from odc.geo.geobox import GeoBox
 from odc.geo.xr import xr_coords
-from scipy.spatial import cKDTree
 
 from illegalmining.district import District, ImagerySource
 from illegalmining.errors import InputError
@@ -112,6 +111,8 @@ def spacing(east: np.ndarray, north: np.ndarray) -> float:
     """A pixel size in m for scattered points, from the median distance to the nearest neighbour."""
     if len(east) < 2:
         return COARSEST_M
+    from scipy.spatial import cKDTree  # takes a fifth of a second to import, which every quiet night would pay
+
     nearest = cKDTree(np.column_stack([east, north])).query(np.column_stack([east, north]), k=2)[0][:, 1]
     return float(np.clip(np.ceil(SPACINGS * np.median(nearest) / 10) * 10, FINEST_M, COARSEST_M))
 
