@@ -119,7 +119,7 @@ def told(truth: gpd.GeoDataFrame) -> list[Row]:
 
 def cases_of(found: gpd.GeoDataFrame, registers: Registers, district: District) -> gpd.GeoDataFrame:
     """Detections judged and fused as a run does it, with nothing learned."""
-    return fuse(judge(found.reset_index(drop=True), registers, "en"), district.crs)
+    return fuse(judge(found, registers, "en"))
 
 
 def rows_of(cases: gpd.GeoDataFrame, truth: gpd.GeoDataFrame) -> list[Row]:

@@ -6,6 +6,7 @@ Usage: bench_cases.py [DETECTIONS LICENCES]; the default is small enough for `ma
 from __future__ import annotations
 
 import json
+import resource
 import sys
 import time
 
@@ -111,18 +112,24 @@ def main(arguments: list[str]) -> None:
     known = registers(licences, rng)
     assert known.mines is not None
     seen = detections(count, float(known.mines.total_bounds[2]), known.mines, rng)
+    print(f"{count:,} detections, {licences:,} licences: {peak()} with both in memory")
     begun = time.perf_counter(), time.process_time()
-    verdicts = judge(seen, known, "en")
-    took = spent(begun)
-    print(f"{count:,} detections against {licences:,} licences: judged in {took}, {len(verdicts):,} judgements")
+    judgements = judge(seen, known, "en")
+    print(f"judged in {spent(begun)}, {peak()}: {len(judgements):,} judgements")
+    del seen
     begun = time.perf_counter(), time.process_time()
-    cases = fuse(verdicts, CRS)
-    print(f"fused in {spent(begun)}: {len(cases):,} cases")
+    cases = fuse(judgements)
+    print(f"fused in {spent(begun)}, {peak()}: {len(cases):,} cases")
 
 
 def spent(begun: tuple[float, float]) -> str:
     """Time by the clock and of the processor: the first is longer where others use the machine."""
     return f"{time.perf_counter() - begun[0]:.1f} s ({time.process_time() - begun[1]:.1f} s of one core)"
+
+
+def peak() -> str:
+    """The most memory the process has held so far."""
+    return f"peak {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB"
 
 
 if __name__ == "__main__":

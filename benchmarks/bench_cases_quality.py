@@ -176,7 +176,7 @@ class Case:
     crs: str
 
     def cases(self, fusion: FusionParameters, judging: JudgingParameters) -> gpd.GeoDataFrame:
-        cases = fuse(judge(self.found, self.registers, "en", judging), self.crs, fusion)
+        cases = fuse(judge(self.found, self.registers, "en", judging), fusion)
         return cases.assign(case_id=[f"c{i}" for i in range(len(cases))])
 
 

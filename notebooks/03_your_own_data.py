@@ -202,7 +202,7 @@ cube = im.open_source("our-scenes", district)
 assert cube.sizes["time"] == len(dates)
 ground = im.monitor(im.surface_stack(cube, *period))
 found = im.gather([im.regions(ground)], district.crs)
-cases = im.fuse(im.judge(found, registers, "en"), district.crs)
+cases = im.fuse(im.judge(found, registers, "en"))
 found[["detector", "first_seen", "log_lr", "area_m2"]]
 
 # %%

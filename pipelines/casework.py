@@ -65,7 +65,7 @@ def decide(found: gpd.GeoDataFrame, registers: Registers, district: District) ->
         fusion, judging = calibrate(learned), learned_rivals(learned)
 
         def judged_by(known: Registers) -> gpd.GeoDataFrame:
-            return fuse(judge(found, known, section.language, judging), district.crs, fusion)
+            return fuse(judge(found, known, section.language, judging), fusion)
 
         cases = judged_by(registers)
         cases["jurisdiction"] = jurisdiction_of(registers.jurisdictions, cases.geometry)

@@ -53,4 +53,4 @@ def pit(outline: Polygon, log_lr: float = 8.0, first: str = "2026-03-01", **more
 
 
 def cases_of(known: Registers, *rows: dict[str, Any], language: str = "en") -> gpd.GeoDataFrame:
-    return fuse(judge(detections(list(rows), CRS), known, language), CRS)
+    return fuse(judge(detections(list(rows), CRS), known, language))

@@ -13,6 +13,7 @@ SOURCE = ROOT / "src" / "illegalmining"
 # From the ground floor up to the commands; a module may import from its own floor and from those listed before it.
 FLOORS = (
     ("errors", "secrets", "atomic"),
+    ("contracts",),
     ("tables", "decisions"),
     ("district",),
     ("storage", "journal", "compute", "lazy", "dictionary"),

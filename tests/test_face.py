@@ -146,7 +146,7 @@ def test_a_night_is_rebuilt_step_by_step(small_inputs: Path, small_night: Path, 
     ]
     found = im.gather(findings, district.crs)
     cases = im.decide(found, registers, district).cases
-    alone = im.fuse(im.judge(found, registers, days.language), district.crs)
+    alone = im.fuse(im.judge(found, registers, days.language))
     cells = im.hotspot_cells(cases, registers.jurisdictions, days.bounds, district.crs, days.as_of)
     seen = [one.smallest_site_m2 for one in findings if one.smallest_site_m2 is not None]
     coverage = im.smallest_site(seen, days.bounds, district.crs)

@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
+import json
+
+import geopandas as gpd
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.stats import norm
 from shapely.geometry import Point, Polygon, box
 
 from illegalmining.cases.boundary import Position, areas_outside, outside_elevations
 from illegalmining.cases.judge import judge
-from illegalmining.cases.verdict import Judgement
+from illegalmining.cases.minequestions import MINE_QUESTIONS
 from illegalmining.detect.findings import detection, detections
 from illegalmining.registers.read import Registers
+from illegalmining.tables import JUDGEMENTS, KINDS
 from sample_registers import CRS, cases_of, licence, mine, pit, registers, stamp
 
 A, B = box(0, 0, 1000, 1000), box(1000, 0, 2000, 1000)
 NEIGHBOURS = [mine("a", "A", Point(500, 500)), mine("b", "B", Point(1500, 500))]
 
 
-def verdicts(known: Registers, *rows: dict) -> list[Judgement]:
+def verdicts(known: Registers, *rows: dict) -> gpd.GeoDataFrame:
     return judge(detections(list(rows), CRS), known, "en")
 
 
 def kinds(known: Registers, *rows: dict) -> list[str]:
-    return [verdict.kind for verdict in verdicts(known, *rows) if verdict.p_against > 0.5]
+    found = verdicts(known, *rows)
+    return found["kind"][found["p_against"] > 0.5].tolist()
 
 
 def face(outline: Polygon, **more: float) -> dict:
@@ -37,7 +43,7 @@ def test_a_shared_border_is_no_boundary() -> None:
     known = registers([licence("A", A), licence("B", B)], NEIGHBOURS)
     across = pit(box(900, 400, 1040, 500))
     assert kinds(known, across) == ["paper_output"]
-    assert verdicts(known, across)[0].mine_id == "a"  # most of it
+    assert verdicts(known, across)["mine_id"].tolist() == ["a"]  # most of it
     alone = registers([licence("A", A), licence("B", B, valid_to="2020-01-01")], NEIGHBOURS)
     assert kinds(alone, across) == ["beyond_boundary"]
 
@@ -45,15 +51,16 @@ def test_a_shared_border_is_no_boundary() -> None:
 def test_on_overlapping_licences_the_larger_share_decides_and_both_are_named() -> None:
     known = registers([licence("A", box(0, 0, 1200, 1000)), licence("B", B)], NEIGHBOURS)
     found = verdicts(known, pit(box(1100, 950, 1300, 1150)))
-    assert [(one.kind, one.licence_no) for one in found] == [("beyond_boundary", "B")]
-    assert "licence B + A" in found[0].says
+    assert found[["kind", "licence_no"]].to_numpy().tolist() == [["beyond_boundary", "B"]]
+    assert "licence B + A" in found["says"][0]
 
 
 def test_the_operator_within_500_m_is_likely_and_no_more(tmp_path) -> None:
     known = registers([licence("A", A)], [mine("a", "A", Point(100, 100))])
     near, far = pit(box(1400, 0, 1480, 80)), pit(box(1600, 0, 1680, 80))
-    assert {(one.mine_id, one.attribution) for one in verdicts(known, near)} == {("a", "near")}
-    assert {(one.mine_id, one.attribution) for one in verdicts(known, far)} == {(None, None)}
+    whose = ["mine_id", "attribution"]
+    assert verdicts(known, near)[whose].to_numpy().tolist() == [["a", "near"]]
+    assert verdicts(known, far)[whose].to_numpy().tolist() == [[None, None]]
     cases = cases_of(known, near)
     assert cases[["mine_id", "licence_no", "attribution"]].to_numpy().tolist() == [["a", None, "near"]]
 
@@ -62,13 +69,13 @@ def test_a_coarse_register_leaves_room_for_doubt() -> None:
     over = pit(box(960, 400, 1060, 500))
     exact = registers([licence("A", A, accuracy_m=1.0)], NEIGHBOURS[:1])
     coarse = registers([licence("A", A, accuracy_m=80.0)], NEIGHBOURS[:1])
-    sure, doubtful = (verdicts(known, over)[0] for known in (exact, coarse))
+    sure, doubtful = (verdicts(known, over).iloc[0] for known in (exact, coarse))
     assert sure.p_against > 0.99
     assert 0.5 < doubtful.p_against < 0.9
-    assert doubtful.outside is not None
-    assert sure.outside is not None
-    assert doubtful.outside.high_m2 - doubtful.outside.low_m2 > sure.outside.high_m2 - sure.outside.low_m2
-    assert dict(doubtful.rivals)["inside_licence"] == pytest.approx(1 - doubtful.p_against)
+    assert doubtful.p_outside == doubtful.p_against
+    wide, narrow = (one.area_outside_high_m2 - one.area_outside_low_m2 for one in (doubtful, sure))
+    assert wide > narrow > 0
+    assert json.loads(doubtful.rivals) == {"inside_licence": pytest.approx(1 - doubtful.p_against)}
 
 
 def test_many_outlines_agree_with_integrating_each_by_hand() -> None:
@@ -87,30 +94,30 @@ def test_many_outlines_agree_with_integrating_each_by_hand() -> None:
         position,
     )
     quantiles = norm.ppf((np.arange(position.steps) + 0.5) / position.steps)
-    for outline, spread, one in zip(outlines, sd, found, strict=True):
-        areas = [outline.difference(ground.buffer(position.blur_m + spread * q)).area for q in quantiles]
-        assert one.area_m2 == pytest.approx(np.median(areas), abs=1e-6)
-        assert one.probability == pytest.approx(np.mean([area >= 300 for area in areas]))
+    moved = [[ground.buffer(position.blur_m + spread * q) for q in quantiles] for spread in sd]
+    areas = np.array([[one.difference(by).area for by in row] for one, row in zip(outlines, moved, strict=True)])
+    np.testing.assert_allclose(found.area_m2, np.median(areas, axis=1), atol=1e-6)
+    np.testing.assert_allclose(found.probability, (areas >= 300).mean(axis=1))
 
 
 def test_probability_outside_the_elevations_is_bayes_theorem_over_two_ranges() -> None:
     """Against a sum over depths, one metre apart."""
-    depths = np.arange(0.5, 1500.0)
-    for depth, sd, top, bottom in (
-        (300, 50, 950, 750),
-        (300, 50, 1000, 850),
-        (640, 90, 950, np.nan),
-        (90, 30, np.nan, 700),
-    ):
+    asked = np.array(
+        [(300, 50, 950, 750), (300, 50, 1000, 850), (640, 90, 950, np.nan), (90, 30, np.nan, 700)], dtype=float
+    )
+    depths, expected = np.arange(0.5, 1500.0), []
+    for depth, sd, top, bottom in asked:
         elevation = 1200 - depths
         within = ~(elevation > top) & ~(elevation < bottom)
         seen = norm.pdf(depths, depth, sd)
         inside, outside = seen[within].mean(), seen[~within].mean()
-        expected = outside / (inside + outside)
-        assert outside_elevations(1200, depth, sd, top, bottom, 0, 1500) == pytest.approx(expected, abs=2e-3)
-    assert outside_elevations(np.nan, 300, 50, 800, 600, 0, 1500) == 0.0
-    assert outside_elevations(1200, 300, 50, np.nan, np.nan, 0, 1500) == 0.0
-    assert outside_elevations(1200, 300, 1e5, 950, 750, 0, 1500) == pytest.approx(0.5, abs=1e-3)  # nothing is known
+        expected.append(outside / (inside + outside))
+    found = outside_elevations(np.full(4, 1200.0), *asked.T, 0, 1500)
+    np.testing.assert_allclose(found, expected, atol=2e-3)
+    nothing = np.array([(np.nan, 300, 50, 800, 600), (1200, 300, 50, np.nan, np.nan), (1200, np.nan, 50, 950, 750)])
+    assert outside_elevations(*nothing.T, 0, 1500).tolist() == [0, 0, 0]
+    hardly_known = np.array([[1200, 300, 1e5, 950, 750]])
+    assert outside_elevations(*hardly_known.T, 0, 1500) == pytest.approx(0.5, abs=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -122,9 +129,9 @@ def test_a_face_out_of_its_elevations_leaves_its_licence(depth: float, kind: str
     found = verdicts(
         known, face(box(300, 300, 500, 420), depth_m=depth, depth_low_m=depth - 20, depth_high_m=depth + 20)
     )
-    assert [one.kind for one in found] == [kind]
+    assert found["kind"].tolist() == [kind]
     unsure = verdicts(known, face(box(300, 300, 500, 420), depth_m=350.0, depth_low_m=10.0, depth_high_m=2000.0))
-    assert [one.kind for one in unsure] == ["hidden_working_face"]  # it may well lie within
+    assert unsure["kind"].tolist() == ["hidden_working_face"]  # it may well lie within
 
 
 def test_renewed_and_redrawn_licences_hold_for_their_own_days() -> None:
@@ -155,9 +162,57 @@ def test_a_stopped_shaft_beside_a_working_one_forbids_nothing() -> None:
     assert kinds(both, inside) == ["active_while_shut"]
 
 
-def test_order_of_detections_does_not_change_what_is_said_of_each() -> None:
-    known = registers([licence("A", A), licence("B", B)], NEIGHBOURS)
-    rows = [pit(box(x, y, x + 90, y + 80)) for x in range(-300, 2300, 170) for y in (100, 950)]
-    together = {(one.detection_id, one.kind): (one.says, one.p_against) for one in verdicts(known, *rows)}
-    apart = {(one.detection_id, one.kind): (one.says, one.p_against) for row in rows for one in verdicts(known, row)}
-    assert together == apart
+def test_each_detection_is_judged_alone_as_among_others() -> None:
+    """Every question, every place: the table of many is the tables of one below each other, to the last bit."""
+    orders = [
+        {"mine_id": "a", "status": "suspended", "from": stamp("2026-04-01"), "to": stamp(None), "order_no": "No. 7"}
+    ]
+    limits = {"depth_top_m": 950.0, "depth_bottom_m": 750.0, "ground_m": 1200.0}
+    known = registers(
+        [
+            licence("A", A),
+            licence("B", B, accuracy_m=30.0),
+            licence("U", box(0, -2000, 1000, -1000), "underground", **limits),
+            licence("O", box(0, 1500, 900, 2400), valid_to="2026-01-01"),
+        ],
+        [*NEIGHBOURS, mine("u", "U", Point(500, -1100))],
+        mine_status=orders,
+        production=[{"mine_id": "b", "month": "2026-04", "tonnes": 500.0}],
+    )
+    grown = {"growth": {"dates": ["2026-03-01", "2026-05-20"], "area_m2": [2000.0, 7200.0]}}
+    places = [(x, y) for x in range(-700, 2600, 275) for y in (100, 950, 1600)]
+    rows = [pit(box(x, y, x + 90, y + 80), attributes=[{}, grown][i % 2]) for i, (x, y) in enumerate(places)]
+    deep = [(x, depth) for x in range(-500, 1500, 190) for depth in (180.0, 350.0)]
+    rows += [face(box(x, -1300, x + 120, -1200), depth_m=depth) for x, depth in deep]
+    rows += [pit(box(x, 100, x + 90, 180), -3.0, attributes={"question": "building"}) for x in (0, 5000)]
+    for asked in MINE_QUESTIONS:
+        told = {"attributes": {"question": asked, "nights": 9}}
+        rows += [
+            detection("power", "2026-03-01", "2026-06-01", 4.0, Point(1, 1), mine_id=m, **told)
+            for m in ("a", "b", None)
+        ]
+    table = detections(rows, CRS)
+    together = judge(table, known, "en")
+    apart = [judge(table.iloc[[i]], known, "en") for i in range(len(table))]
+    pd.testing.assert_frame_equal(together, pd.concat(apart, ignore_index=True), check_exact=True)
+    JUDGEMENTS.checked(together)
+    assert set(together["kind"]) == set(KINDS)
+    assert together["detection_id"].duplicated().any()  # some speak for one offence and against another
+    assert together.crs == CRS
+
+
+def test_nothing_judged_is_a_table_too() -> None:
+    known = registers([licence("A", A)], NEIGHBOURS)
+    none = verdicts(known)
+    pd.testing.assert_frame_equal(none, JUDGEMENTS.typed([], CRS))
+    assert none.crs == CRS
+
+
+def test_attributes_that_are_no_json_are_refused() -> None:
+    table = detections([pit(box(0, 0, 90, 90))], CRS)
+    known = registers([licence("A", A)], NEIGHBOURS)
+    for broken in ("{", '{"depth_m": "deep"}'):
+        with pytest.raises(ValueError, match="JSON"):
+            judge(table.assign(attributes=broken), known, "en")
+    folded = json.dumps(json.loads(pit(A)["attributes"]) | {"question": "building"}, indent=2)
+    assert judge(table.assign(attributes=folded), known, "en")["kind"].tolist() == ["unlicensed"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandera.pandas as pa
 
-from illegalmining.tables import Table, day, one_of, optional_number, optional_text, text
+from illegalmining.contracts import Table, day, one_of, optional_number, optional_text, text
 
 OUTCOMES_OF_VISITS = ("confirmed", "refuted", "inconclusive", "closed")
 FOUND_INSTEAD = ("construction", "nature", "lawful_work", "nothing", "other")

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
+from illegalmining.contracts import DATE, NUMBER, TEXT, Table
 from illegalmining.decisions import LINK_DECISIONS, OUTCOMES
 from illegalmining.tables import (
     CASES,
-    DATE,
     DETECTIONS,
     HOTSPOTS,
-    NUMBER,
     QUARANTINE,
     REGISTERS,
     SITES,
-    TEXT,
-    Table,
 )
 
 HEAD = """# Data dictionary

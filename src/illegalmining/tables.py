@@ -1,21 +1,14 @@
 """The contract of every table: columns, types, units, allowed values.
 
-One `Table` per register, detection, case and hot spot. Schemas are pandera's, so every fault in a file is
-reported at once. Dates are `datetime64[ns]` without a zone, at midnight; an empty end date (`NaT`) means "open",
-and every end (`to`, `stop`, `valid_to`) is exclusive.
+One `Table` per register, and for sites, detections, judgements, cases and hot spots. Dates are `datetime64[ns]` without
+a zone, at midnight; an empty end date (`NaT`) means "open", and every end (`to`, `stop`, `valid_to`) is exclusive.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
-
-import geopandas as gpd
-import pandas as pd
 import pandera.pandas as pa
-from pandera.errors import SchemaErrors
 
-from illegalmining.errors import TableError
+from illegalmining.contracts import Table, day, number, one_of, optional_day, optional_number, optional_text, text
 
 METHODS = ("underground", "opencast")
 STATUSES = ("producing", "building", "suspended", "long_term_shut", "closed", "rectifying")
@@ -24,123 +17,6 @@ DETECTORS = ("surface", "radar", "subsidence", "power", "nightlight")
 KINDS = ("hidden_working_face", "active_while_shut", "beyond_boundary", "unlicensed", "paper_output")
 CASE_STATUSES = ("open", "confirmed", "refuted", "closed")
 TRENDS = ("new", "intensifying", "persistent", "diminishing", "sporadic", "none")
-
-TEXT = "object"
-NUMBER = "float64"
-DATE = "datetime64[ns]"
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table's contract.
-
-    `key`: columns that identify a row, empty where rows have no identity. `shapes`: geometry types allowed,
-    empty for a plain table. `period`: the (start, exclusive end) date columns, where the table has them. `terms`: rows
-    may share a key as long as their periods do not meet: one licence, renewed or redrawn.
-    """
-
-    name: str
-    schema: pa.DataFrameSchema
-    key: tuple[str, ...] = ()
-    shapes: tuple[str, ...] = ()
-    period: tuple[str, str] | None = None
-    terms: bool = False
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """Column names in the contract's order, without the geometry."""
-        return tuple(self.schema.columns)
-
-    @property
-    def required(self) -> tuple[str, ...]:
-        """Columns a file must have."""
-        return tuple(name for name, column in self.schema.columns.items() if column.required)
-
-    def faults(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """Every value that breaks the contract: columns `row` (index label or None), `field`, `value`, `rule`."""
-        try:
-            self.schema.validate(pd.DataFrame(frame.drop(columns="geometry", errors="ignore")), lazy=True)
-        except SchemaErrors as error:
-            found = error.failure_cases
-            return pd.DataFrame(
-                {
-                    "row": found["index"],
-                    "field": found["column"],
-                    "value": found["failure_case"],
-                    "rule": found["check"].astype(str),
-                }
-            )
-        return pd.DataFrame(columns=["row", "field", "value", "rule"])
-
-    def checked(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """The frame with the contract's columns first; raises `TableError` naming every fault.
-
-        For tables the product makes itself, where a fault is a bug and not an input to set aside.
-        """
-        faults = self.faults(frame)
-        if len(faults):
-            listed = "; ".join(f"{f.field}={f.value!r}: {f.rule}" for f in faults.head(10).itertuples())
-            raise TableError(f"table {self.name}: {len(faults)} value(s) break the contract: {listed}")
-        first = [name for name in self.columns if name in frame.columns]
-        return frame[first + [name for name in frame.columns if name not in first]]
-
-    def typed(self, rows: list[dict[str, Any]], crs: Any = None) -> pd.DataFrame:
-        """A frame of the contract's types from rows, also when there are none; not yet checked.
-
-        A GeoDataFrame in `crs` where the table has shapes.
-        """
-        geometry = ["geometry"] if self.shapes else []
-        frame = pd.DataFrame(rows, columns=[*self.columns, *geometry])
-        for name, column in self.schema.columns.items():
-            frame[name] = frame[name].astype(str(column.dtype))
-        return gpd.GeoDataFrame(frame, geometry="geometry", crs=crs) if self.shapes else frame
-
-    def frame(self, rows: list[dict[str, Any]], crs: Any = None) -> pd.DataFrame:
-        """A checked frame of the contract's types from rows; see `typed`."""
-        return self.checked(self.typed(rows, crs))
-
-
-def text(what: str, *checks: pa.Check, empty: bool = False, required: bool = True) -> pa.Column:
-    """A text column; `empty` allows missing values, `required=False` allows the column to be absent."""
-    return pa.Column(TEXT, checks=list(checks), nullable=empty, required=required, description=what)
-
-
-def number(
-    what: str, low: float | None = None, high: float | None = None, *, empty: bool = False, required: bool = True
-) -> pa.Column:
-    """A float column within [low, high]."""
-    checks = []
-    if low is not None:
-        checks.append(pa.Check.ge(low, error=f"at least {low:g}"))
-    if high is not None:
-        checks.append(pa.Check.le(high, error=f"at most {high:g}"))
-    return pa.Column(NUMBER, checks=checks, nullable=empty, required=required, description=what)
-
-
-def day(what: str, *, empty: bool = False, required: bool = True) -> pa.Column:
-    """A date column."""
-    return pa.Column(DATE, nullable=empty, required=required, description=what)
-
-
-def one_of(values: tuple[str, ...]) -> pa.Check:
-    """The value is one of the contract's words."""
-    return pa.Check.isin(values, error=f"one of {', '.join(values)}")
-
-
-def optional_text(what: str) -> pa.Column:
-    """A text column that may be empty or absent."""
-    return text(what, empty=True, required=False)
-
-
-def optional_number(what: str, low: float | None = None, high: float | None = None) -> pa.Column:
-    """A float column that may be empty or absent."""
-    return number(what, low, high, empty=True, required=False)
-
-
-def optional_day(what: str) -> pa.Column:
-    """A date column that may be empty or absent."""
-    return day(what, empty=True, required=False)
-
 
 POLYGONS = ("Polygon", "MultiPolygon")
 POINTS = ("Point",)
@@ -363,6 +239,34 @@ DETECTIONS = Table(
         }
     ),
     key=("detection_id",),
+    shapes=POINTS + POLYGONS,
+)
+
+JUDGEMENTS = Table(
+    "judgements",
+    pa.DataFrameSchema(
+        {
+            "detection_id": text("detection that says it; one may speak for and against"),
+            "detector": text("what saw it", one_of(DETECTORS)),
+            "kind": text("offence it speaks to", one_of(KINDS)),
+            "log_lr": number("evidence for the offence, nats; negative: against it"),
+            "p_against": number("probability that the registers forbid what was seen", 0, 1),
+            "first_seen": day("first day the evidence supports"),
+            "last_seen": day("last day the evidence supports"),
+            "area_m2": number("extent, m2; 0 where the evidence has none", 0),
+            "says": text("the finding in a sentence"),
+            "mine_id": text("mine it is laid to", empty=True),
+            "licence_no": text("licence it lies on, or lay on", empty=True),
+            "area_outside_m2": number("extent outside the licence, median, m2", 0, empty=True),
+            "area_outside_low_m2": number("the same, 5 % bound, m2", 0, empty=True),
+            "area_outside_high_m2": number("the same, 95 % bound, m2", 0, empty=True),
+            "p_outside": number("probability that it leaves the licence", 0, 1, empty=True),
+            "depth_m": number("depth below ground, m", 0, empty=True),
+            "mine_is_shut": pa.Column("bool", description="the mine was shut for most of the days of the evidence"),
+            "attribution": text("how the mine is known: named, licence (on its ground) or near", empty=True),
+            "rivals": text("JSON: probability of each other reading; with p_against they sum to 1"),
+        }
+    ),
     shapes=POINTS + POLYGONS,
 )
 

@@ -10,7 +10,6 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
-from shapely.geometry.base import BaseGeometry
 
 from illegalmining.cases.overlap import Outlines, areas_beyond
 
@@ -39,28 +38,26 @@ class Position:
 
 @dataclass(frozen=True)
 class Outside:
-    """probability: that at least the counting area lies outside. area_m2: median; low/high: 5 % and 95 %."""
+    """Of n outlines, (n,) each.
 
-    probability: float
-    area_m2: float
-    low_m2: float
-    high_m2: float
-
-
-def area_outside(
-    outline: BaseGeometry, allowed: BaseGeometry, position: Position, outline_sd_m: float, register_sd_m: float = -1.0
-) -> Outside:
-    """Integrate the area of `outline` outside `allowed` over the offset between the two.
-
-    The offset is normal with the outline's and the register's standard deviations combined; a positive offset
-    moves the boundary outward. `register_sd_m`: the boundary's own; negative for `position`'s.
+    probability: that at least the area that counts lies outside, 0-1. area_m2: median area outside; low/high: 5 % and
+    95 %.
     """
-    one = np.zeros(1, dtype=np.int64)
-    register_sd = position.register_sd_m if register_sd_m < 0 else register_sd_m
-    sd = np.hypot([outline_sd_m], register_sd)
-    least = np.array([position.outside_m2])
-    grounds = np.array([allowed], dtype=object)
-    return areas_outside(np.array([outline], dtype=object), one, grounds, sd, least, position)[0]
+
+    probability: Numbers
+    area_m2: Numbers
+    low_m2: Numbers
+    high_m2: Numbers
+
+    @property
+    def columns(self) -> dict[str, Numbers]:
+        """The same as columns of `tables.JUDGEMENTS`."""
+        return {
+            "p_outside": self.probability,
+            "area_outside_m2": self.area_m2,
+            "area_outside_low_m2": self.low_m2,
+            "area_outside_high_m2": self.high_m2,
+        }
 
 
 def areas_outside(
@@ -70,8 +67,11 @@ def areas_outside(
     sd_m: Numbers,
     least_m2: Numbers,
     position: Position,
-) -> list[Outside]:
-    """`area_outside` for many outlines over few grounds.
+) -> Outside:
+    """Integrate the area of outlines outside the grounds beside them over the offset between the two.
+
+    The offset is normal with the outline's and the register's standard deviations combined; a positive offset moves the
+    boundary outward.
 
     Only outlines near a boundary are integrated: deep inside none of the offsets brings a part out, far outside none
     brings a part in.
@@ -94,8 +94,7 @@ def areas_outside(
         areas[asked] = integrated(outlines[asked], ground[asked], grounds, sd_m[asked], quantiles, position.blur_m)
     probability = (areas >= least_m2[:, None]).mean(axis=1)
     bounds = np.quantile(areas, [0.05, 0.5, 0.95], axis=1)
-    columns = (probability, bounds[1], bounds[0], bounds[2])
-    return [Outside(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]
+    return Outside(probability, bounds[1], bounds[0], bounds[2])
 
 
 def integrated(
@@ -125,22 +124,30 @@ def integrated(
 
 
 def outside_elevations(
-    ground_m: float, depth_m: float, depth_sd_m: float, top_m: float, bottom_m: float, slack_m: float, deepest_m: float
-) -> float:
-    """Probability that a face at a depth below ground lies outside a licence's elevation range.
+    ground_m: Numbers,
+    depth_m: Numbers,
+    depth_sd_m: Numbers,
+    top_m: Numbers,
+    bottom_m: Numbers,
+    slack_m: float,
+    deepest_m: float,
+) -> Numbers:
+    """Probability that each of n faces at a depth below ground lies outside its licence's elevation range.
 
     Two hypotheses, equally likely before: anywhere within the range, or anywhere else down to `deepest_m`. A depth that
-    is hardly known therefore says nothing, however narrow the range. NaN limits are open; a NaN ground gives 0.
-    `slack_m`: how far beyond a limit still counts as within.
+    is hardly known therefore says nothing, however narrow the range. NaN limits are open; a NaN ground or depth gives
+    0. `slack_m`: how far beyond a limit still counts as within.
     """
-    if not np.isfinite([ground_m, depth_m]).all() or np.isnan([top_m, bottom_m]).all():
-        return 0.0
-    upper = 0.0 if np.isnan(top_m) else max(ground_m - top_m - slack_m, 0.0)
-    lower = deepest_m if np.isnan(bottom_m) else min(ground_m - bottom_m + slack_m, deepest_m)
-    if not 0.0 < lower - upper < deepest_m:
-        return 0.0
-    sd = max(depth_sd_m, np.finfo(float).tiny)
-    at = ndtr((np.array([0.0, upper, lower, deepest_m]) - depth_m) / sd)
+    upper = np.where(np.isnan(top_m), 0.0, np.maximum(ground_m - top_m - slack_m, 0.0))
+    lower = np.where(np.isnan(bottom_m), deepest_m, np.minimum(ground_m - bottom_m + slack_m, deepest_m))
+    limited = ~(np.isnan(top_m) & np.isnan(bottom_m)) & (lower - upper > 0.0) & (lower - upper < deepest_m)
+    asked = np.flatnonzero(limited & np.isfinite(ground_m) & np.isfinite(depth_m))
+    upper, lower, depth = upper[asked], lower[asked], depth_m[asked]
+    sd = np.maximum(depth_sd_m[asked], np.finfo(float).tiny)
+    edges = np.stack([np.zeros(len(asked)), upper, lower, np.full(len(asked), deepest_m)])
+    at = ndtr((edges - depth) / sd)
     within = (at[2] - at[1]) / (lower - upper)
     beyond = (at[1] - at[0] + at[3] - at[2]) / (deepest_m - lower + upper)
-    return float(beyond / (within + beyond)) if within + beyond > 0 else 0.0
+    outside = np.zeros(len(ground_m))
+    outside[asked] = np.divide(beyond, within + beyond, out=np.zeros(len(asked)), where=within + beyond > 0)
+    return outside

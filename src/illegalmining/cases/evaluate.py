@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import betaincinv
 
-from illegalmining.cases.fuse import MINE_KINDS
+from illegalmining.cases.sites import MINE_KINDS
 from illegalmining.tables import KINDS
 
 

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from scipy.special import expit, logit
 
-from illegalmining.cases.fuse import MINE_KINDS
 from illegalmining.cases.known import changes, concerns, latest_version, worded
 from illegalmining.cases.ledger import AUDIT, CASES, OUTCOMES, RUNS, SIGHTINGS, Ledger, broken_link
 from illegalmining.cases.outcomes import contradict
+from illegalmining.cases.sites import MINE_KINDS
 from illegalmining.errors import InputError
 
 ALARM = 0.5

@@ -12,16 +12,14 @@ from typing import Any
 import geopandas as gpd
 import numpy as np
 import pandas as pd
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
+import shapely
+from numpy.typing import NDArray
 from scipy.special import expit, logit
-from shapely import STRtree, distance, union_all
-from shapely.geometry.base import BaseGeometry
 
-from illegalmining.cases.verdict import Judgement
+from illegalmining.cases.sites import MINE_KINDS, Places, sites
+from illegalmining.cases.verdict import PARTS_OUTSIDE
 from illegalmining.tables import CASES, KINDS
 
-MINE_KINDS = ("active_while_shut", "paper_output")
 UNCALIBRATED = "uncalibrated: prior only"
 
 
@@ -57,6 +55,10 @@ class FusionParameters:
         base_rate = self.mine_base_rate if kind in MINE_KINDS else self.place_base_rate
         return float(logit(base_rate)) + self.shift.get(kind, 0.0)
 
+    def scales(self, detectors: pd.Series) -> NDArray[np.float64]:
+        """What outcomes taught of each detector: factors of its bounded nats, 1 where nothing."""
+        return detectors.map(self.scale).fillna(1.0).to_numpy(dtype=float)
+
     @property
     def calibration(self) -> str:
         """What probabilities rest on, for a reader."""
@@ -75,7 +77,8 @@ class Term:
 
     def counted(self, parameters: FusionParameters) -> float:
         """Nats after what outcomes taught, the artefact bound and the weight for shared evidence."""
-        return self.weight * scaled(self.detector, self.log_lr, parameters)
+        scale = parameters.scale.get(self.detector, 1.0)
+        return self.weight * (scale * float(bounded(self.log_lr, parameters.artefact)))
 
 
 def activity(kind: str, terms: list[Term], parameters: FusionParameters) -> float:
@@ -83,37 +86,38 @@ def activity(kind: str, terms: list[Term], parameters: FusionParameters) -> floa
     return float(expit(parameters.prior(kind) + sum(term.counted(parameters) for term in terms)))
 
 
-def bounded(log_lr: float, artefact: float) -> float:
-    """A log-likelihood ratio when the null is contaminated by a share of unmodelled mimics: LR / (1 - e + e LR).
+def bounded(log_lr: Any, artefact: float) -> Any:
+    """Log-likelihood ratios when the null is contaminated by a share of unmodelled mimics: LR / (1 - e + e LR).
 
-    Monotone, so order is kept; approaches ln(1/e) from below. Nats against (negative) are bounded alike.
+    Monotone, so order is kept; approaches ln(1/e) from below. Nats against (negative) are bounded alike. A number or an
+    array of any shape.
     """
-    size = abs(log_lr)
-    return float(np.sign(log_lr) * -np.logaddexp(np.log1p(-artefact) - size, np.log(artefact)))
+    return np.sign(log_lr) * -np.logaddexp(np.log1p(-artefact) - np.abs(log_lr), np.log(artefact))
 
 
-def scaled(detector: str, log_lr: float, parameters: FusionParameters) -> float:
-    """A detector's nats, bounded, then scaled: outcomes may teach that its artefacts are rarer than assumed."""
-    return parameters.scale.get(detector, 1.0) * bounded(log_lr, parameters.artefact)
-
-
-def fuse(judgements: list[Judgement], crs: Any, parameters: FusionParameters | None = None) -> gpd.GeoDataFrame:
+def fuse(judgements: gpd.GeoDataFrame, parameters: FusionParameters | None = None) -> gpd.GeoDataFrame:
     """Cases from judgements, most probable first.
 
     logit P = logit P0 + sum of w_k ln LR_k, times the probability that the registers forbid what was seen. Each ln LR
     is bounded by ln(1/artefact) = 3.9 nats, for a share of everything mimics an offence; see `FusionParameters`.
 
+    Parameters
+    ----------
+    judgements : `tables.JUDGEMENTS`, as `judge` gives them.
+
     Returns
     -------
-    `tables.CASES` in `crs`, without identity: `case_id`, `jurisdiction`, `operator`, `first_reported` and `status` come
-    later, from `decide`. Areas in m2, evidence in nats.
+    `tables.CASES` in the CRS of `judgements`, without identity: `case_id`, `jurisdiction`, `operator`, `first_reported`
+    and `status` come later, from `decide`. Areas in m2, evidence in nats.
 
     Examples
     --------
-    >>> from illegalmining.cases.verdict import Judgement
+    >>> from illegalmining.tables import JUDGEMENTS
     >>> day = pd.Timestamp("2026-05-01")
-    >>> pit = Judgement("surface-1", "surface", "unlicensed", 4.0, 0.97, day, day, 3600.0, "a pit", box(0, 0, 60, 60))
-    >>> cases = im.fuse([pit], "EPSG:4546")
+    >>> seen = {"detection_id": "surface-1", "detector": "surface", "first_seen": day, "last_seen": day}
+    >>> pit = {"log_lr": 4.0, "area_m2": 3600.0, "geometry": box(0, 0, 60, 60)}
+    >>> told = {"kind": "unlicensed", "p_against": 0.97, "says": "a pit", "mine_is_shut": False, "rivals": "{}"}
+    >>> cases = im.fuse(JUDGEMENTS.typed([seen | pit | told], "EPSG:4546"))
     >>> cases["kind"].item(), round(cases["probability"].item(), 3)
     ('unlicensed', 0.935)
 
@@ -124,144 +128,171 @@ def fuse(judgements: list[Judgement], crs: Any, parameters: FusionParameters | N
     0.935
     """
     parameters = parameters or FusionParameters()
-    supported = [group for group in sites(judgements, parameters) if any(one.log_lr > 0 for one in group)]
-    rows = [case_row(group, parameters) for group in supported]
-    rows = [row for row in rows if row["probability"] >= parameters.least]
-    rows.sort(key=lambda row: (-row["probability"], row["kind"], row["geometry"].wkt))
-    return CASES.typed(rows, crs)
+    said = supported(judgements, parameters)
+    heard = strongest_each(said, parameters)
+    cases = weighed(said, heard, parameters)
+    cases = cases[cases["probability"] >= parameters.least]
+    cases = cases.assign(geometry=outlines(said[said["log_lr"] > 0], cases))
+    cases = ranked(cases)
+    columns = cases.assign(
+        case_id="",
+        jurisdiction=None,
+        first_reported=pd.NaT,
+        status="open",
+        calibration=parameters.calibration,
+        evidence=evidence(heard[heard["site"].isin(cases.index)]),
+        rivals=rivals(cases["took_place"], cases["rivals"]),
+    )
+    return CASES.typed(columns.reset_index(drop=True).to_dict("series"), judgements.crs)
 
 
-def sites(judgements: list[Judgement], parameters: FusionParameters) -> list[list[Judgement]]:
-    """Judgements grouped by site: by mine where the offence is a mine's, by place otherwise.
+def supported(judgements: gpd.GeoDataFrame, parameters: FusionParameters) -> pd.DataFrame:
+    """Judgements of sites for which anything speaks, with the number of their `site` and their bounded `nats`."""
+    site = sites(judgements, parameters.join_m, parameters.touch_m)
+    speaks = np.bincount(site, judgements["log_lr"] > 0, minlength=len(site)) > 0
+    said = pd.DataFrame(judgements.assign(site=site))[speaks[site]].reset_index(drop=True)
+    nats = parameters.scales(said["detector"]) * bounded(said["log_lr"].to_numpy(), parameters.artefact)
+    return said.assign(nats=nats, site=pd.factorize(said["site"], sort=True)[0])
 
-    Ground movement in a shut mine whose meter shows work joins the mine's own case.
+
+def strongest_each(said: pd.DataFrame, parameters: FusionParameters) -> pd.DataFrame:
+    """What is heard: of each site one judgement a detector for and one against, strongest first.
+
+    Detections of one detector share their errors. Columns besides: `weight`, 1 for the strongest and for what speaks
+    against, less for each further detector for the offence; `counted`, the nats that enter the sum.
     """
-    working_shut = {j.mine_id for j in judgements if j.kind == "active_while_shut" and j.log_lr > 0}
-    by_mine: dict[tuple[str, str | None], list[Judgement]] = {}
-    by_place: dict[str, list[Judgement]] = {}
-    for judgement in judgements:
-        if judgement.kind in MINE_KINDS:
-            by_mine.setdefault((judgement.kind, judgement.mine_id), []).append(judgement)
-        elif judgement.detector == "subsidence" and judgement.mine_is_shut and judgement.mine_id in working_shut:
-            by_mine.setdefault(("active_while_shut", judgement.mine_id), []).append(judgement)
-        else:
-            by_place.setdefault("ground" if judgement.detector == "subsidence" else "surface", []).append(judgement)
-    groups = [by_mine[key] for key in sorted(by_mine, key=str)]
-    for medium in sorted(by_place):
-        groups.extend(connected(by_place[medium], parameters))
-    return groups
+    detector, names = pd.factorize(said["detector"], sort=True)
+    side = (said["site"].to_numpy() * len(names) + detector) * 2 + (said["log_lr"].to_numpy() > 0)
+    reach = said["log_lr"].abs().to_numpy() * said["p_against"].to_numpy()
+    order = np.lexsort((-reach, side))  # stable: of equals the first
+    begins = np.flatnonzero(np.diff(side[order], prepend=-1))
+    place = order[begins]
+    earliest = np.minimum.reduceat(order, begins) if len(begins) else begins
+    site, push = said["site"].to_numpy()[place], (said["nats"] * said["p_against"]).to_numpy()[place]
+    several = np.flatnonzero(np.bincount(site, minlength=1)[site] > 1)
+    name = np.zeros(len(place), dtype=np.int64)
+    name[several] = pd.factorize(said["detection_id"].iloc[place[several]], sort=True)[0]
+    order = np.lexsort((earliest, name, detector[place], -push, site))
+    heard = said.iloc[place[order]]
+    first = np.diff(heard["site"].to_numpy(), prepend=-1) > 0
+    weight = np.where(first | (heard["log_lr"].to_numpy() < 0), 1.0, parameters.further_weight)
+    return heard.assign(weight=weight, counted=weight * heard["nats"])
 
 
-def connected(judgements: list[Judgement], parameters: FusionParameters) -> list[list[Judgement]]:
-    """Groups of judgements whose outlines belong together."""
-    outlines = np.array([judgement.geometry for judgement in judgements], dtype=object)
-    detectors = np.array([judgement.detector for judgement in judgements])
-    near = STRtree(outlines).query(outlines, predicate="dwithin", distance=parameters.join_m)
-    alike = detectors[near[0]] == detectors[near[1]]
-    near = near[:, ~alike | (distance(outlines[near[0]], outlines[near[1]]) <= parameters.touch_m)]
-    pairs = coo_array((np.ones(near.shape[1], dtype=bool), (near[0], near[1])), shape=(len(outlines), len(outlines)))
-    count, label = connected_components(pairs, directed=False)
-    return [[judgements[i] for i in np.flatnonzero(label == part)] for part in range(count)]
+def weighed(said: pd.DataFrame, heard: pd.DataFrame, parameters: FusionParameters) -> pd.DataFrame:
+    """One row a site, labelled by its number: its kind, its probability, whose it is, its days and its extent.
+
+    took_place: probability that what the evidence shows took place. lead: the detector heard first for the offence.
+    rivals: as the judgement with the largest `p_against` has them.
+    """
+    kind = site_kinds(said)
+    prior = np.array([parameters.prior(name) for name in KINDS])[kind]
+    took_place = expit(prior + np.bincount(heard["site"], heard["counted"], minlength=len(kind)))
+    heard_for = heard[heard["log_lr"] > 0]
+    lead = first_of(heard_for)
+    surest = first_of(largest_first(heard_for, "p_against"))
+    beyond = first_of(largest_first(heard_for.dropna(subset="area_outside_m2"), "area_outside_m2"))
+    supporting = said[said["log_lr"] > 0]
+    by_lead = supporting[supporting["detector"].to_numpy() == lead["detector"].to_numpy()[supporting["site"]]]
+    days = supporting.groupby("site")
+    probability = [round(one, 6) for one in (took_place * surest["p_against"].to_numpy()).tolist()]
+    cases = pd.DataFrame(
+        {
+            "kind": np.array(KINDS, dtype=object)[kind],
+            "probability": probability,
+            "took_place": took_place,
+            "lead": lead["detector"],
+            "lead_kind": lead["kind"],
+            "lead_geometry": lead["geometry"],
+            "mine_id": lead["mine_id"],
+            "attribution": lead["attribution"],
+            "first_seen": days["first_seen"].min(),
+            "last_seen": days["last_seen"].max(),
+            "area_m2": by_lead.groupby("site")["area_m2"].max(),
+            "depth_m": first_of(heard_for.dropna(subset="depth_m"))["depth_m"],
+            "rivals": surest["rivals"],
+        },
+        index=lead.index,
+    )
+    named = first_of(heard_for[heard_for["licence_no"].fillna("") != ""])["licence_no"].reindex(cases.index)
+    return cases.assign(licence_no=named.where(named.notna(), None)).join(beyond[list(PARTS_OUTSIDE)])
 
 
-def case_row(group: list[Judgement], parameters: FusionParameters) -> dict[str, Any]:
-    """One case from all that is said of one site."""
-    kind = site_kind(group, parameters)
-    heard = strongest_each([j for j in group if agrees(j, kind)], parameters)
-    heard_for = [j for j in heard if j.log_lr > 0] or heard
-    lead = heard_for[0]
-    terms = [Term(j.detector, j.log_lr, weight) for weight, j in zip(weights(heard, parameters), heard, strict=True)]
-    took_place = activity(kind, terms, parameters)
-    surest = max(heard_for, key=lambda j: j.p_against)
-    beyond = max((j.outside for j in heard_for if j.outside is not None), key=lambda o: o.area_m2, default=None)
-    depths = [j.depth_m for j in heard_for if j.depth_m is not None]
-    supporting = [j for j in group if j.log_lr > 0 and agrees(j, kind)] or heard_for
-    return {
-        "case_id": "",
-        "kind": kind,
-        "probability": round(took_place * surest.p_against, 6),
-        "mine_id": lead.mine_id,
-        "licence_no": next((j.licence_no for j in heard_for if j.licence_no), None),
-        "jurisdiction": None,
-        "first_seen": min(j.first_seen for j in supporting),
-        "last_seen": max(j.last_seen for j in supporting),
-        "first_reported": pd.NaT,
-        "area_m2": max(j.area_m2 for j in supporting if j.detector == lead.detector),
-        "area_outside_m2": np.nan if beyond is None else beyond.area_m2,
-        "area_outside_low_m2": np.nan if beyond is None else beyond.low_m2,
-        "area_outside_high_m2": np.nan if beyond is None else beyond.high_m2,
-        "p_outside": np.nan if beyond is None else beyond.probability,
-        "depth_m": depths[0] if depths else np.nan,
-        "status": "open",
-        "evidence": json.dumps(
-            [line(j, term, parameters) for j, term in zip(heard, terms, strict=True)],
-            ensure_ascii=False,
-            sort_keys=True,
-        ),
-        "rivals": json.dumps(rivals(took_place, surest), sort_keys=True),
-        "attribution": lead.attribution,
-        "calibration": parameters.calibration,
-        "geometry": site_outline(supporting, lead),
-    }
+def first_of(heard: pd.DataFrame) -> pd.DataFrame:
+    """The first row of each site, labelled by its number."""
+    return heard.drop_duplicates("site").set_index("site")
 
 
-def agrees(judgement: Judgement, kind: str) -> bool:
-    """Whether a judgement speaks to a case of this kind: the same kind, or the same ground judged otherwise."""
-    return judgement.kind == kind or judgement.kind not in MINE_KINDS
+def largest_first(heard: pd.DataFrame, column: str) -> pd.DataFrame:
+    """Rows by site, those with the largest value of a column first; of equals the one heard first."""
+    return heard.iloc[np.lexsort((-heard[column].to_numpy(), heard["site"].to_numpy()))]
 
 
-def site_kind(group: list[Judgement], parameters: FusionParameters) -> str:
-    """The kind with the most evidence behind it; a mine's own kind where there is one."""
-    weight = dict.fromkeys(KINDS, 0.0)
-    for judgement in group:
-        weight[judgement.kind] += judgement.p_against * max(nats(judgement, parameters), 0.0) + 1e-9
-    of_mine = [kind for kind in MINE_KINDS if weight[kind] > 0]
-    return max(of_mine or KINDS, key=lambda kind: weight[kind])
+def site_kinds(said: pd.DataFrame) -> Places:
+    """The kind of each site, a place in `KINDS`: the one with the most evidence behind it."""
+    count = said["site"].max() + 1 if len(said) else 0
+    kind = pd.Categorical(said["kind"], KINDS).codes.astype(np.int64)
+    weight = said["p_against"].to_numpy() * np.maximum(said["nats"].to_numpy(), 0.0) + 1e-9
+    weights = np.bincount(said["site"] * len(KINDS) + kind, weight, minlength=count * len(KINDS))
+    weights = weights.reshape(count, len(KINDS))
+    mines = [KINDS.index(name) for name in MINE_KINDS]
+    of_mine = (weights[:, mines] > 0).any(axis=1, keepdims=True)  # a mine's own kind where there is one
+    return np.where(of_mine & ~np.isin(np.arange(len(KINDS)), mines), 0.0, weights).argmax(axis=1)
 
 
-def nats(judgement: Judgement, parameters: FusionParameters) -> float:
-    """A judgement's evidence, bounded by the artefact rate and scaled by what outcomes taught."""
-    return scaled(judgement.detector, judgement.log_lr, parameters)
+def outlines(supporting: pd.DataFrame, cases: pd.DataFrame) -> NDArray[Any]:
+    """Each site's outline: all that its lead detector saw; for a mine, its yard and the ground that moved with it.
+
+    supporting: judgements for the offence. Where none of them has an extent, the place of the strongest.
+    """
+    shapes = cases["lead_geometry"].to_numpy(copy=True)
+    supporting = supporting[supporting["site"].isin(cases.index)]
+    case = cases.index.get_indexer(supporting["site"])
+    lead = supporting["detector"].to_numpy() == cases["lead"].to_numpy()[case]
+    moved = (supporting["detector"] == "subsidence") & (cases["lead_kind"].to_numpy()[case] == "active_while_shut")
+    places = np.flatnonzero((lead | moved) & (shapely.area(supporting["geometry"].to_numpy()) > 0))
+    places = places[np.lexsort((~lead[places], case[places]))]
+    found, group = np.unique(case[places], return_inverse=True)
+    parts = shapely.geometrycollections(supporting["geometry"].to_numpy()[places], indices=group)
+    shapes[found] = shapely.union_all(parts[:, None], axis=1)
+    return shapes
 
 
-def strongest_each(group: list[Judgement], parameters: FusionParameters) -> list[Judgement]:
-    """One judgement a detector for, and one against, strongest first: detections of one detector share their errors."""
-    best: dict[tuple[str, bool], Judgement] = {}
-    for judgement in group:
-        key = (judgement.detector, judgement.log_lr > 0)
-        if key not in best or abs(judgement.log_lr) * judgement.p_against > abs(best[key].log_lr) * best[key].p_against:
-            best[key] = judgement
-    return sorted(best.values(), key=lambda j: (-nats(j, parameters) * j.p_against, j.detector, j.detection_id))
+def ranked(cases: pd.DataFrame) -> pd.DataFrame:
+    """Cases by probability, most probable first; equals by kind, then by the text of their outlines."""
+    alike = cases.duplicated(["probability", "kind"], keep=False).to_numpy()
+    text = np.full(len(cases), "", dtype=object)
+    text[alike] = shapely.to_wkt(cases["geometry"].to_numpy()[alike], rounding_precision=-1)
+    order = cases[["probability", "kind"]].assign(text=text)
+    order = order.sort_values(["probability", "kind", "text", "site"], ascending=[False, True, True, True])
+    return cases.loc[order.index]
 
 
-def weights(heard: list[Judgement], parameters: FusionParameters) -> list[float]:
-    """1 for the strongest and for what speaks against, less for each further detector for the offence."""
-    return [1.0 if rank == 0 or j.log_lr < 0 else parameters.further_weight for rank, j in enumerate(heard)]
+def evidence(heard: pd.DataFrame) -> pd.Series:
+    """The lines of each site's evidence as JSON, by its number; `counted` are the nats that entered the sum."""
+    write = json.JSONEncoder(ensure_ascii=False, sort_keys=True).encode
+    lines = pd.DataFrame(
+        {
+            "detector": heard["detector"],
+            "detection_id": heard["detection_id"],
+            "log_lr": [round(nats, 3) for nats in heard["log_lr"].tolist()],
+            "says": heard["says"],
+            "weight": heard["weight"],
+            "counted": [round(nats, 3) for nats in heard["counted"].tolist()],
+        }
+    )
+    texts = [write(line) for line in lines.to_dict("records")]
+    begins = np.flatnonzero(np.diff(heard["site"].to_numpy(), prepend=-1))
+    parts = zip(begins.tolist(), [*begins.tolist(), len(texts)][1:], strict=True)
+    together = [f"[{', '.join(texts[begin:end])}]" for begin, end in parts]
+    return pd.Series(together, index=heard["site"].iloc[begins], dtype=object)
 
 
-def line(judgement: Judgement, term: Term, parameters: FusionParameters) -> dict[str, Any]:
-    """A line of a case's evidence; `counted` are the nats that entered the sum."""
-    return {
-        "detector": judgement.detector,
-        "detection_id": judgement.detection_id,
-        "log_lr": round(judgement.log_lr, 3),
-        "says": judgement.says,
-        "weight": term.weight,
-        "counted": round(term.counted(parameters), 3),
-    }
-
-
-def rivals(took_place: float, judgement: Judgement) -> dict[str, float]:
-    """The probability of every other reading; with the case's own they sum to 1."""
-    others = {"no_activity": 1 - took_place}
-    others |= {name: took_place * share for name, share in judgement.rivals}
-    return {name: round(share, 9) for name, share in others.items()}
-
-
-def site_outline(supporting: list[Judgement], lead: Judgement) -> BaseGeometry:
-    """The site's outline: all the lead detector saw there; for a mine, its yard and the ground that moved with it."""
-    outlines = [j.geometry for j in supporting if j.detector == lead.detector]
-    if lead.kind == "active_while_shut":
-        outlines += [j.geometry for j in supporting if j.detector == "subsidence"]
-    polygons = [outline for outline in outlines if outline.area > 0]
-    return union_all(polygons) if polygons else lead.geometry
+def rivals(took_place: pd.Series, readings: pd.Series) -> list[str]:
+    """The probability of every other reading of each site; with the case's own they sum to 1."""
+    write = json.JSONEncoder(sort_keys=True).encode
+    read = {text: list(json.loads(text).items()) for text in readings.unique()}
+    return [
+        write({"no_activity": round(1 - p, 9)} | {name: round(p * share, 9) for name, share in read[text]})
+        for p, text in zip(took_place.tolist(), readings, strict=True)
+    ]

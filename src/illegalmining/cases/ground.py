@@ -5,7 +5,7 @@ Everything is asked for many outlines at once through spatial indices.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -39,6 +39,10 @@ class Grounds:
     register_sd_m: NDArray[np.float64]
     others: list[tuple[int, ...]]
 
+    def taken(self, places: Rows) -> Grounds:
+        """Of the outlines at `places` only."""
+        return replace(self, row=self.row[places], ground=self.ground[places])
+
 
 @dataclass(frozen=True)
 class Neighbourhood:
@@ -64,6 +68,24 @@ class Neighbourhood:
     def licence_numbers(self) -> NDArray[Any]:
         """Licence numbers, text."""
         return np.array([], dtype=object) if self.concessions is None else self.concessions["licence_no"].to_numpy()
+
+    def numbers(self, rows: Rows) -> NDArray[Any]:
+        """The licence number at each position in the register; None for none."""
+        return self.texts[rows]
+
+    @cached_property
+    def texts(self) -> NDArray[Any]:
+        """Licence numbers as text; at the place of `NONE`, the last, None."""
+        return np.array([*map(str, self.licence_numbers), None], dtype=object)
+
+    def mines_of(self, rows: Rows) -> NDArray[Any]:
+        """The mine that works under the licence at each position in the register; None for none."""
+        return np.array([*self.holders, None], dtype=object)[rows]  # NONE is the last place
+
+    @cached_property
+    def holders(self) -> NDArray[Any]:
+        """The first mine that works under each licence, None where there is none."""
+        return np.array([self.mine_of.get(number) for number in self.licence_numbers], dtype=object)
 
     @cached_property
     def mine_of(self) -> dict[str, str]:
@@ -110,11 +132,20 @@ class Neighbourhood:
         return Grounds(row, ground, shapes, sd, list(members))
 
     @cached_property
-    def elevations(self) -> list[tuple[float, float, float]]:
-        """Elevation of the ground above each licence, its upper and its lower limit, m; NaN where unknown."""
+    def elevations(self) -> NDArray[np.float64]:
+        """(licences, 3): elevation of the ground above each, its upper and its lower limit, m; NaN where unknown."""
         assert self.concessions is not None
-        limits = self.concessions.reindex(columns=["ground_m", "depth_top_m", "depth_bottom_m"]).astype(float)
-        return list(limits.itertuples(index=False, name=None))
+        limits = self.concessions.reindex(columns=["ground_m", "depth_top_m", "depth_bottom_m"])
+        return limits.to_numpy(dtype=float)
+
+    def further(self, grounds: Grounds) -> NDArray[Any]:
+        """The other licences whose ground each outline also lies on, for a reader; empty for none."""
+        words = np.full(len(grounds.row), "", dtype=object)
+        shared = {number for number, rows in enumerate(grounds.others) if len(rows) > 1}
+        for place in np.flatnonzero(np.isin(grounds.ground, list(shared))):
+            others = [row for row in grounds.others[grounds.ground[place]] if row != grounds.row[place]]
+            words[place] = "".join(f" + {number}" for number in dict.fromkeys(self.texts[others]))
+        return words
 
     @cached_property
     def accuracy_m(self) -> NDArray[np.float64]:
@@ -165,10 +196,9 @@ class Neighbourhood:
         """
         found = np.full(len(outlines), None, dtype=object)
         distance = np.full(len(outlines), np.inf)
-        holders = np.array([self.mine_of.get(number) for number in self.licence_numbers], dtype=object)
-        known = np.array([mine is not None for mine in holders], dtype=bool)
+        known = np.array([mine is not None for mine in self.holders], dtype=bool)
         yards, names = self.yards
-        for shapes, owners in ((yards, names), (self.licence_shapes[known], holders[known])):
+        for shapes, owners in ((yards, names), (self.licence_shapes[known], self.holders[known])):
             if not len(shapes) or not len(outlines):
                 continue
             # all within reach, then the nearest: a third of the time that the index takes to look for it

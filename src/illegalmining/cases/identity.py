@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 import shapely
 
-from illegalmining.cases.fuse import MINE_KINDS
 from illegalmining.cases.ledger import CASES as KNOWN
 from illegalmining.cases.ledger import SIGHTINGS, Ledger
+from illegalmining.cases.sites import MINE_KINDS
 from illegalmining.errors import InputError
 from illegalmining.tables import CASES
 

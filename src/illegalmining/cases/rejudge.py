@@ -11,10 +11,10 @@ import geopandas as gpd
 import pandas as pd
 import shapely
 
-from illegalmining.cases.fuse import MINE_KINDS
 from illegalmining.cases.identity import IdentityParameters, continuation
 from illegalmining.cases.known import Change, changes, concerns, near_licences, registers_as_known, worded
 from illegalmining.cases.ledger import CASES, RUNS, SIGHTINGS, Ledger
+from illegalmining.cases.sites import MINE_KINDS
 from illegalmining.registers.read import Registers
 
 REJUDGED = ("case_id", "kind", "probability_then", "as_known", "as_of", "verdict_now", "changed")

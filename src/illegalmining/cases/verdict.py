@@ -1,13 +1,18 @@
-"""What is concluded from one detection, and by which rules."""
+"""What is concluded from detections, and by which rules."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import numpy as np
 import pandas as pd
-from shapely.geometry.base import BaseGeometry
+from numpy.typing import NDArray
 
-from illegalmining.cases.boundary import Outside, Position
+from illegalmining.cases.boundary import Position
+from illegalmining.cases.evidence import Evidence
+
+Numbers = NDArray[np.float64]
+PARTS_OUTSIDE = ("p_outside", "area_outside_m2", "area_outside_low_m2", "area_outside_high_m2")
 
 
 @dataclass(frozen=True)
@@ -42,33 +47,28 @@ class JudgingParameters:
     shut_share: float = 0.5
 
 
-@dataclass(frozen=True, slots=True)
-class Judgement:
-    """What one detection says. log_lr: nats for the offence (negative: against it). p_against: 0-1.
+def verdicts(
+    evidence: Evidence,
+    kind: str,
+    says: list[str],
+    p_against: Numbers | float,
+    rivals: NDArray[np.object_] | str = "{}",
+    *,
+    log_lr: Numbers | None = None,
+    outside: bool = False,
+) -> pd.DataFrame:
+    """What detections say of one kind of offence: columns of `tables.JUDGEMENTS`, labelled as the evidence is.
 
-    rivals: other readings of the same ground and their probabilities, with p_against summing to 1. attribution: how
-    the mine is known (`named`, `licence`, `near`).
+    p_against: (n,) or one for all, 0-1. rivals: JSON, the probability of each other reading. log_lr: (n,) nats for the
+    offence, where they are not the evidence's own. outside: whether the evidence's columns of `Outside` speak to it.
     """
-
-    detection_id: str
-    detector: str
-    kind: str
-    log_lr: float
-    p_against: float
-    first_seen: pd.Timestamp
-    last_seen: pd.Timestamp
-    area_m2: float
-    says: str
-    geometry: BaseGeometry
-    mine_id: str | None = None
-    licence_no: str | None = None
-    outside: Outside | None = None
-    depth_m: float | None = None
-    mine_is_shut: bool = False
-    attribution: str | None = None
-    rivals: tuple[tuple[str, float], ...] = ()
-
-    @property
-    def area_outside_m2(self) -> float | None:
-        """Median area outside the licence, m2."""
-        return None if self.outside is None else self.outside.area_m2
+    columns = {
+        "kind": kind,
+        "log_lr": evidence["log_lr"] if log_lr is None else log_lr,
+        "p_against": p_against,
+        "says": np.array(says, dtype=object),
+        "rivals": rivals,
+        **{name: evidence[name] if outside else np.nan for name in PARTS_OUTSIDE},
+        **{name: evidence[name] for name in ("depth_m", "mine_id", "licence_no", "attribution", "mine_is_shut")},
+    }
+    return pd.DataFrame(columns, index=evidence.table.index)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from string import Formatter
+
+import pandas as pd
 
 SAYS: dict[str, dict[str, str]] = {
     "excavation_unlicensed": {
@@ -100,11 +102,26 @@ STATUS_WORDS = {
 }
 
 
-def says(key: str, language: str, **values: Any) -> str:
-    """The sentence for one finding in `en` or `zh`."""
-    if language == "zh" and "status" in values:
-        for word, translated in STATUS_WORDS.items():
-            values["status"] = values["status"].replace(word, translated)
-    elif "status" in values:
-        values["status"] = values["status"].replace("_", " ")
-    return SAYS[key][language].format(**values)
+def says(key: str, language: str, values: pd.DataFrame) -> list[str]:
+    """The sentences for many findings of one kind in `en` or `zh`; values: a column for every name in the template."""
+    parts = list(Formatter().parse(SAYS[key][language]))
+    names = [name for _, name, _, _ in parts if name]
+    template = "".join(words + (f"{{:{form}}}" if name else "") for words, name, form, _ in parts)
+    if not names:
+        return [template] * len(values)
+    columns = [
+        values[name].map(translated(values[name], language)) if name == "status" else values[name] for name in names
+    ]
+    return list(map(template.format, *(column.tolist() for column in columns)))
+
+
+def translated(statuses: pd.Series, language: str) -> dict[str, str]:
+    """Each status as the register has it -> for the reader."""
+    words = STATUS_WORDS if language == "zh" else {"_": " "}
+    found = {}
+    for status in statuses.unique():
+        text = status
+        for word, put in words.items():
+            text = text.replace(word, put)
+        found[status] = text
+    return found

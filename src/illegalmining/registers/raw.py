@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pyproj
 
-from illegalmining.tables import Table
+from illegalmining.contracts import Table
 
 SHAPEFILE_NAME = 10
 """Characters a Shapefile keeps of a column's name."""

@@ -11,6 +11,7 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 
+from illegalmining.contracts import Table
 from illegalmining.district import District
 from illegalmining.errors import InputError
 from illegalmining.registers.bulk import refuse_bulk
@@ -23,7 +24,7 @@ from illegalmining.registers.raw import Raw, contract_cells
 from illegalmining.registers.shapes import Place, settled
 from illegalmining.registers.values import typed
 from illegalmining.registers.vectors import column_names, read_vector
-from illegalmining.tables import CONCESSIONS, JURISDICTIONS, METERS, REGISTERS, Table
+from illegalmining.tables import CONCESSIONS, JURISDICTIONS, METERS, REGISTERS
 
 log = logging.getLogger(__name__)
 

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from illegalmining.contracts import DATE, NUMBER, Table
 from illegalmining.registers.quarantine import Fault
-from illegalmining.tables import DATE, NUMBER, Table
 
 log = logging.getLogger(__name__)
 

@@ -13,10 +13,10 @@ import pyarrow.parquet
 import pyogrio
 import pyproj
 
+from illegalmining.contracts import Table
 from illegalmining.errors import InputError
 from illegalmining.registers.plain import encoding_of, looks_chinese
 from illegalmining.registers.raw import Raw, matched
-from illegalmining.tables import Table
 
 log = logging.getLogger(__name__)
 
