@@ -1,13 +1,17 @@
 """Faces in displacement: how many are found, how well they are placed, and how often the ground is accused wrongly.
 
     python benchmarks/bench_subsidence_quality.py [FIRST_SEED LAST_SEED]
+    python benchmarks/bench_subsidence_quality.py --declared [FIRST_SEED LAST_SEED]
 
 Every seed is 36 km2 at 30 m and two years of passes 12 days apart, the second year monitored: hidden faces alone and
 250 m beside a declared face at work, declared faces that are dug and that never are, groundwater, forest and water
 that lose coherence, fast bowls that lose their middle, air of 5 to 10 mm. Only the movement is simulated, by the
 library's simulator, which shares no formula code with the detector. An undeclared face reported 200 m or more from
-every hidden one is false, also where it lies over a declared face. Seeds 1 to 99 served development; figures come
-from others.
+every hidden one is false, also where it lies over a declared face. Seeds 1 to 99 and 4901 to 4910 served development;
+figures come from others.
+
+With `--declared` every face of a seed is declared, and the register is off as registers are: faces begin and stop weeks
+from what it says, seams are thicker or thinner, outlines lie beside them. No face that is reported there is true.
 """
 
 from __future__ import annotations
@@ -15,7 +19,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 
 import geopandas as gpd
@@ -94,21 +98,58 @@ def scene(seed: int) -> tuple[Plan, dict[str, list[Panel]], xr.Dataset, gpd.GeoD
             later = MONITOR + timedelta(days=int(rng.uniform(10, 220)))
             by_role[role].append(panel(rng, *place, later, mine.azimuth))
     plan.panels += by_role["hidden"] + by_role["beside"] + by_role["declared"]
+    rows = [row_of(f"{role}-{k}", face, face) for role in ("declared", "paper") for k, face in enumerate(by_role[role])]
+    return plan, by_role, seen(preset, plan, seed), register(rows, preset)
+
+
+def seen(preset: Preset, plan: Plan, seed: int) -> xr.Dataset:
+    """What a satellite sees of a plan."""
     grid = grid_of(preset, PIXEL_M)
     moved = displacement(preset, plan, make_ground(preset, plan, grid, seed), seed)
-    cube = xr.Dataset(
+    return xr.Dataset(
         {"displacement": (("time", "y", "x"), moved.series), "temporal_coherence": (("y", "x"), moved.coherence)},
         coords={"time": pd.to_datetime(moved.days), "y": grid.y, "x": grid.x},
         attrs={"incidence_angle": INCIDENCE, "azimuth_angle": AZIMUTH},
     ).rio.write_crs(preset.crs)
-    rows = [
-        {"face_id": f"{role}-{k}", "mine_id": f"M-{role}-{k}", "start": face.start, "stop": face.stop,
-         "depth_m": face.depth, "thickness_m": face.thickness, "geometry": face.outline}
-        for role in ("declared", "paper") for k, face in enumerate(by_role[role])
-    ]  # fmt: skip
+
+
+def row_of(name: str, face: Panel, said: Panel) -> dict:
+    """A face's row in the register, which says `said` of it."""
+    stop = face.stop + (said.start - face.start)
+    return {"face_id": name, "mine_id": f"M-{name}", "start": said.start, "stop": stop, "depth_m": said.depth,
+            "thickness_m": said.thickness, "geometry": said.outline}  # fmt: skip
+
+
+def register(rows: list[dict], preset: Preset) -> gpd.GeoDataFrame:
+    """The register of faces."""
     faces = gpd.GeoDataFrame(rows, crs=preset.crs)
     faces["start"], faces["stop"] = pd.to_datetime(faces["start"]), pd.to_datetime(faces["stop"])
-    return plan, by_role, cube, faces
+    return faces
+
+
+def declared_only(seed: int) -> tuple[int, int]:
+    """Faces reported where every face is declared, by a register that is off; and how many there are."""
+    rng = np.random.default_rng([seed, 11])
+    preset = Preset("bench", "EPSG:32649", (500_000.0, 4_000_000.0), history_from=FROM, monitor_from=MONITOR,
+                    as_of=AS_OF, atmosphere_m=float(rng.uniform(0.005, 0.010)))  # fmt: skip
+    plan, rows = Plan(), []
+    for block in range(9):
+        x = preset.origin[0] + (block % 3 + 0.5) * BLOCK_M + float(rng.uniform(-300, 300))
+        y = preset.origin[1] + (block // 3 + 0.5) * BLOCK_M + float(rng.uniform(-300, 300))
+        face = panel(rng, x, y, MONITOR + timedelta(days=int(rng.uniform(-120, 220))))
+        said = replace(
+            face,
+            centre=(x + float(rng.normal(0, 15)), y + float(rng.normal(0, 15))),
+            start=face.start + timedelta(days=round(rng.normal(0, 20))),
+            thickness=face.thickness * float(np.exp(rng.normal(0, 0.2))),
+            depth=face.depth * float(np.exp(rng.normal(0, 0.05))),
+        )
+        plan.panels.append(face)
+        rows.append(row_of(f"declared-{block}", face, said))
+    found = detect_subsidence(seen(preset, plan, seed), register(rows, preset), FROM, MONITOR, AS_OF).detections
+    questions = [json.loads(said)["question"] for said in found["attributes"]]
+    print(f"seed {seed:4}", pd.Series(questions).value_counts().to_dict(), flush=True)
+    return questions.count("undeclared_face"), len(rows)
 
 
 def dug(face: Panel) -> tuple[float, tuple[float, float]]:
@@ -212,9 +253,13 @@ def report(tally: Tally) -> None:
 
 def main(arguments: list[str]) -> None:
     """All seeds, then the figures."""
-    first, last = (int(word) for word in arguments[:2]) if len(arguments) >= 2 else (1001, 1002)
+    seeds = [int(word) for word in arguments if word != "--declared"] or [1001, 1002]
+    if "--declared" in arguments:
+        told = [declared_only(seed) for seed in range(seeds[0], seeds[-1] + 1)]
+        print(f"false faces: {sum(false for false, _ in told)} beside {sum(faces for _, faces in told)} declared ones")
+        return
     tally = Tally()
-    for seed in range(first, last + 1):
+    for seed in range(seeds[0], seeds[-1] + 1):
         one(seed, tally)
     report(tally)
 

@@ -34,6 +34,7 @@ from shapely.geometry import box
 
 import illegalmining as im
 from illegalmining.detect.pim import Panel, knothe, look_vector, outline, sight
+from illegalmining.detect.subsidence_steps import candidate_bowls, cleaned_movement, declared_movement
 
 plt.style.use("illegalmining.maps.notebook")
 folder = Path(tempfile.mkdtemp(prefix="mintpy-"))
@@ -153,6 +154,31 @@ registers = im.read_registers(district).in_order()
 cube = im.open_source("sentinel-1-track-12", district)
 assert np.allclose(cube["azimuth_angle"] % 360, AZIMUTH), "the reader turns MintPy's azimuth the right way round"
 cube
+
+# %% [markdown]
+# ## Step by step
+#
+# Everything below happens inside one call. Whoever doubts a result can take the steps apart: what is compact in the
+# movement and how noisy it is, what the declared face accounts for, and the bowls that are left.
+
+# %%
+cleaned = cleaned_movement(cube)
+explained = declared_movement(cube, registers.working_faces)
+left = cube.assign(displacement=cube["displacement"] - explained.sum("face_id"))
+bowls = candidate_bowls(left, days.monitor_from)
+bowls.assign(x=bowls.geometry.x, y=bowls.geometry.y).drop(columns="geometry").round(1)
+
+# %%
+_, axes = plt.subplots(1, 3, figsize=(12, 4), sharex=True, sharey=True)
+shown = {"compact movement": cleaned["movement"], "of the declared face": explained.sum("face_id")}
+for ax, (title, part) in zip(axes, {**shown, "left to explain": left["displacement"]}.items(), strict=True):
+    (1000 * part.isel(time=-1)).plot.imshow(ax=ax, cmap="RdBu", vmin=-600, vmax=600, add_colorbar=False)
+    registers.working_faces.boundary.plot(ax=ax, color="#1C2733", linewidth=1.2)
+    ax.set(title=title, xlabel="", ylabel="")
+    ax.set_axis_off()
+bowls.plot(ax=axes[2], marker="+", color="#C8500A", markersize=120)
+assert len(bowls), "a bowl is left that the declared face does not explain"
+print(f"air of an epoch: {1000 * cleaned['epoch_noise'].median().item():.1f} mm")
 
 # %% [markdown]
 # ## What is left when the declared face is accounted for

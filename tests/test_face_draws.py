@@ -11,7 +11,7 @@ from scipy.stats import multivariate_t
 from illegalmining.detect.advance import Advance, advancing, dug_by
 from illegalmining.detect.deformation import Nuisance
 from illegalmining.detect.face_draws import Drawn, DrawParameters, Top, drawn
-from illegalmining.detect.face_fit import FaceFitParameters, FittedFace, Window, fit_face
+from illegalmining.detect.face_fit import FaceFitParameters, FittedFace, Window, fit_face, problem_of
 from illegalmining.detect.inversion import long_side_first
 from illegalmining.detect.pim import Panel, look_vector
 
@@ -31,7 +31,8 @@ def fitted(panel: Panel, advance: Advance, per_year: float, rng: np.random.Gener
     dug = dug_by(panel, advance, DAYS[-1])
     off = {"x": dug.x + 20, "y": dug.y - 20, "azimuth_deg": dug.azimuth_deg + 15, "w0_m": 0.7 * dug.w0_m}
     begin = replace(dug, **off, length_m=1.2 * dug.length_m, width_m=1.2 * dug.width_m)
-    return fit_face(window, DAYS, LOOK, Nuisance.of(DAYS, np.ones(len(DAYS)), 1.5), begin, BEGUN, PRIOR)
+    nuisance = Nuisance.of(DAYS, np.ones(len(DAYS)), 1.5)
+    return fit_face(problem_of(window, DAYS, LOOK, nuisance, BEGUN, begin.radius_m, PRIOR), begin)
 
 
 def any_face(rng: np.random.Generator) -> tuple[Panel, Advance, float]:

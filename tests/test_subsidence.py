@@ -18,6 +18,7 @@ from shapely.geometry import box
 from illegalmining.detect.declared_faces import explain
 from illegalmining.detect.deformation import read_deformation
 from illegalmining.detect.subsidence import SubsidenceParameters, detect_subsidence, scene_of
+from illegalmining.detect.subsidence_steps import candidate_bowls, cleaned_movement, declared_movement
 from illegalmining.detect.tiles import tiles_of
 
 WEST, NORTH, PIXEL, SIDE = 500_000.0, 4_000_000.0, 30.0, 100
@@ -205,6 +206,24 @@ def test_a_declared_face_explains_its_movement_and_not_its_neighbours() -> None:
     assert alone["declared_face"][0]["mine_id"] == "M1"
     assert "undeclared_face" not in alone
     assert off(both["undeclared_face"][0], 1500, 1800) < 100
+
+
+def test_steps_one_by_one_lead_to_the_bowl_that_is_hidden() -> None:
+    own = course(560, 200)[:, None, None] * bowl(1000, 1000, (300, 100), 120, 0.4)
+    hidden = course(640, 120)[:, None, None] * bowl(2000, 1900, (250, 90), 100, 0.15)
+    cube, faces = scene(132, own, hidden), register(1000, 1000, (300, 100), 560, 760)
+    cleaned, declared = cleaned_movement(cube), declared_movement(cube, faces)
+    assert cleaned.rio.crs == declared.rio.crs == cube.rio.crs
+    assert cleaned["movement"].dims == cube["displacement"].dims
+    assert 0.001 < float(cleaned["epoch_noise"].median()) < 0.01
+    assert declared["face_id"].values.tolist() == ["F1"]
+    here = {"x": WEST + 1000, "y": NORTH - 1000}
+    assert float(declared.isel(time=-1).sel(here, method="nearest").item()) == pytest.approx(own[-1, 33, 33], rel=0.1)
+    left = cube.assign(displacement=cube["displacement"] - declared.sum("face_id"))
+    bowls = candidate_bowls(left, MONITOR)
+    assert bowls.crs == cube.rio.crs
+    assert np.hypot(bowls.geometry.x[0] - WEST - 2000, bowls.geometry.y[0] - NORTH + 1900) < 90
+    assert not len(candidate_bowls(left, AS_OF)), "nothing may begin on the last day"
 
 
 def test_a_declared_face_in_an_inclined_seam_is_expected_down_the_dip() -> None:

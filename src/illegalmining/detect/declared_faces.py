@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 
 import geopandas as gpd
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from shapely.geometry.base import BaseGeometry
 
@@ -21,6 +22,7 @@ class DeclaredParameters:
 
     q, tan_beta: medians (science.md). amount_ln, radius_ln, rate_ln: standard deviations of the logarithms of W0, r and
     Knothe's c. per_year: its median, 1/year. lag_days, shift_m: standard deviations of the start and of the place.
+    side_ln, duration_ln: of the logarithms of its sides and of its extraction. turn_deg: of its azimuth, degrees.
     strips: parts of an advancing face. reach_radii: of its movement. pixels_most: fitted. correlated: pixels and epochs
     that share one independent measurement. error_share: of the movement left wrong (5 % to 23 %, science.md).
     blur_m: reach of an error around it, m. far_radii: beyond them it moves nothing. settled: share of its movement
@@ -35,6 +37,9 @@ class DeclaredParameters:
     rate_ln: float = 0.6
     lag_days: float = 30.0
     shift_m: float = 20.0
+    side_ln: float = 0.05
+    duration_ln: float = 0.2
+    turn_deg: float = 1.0
     strips: int = 8
     reach_radii: float = 2.0
     pixels_most: int = 200
@@ -70,6 +75,15 @@ class Declared:
         """Its movement in the whole scene (T, Y, X), float32."""
         out = np.zeros(shape, np.float32)
         out[:, *self.window] = self.moved
+        return out
+
+    def at(self, rows: npt.NDArray[np.intp], columns: npt.NDArray[np.intp]) -> Floats:
+        """Its movement (T, P) at pixels of the scene, 0 beyond its reach."""
+        down, across = rows - self.window[0].start, columns - self.window[1].start
+        count = self.moved.shape[1:]
+        inside = (down >= 0) & (down < count[0]) & (across >= 0) & (across < count[1])
+        out = np.zeros((len(self.moved), len(rows)))
+        out[:, inside] = self.moved[:, down[inside], across[inside]]
         return out
 
 
@@ -160,7 +174,12 @@ def fitted_movement(
         )
         rate = parameters.per_year * np.exp(np.clip(p[2] * parameters.rate_ln, -2, 2))
         begin = start + p[5] * parameters.lag_days
-        return fitted, float(rate), begin, max((stop - start) * np.exp(np.clip(0.2 * p[6], -1, 1)), 1.0)
+        return (
+            fitted,
+            float(rate),
+            begin,
+            max((stop - start) * np.exp(np.clip(parameters.duration_ln * p[6], -1, 1)), 1.0),
+        )
 
     def model(p: Floats, direction: int, at_x: Floats, at_y: Floats) -> Floats:
         fitted, rate, begin, duration = parts(p)

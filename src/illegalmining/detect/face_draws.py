@@ -33,7 +33,7 @@ class DrawParameters:
     give the same.
     """
 
-    rounds: tuple[int, ...] = (400, 300, 300)
+    rounds: tuple[int, ...] = (400, 400, 400, 400, 400)
     freedom: float = 6.0
     wider: float = 1.2
     likely: float = 8.0

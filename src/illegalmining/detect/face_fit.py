@@ -8,7 +8,7 @@ with what the method itself gets wrong.
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy.linalg import cho_factor, solve_triangular
@@ -17,6 +17,9 @@ from illegalmining.detect.advance import Advance, strip_gradients, strip_share_g
 from illegalmining.detect.deformation import Bools, Nuisance
 from illegalmining.detect.pim import Floats, Look, Panel, knothe
 from illegalmining.detect.solving import least_squares
+
+LEVEL = Panel(0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 1.0)
+"""A panel in a level seam."""
 
 PRIORS = 9
 """Parameters of a face that a prior holds: all but the azimuth."""
@@ -127,8 +130,52 @@ def projected(
 
 
 @dataclass(frozen=True)
+class Prior:
+    """Medians and standard deviations (10,) of a face's parameters, in the fit's order and units; inf: not known."""
+
+    middle: Floats
+    spread: Floats
+
+    @staticmethod
+    def of(parameters: FaceFitParameters, x: float = 0.0, y: float = 0.0) -> Prior:
+        """Of a face about which nothing is known but the place of its bowl, m."""
+        place, start = parameters.place_m / 100, parameters.start_days / 30
+        middle = np.concatenate([[x / 100, y / 100, 0.0], parameters.middle, [0.0]])
+        return Prior(middle, np.concatenate([[place, place, np.inf], parameters.spread, [start]]))
+
+    def distance(self, p: Floats) -> Floats:
+        """Of parameters from their medians, in standard deviations, of those that are known."""
+        held = np.isfinite(self.spread)
+        return ((p - self.middle) / self.spread)[held]
+
+    @property
+    def slope(self) -> Floats:
+        """Derivatives of `distance` by the parameters."""
+        held = np.isfinite(self.spread)
+        return np.diag(1 / self.spread)[held]
+
+
+@dataclass(frozen=True)
+class Beside:
+    """Faces beside the one that is fitted, whose parameters are free too, linear about their best.
+
+    moved: (K, P) their movement at their best, whitened in time. still: (N,) their distance from their priors there.
+    along: (K P + N, M) orthonormal directions in which they can change the residuals and that distance: what lies in
+    them says nothing of the face that is fitted.
+    """
+
+    moved: Floats
+    still: Floats
+    along: Floats
+
+    def freed(self, residual: Floats) -> Floats:
+        """Residuals (K P + N, ...) without what the faces beside can take up."""
+        return np.asarray(residual - self.along @ (self.along.T @ residual))
+
+
+@dataclass(frozen=True)
 class Problem:
-    """The least squares of one direction of advance."""
+    """The least squares of one direction of advance. like: gives what is not fitted of a panel."""
 
     window: Window
     data: Projected
@@ -138,11 +185,18 @@ class Problem:
     start: float
     factor: Floats
     parameters: FaceFitParameters
+    known: Prior
+    like: Panel = LEVEL
+    beside: Beside | None = None
 
     def face(self, p: Floats) -> tuple[Panel, Advance, float]:
         """The face that the parameters mean."""
-        length, width, radius, w0, duration, rate = np.exp(np.clip(p[3:9], -5.0, 8.0))
-        panel = Panel(p[0] * 100, p[1] * 100, float(np.rad2deg(p[2])), length, width, radius, w0)
+        length, width, radius, w0, duration, rate = np.exp(np.clip(p[3:9], -9.0, 8.0))
+        turned = float(np.rad2deg(p[2]))
+        panel = replace(
+            self.like, x=p[0] * 100, y=p[1] * 100, azimuth_deg=turned, length_m=length, width_m=width,
+            radius_m=radius, w0_m=w0,
+        )  # fmt: skip
         return panel, Advance(self.direction, self.start + p[9] * 30, float(duration)), float(rate)
 
     def courses(self, shares: Floats) -> Floats:
@@ -154,24 +208,21 @@ class Problem:
         flat = level.swapaxes(0, 1).reshape(level.shape[1], -1)
         return solve_triangular(self.factor, flat, lower=True, check_finite=False)
 
-    def misfit(self, p: Floats) -> Floats:
-        """Whitened residuals and priors."""
+    def modelled(self, p: Floats) -> Floats:
+        """The face's movement (K, P), whitened in time."""
         panel, advance, rate = self.face(p)
         count = self.parameters.strips
         seen = strip_sights(panel, self.direction, self.window.x, self.window.y, self.look, count)
         course = self.courses(strip_shares(self.days, advance, rate, count))
-        model = np.einsum("pkl,lp->kp", self.data.root, course.T @ seen)
-        return np.concatenate([self.whitened(self.data.level - model).ravel(), self.prior(p)])
+        return np.asarray(np.einsum("pkl,lp->kp", self.data.root, course.T @ seen))
 
-    def prior(self, p: Floats) -> Floats:
-        """Distance of the parameters from their medians, in standard deviations."""
-        place, start = self.parameters.place_m / 100, self.parameters.start_days / 30
-        shape = (p[3:9] - self.parameters.middle) / self.parameters.spread
-        return np.concatenate([p[:2] / place, shape, p[9:] / start])
-
-    def jacobian(self, p: Floats) -> Floats:
-        """Derivatives of `misfit`."""
+    def modelled_gradient(self, p: Floats) -> Floats:
+        """Derivatives (K, P, 10) of `modelled`."""
         panel, advance, rate = self.face(p)
+        if panel.skew or panel.drift_east or panel.drift_north:
+            steps = 1e-4 * np.eye(len(p))
+            pairs = [self.modelled(p + step) - self.modelled(p - step) for step in steps]
+            return np.stack(pairs, axis=-1) / 2e-4
         count = self.parameters.strips
         seen, by = strip_gradients(panel, self.direction, self.window.x, self.window.y, self.look, count)
         course = self.courses(strip_shares(self.days, advance, rate, count))
@@ -181,13 +232,28 @@ class Problem:
         begin, duration, speed = (
             np.einsum("pkl,sl,sp->kp", self.data.root, self.courses(part), seen, optimize=True) for part in in_time
         )
-        columns = np.concatenate([space, np.stack([duration * advance.duration, speed, begin * 30], axis=-1)], axis=2)
-        flat = -self.whitened(columns).reshape(-1, columns.shape[2])
-        priors = np.zeros((PRIORS, columns.shape[2]))
-        priors[:2, :2] = np.eye(2) * 100 / self.parameters.place_m
-        priors[2:8, 3:9] = np.diag(1 / self.parameters.spread)
-        priors[8, 9] = 30 / self.parameters.start_days
-        return np.vstack([flat, priors])
+        return np.concatenate([space, np.stack([duration * advance.duration, speed, begin * 30], axis=-1)], axis=2)
+
+    def left(self, moved: Floats | None = None) -> Floats:
+        """Whitened residuals when a face has `moved` (K, P) the ground, and what the faces beside it leave, flat."""
+        level = self.data.level if self.beside is None else self.data.level - self.beside.moved
+        flat = self.whitened(level if moved is None else level - moved).ravel()
+        return flat if self.beside is None else self.beside.freed(np.concatenate([flat, self.beside.still]))
+
+    def misfit(self, p: Floats) -> Floats:
+        """Whitened residuals and priors."""
+        return np.concatenate([self.left(self.modelled(p)), self.prior(p)])
+
+    def prior(self, p: Floats) -> Floats:
+        """Distance of the parameters from their medians, in standard deviations."""
+        return self.known.distance(p)
+
+    def jacobian(self, p: Floats) -> Floats:
+        """Derivatives of `misfit`."""
+        flat = -self.whitened(self.modelled_gradient(p)).reshape(-1, len(p))
+        if self.beside is not None:
+            flat = self.beside.freed(np.vstack([flat, np.zeros((len(self.beside.still), len(p)))]))
+        return np.vstack([flat, self.known.slope])
 
 
 @dataclass(frozen=True)
@@ -236,36 +302,36 @@ def noise_factor(window: Window, expected: Floats, radius_m: float, parameters: 
     return np.asarray(cho_factor(window.correlation + own + wrong + loose, lower=True)[0])
 
 
-def fit_face(
-    window: Window,
-    days: Floats,
-    look: Look,
-    nuisance: Nuisance,
-    begin: Panel,
-    start: float,
+def problem_of(
+    window: Window, days: Floats, look: Look, nuisance: Nuisance, start: float, radius_m: float,
     parameters: FaceFitParameters,
-) -> FittedFace:
-    """The face that fits a window best, from a panel `begin` about its peak that first moves on day `start`."""
+) -> Problem:  # fmt: skip
+    """The least squares of a window in which a face of about `radius_m` starts near day `start`."""
     data = projected(window, days, nuisance, start, parameters)
     expected = np.sqrt((data.level**2).sum(axis=0))
     quiet = float(np.median(expected))
-    factor = noise_factor(window, np.maximum(expected - 2 * quiet, 0.0), begin.radius_m, parameters)
-    fits = []
+    factor = noise_factor(window, np.maximum(expected - 2 * quiet, 0.0), radius_m, parameters)
+    return Problem(window, data, days, look, 1, start, factor, parameters, Prior.of(parameters))
+
+
+def fit_face(problem: Problem, begin: Panel, onset: float = 0.0) -> FittedFace:
+    """The face that fits a window best, from a panel `begin` about its peak, `onset` days after the problem's start."""
+    parameters, fits = problem.parameters, []
     for direction in (1, -1):
-        problem = Problem(window, data, days, look, direction, start, factor, parameters)
+        towards = replace(problem, direction=direction)
         for turned, duration in itertools.product((0.0, 90.0), parameters.begin_days):
             long, wide = (begin.length_m, begin.width_m) if not turned else (begin.width_m, begin.length_m)
             shape = np.log([long, wide, *np.clip([begin.radius_m, begin.w0_m], (40.0, 0.03), (300.0, 5.0))])
             first = np.concatenate([[begin.x / 100, begin.y / 100, np.deg2rad(begin.azimuth_deg + turned)], shape])
-            first = np.concatenate([first, [np.log(duration), parameters.middle[5], 0.0]])
-            fit = least_squares(problem.misfit, first, problem.jacobian, max_nfev=parameters.tries, x_scale="jac")
-            fits.append(Optimum(float(fit.cost), fit.x, fit.jac, problem))
+            first = np.concatenate([first, [np.log(duration), parameters.middle[5], onset / 30]])
+            fit = least_squares(towards.misfit, first, towards.jacobian, max_nfev=parameters.tries, x_scale="jac")
+            fits.append(Optimum(float(fit.cost), fit.x, fit.jac, towards))
     best = min(fits, key=lambda one: one.cost)
     problem = best.problem
     fit = least_squares(problem.misfit, best.p, problem.jacobian, max_nfev=parameters.tries_most, x_scale="jac")
     best = Optimum(float(fit.cost), fit.x, fit.jac, problem)
     fits = [best, *fits]
-    prior, still = problem.prior(best.p), problem.whitened(data.level)
+    prior, still = problem.prior(best.p), problem.left()
     left = 2 * best.cost - float((prior**2).sum())
     free = still.size - len(best.p)
     moved = max(float((still**2).sum()) - still.size, 1.0)

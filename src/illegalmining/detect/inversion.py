@@ -17,8 +17,8 @@ from scipy.linalg import cho_factor, solve_triangular
 from illegalmining.detect.advance import advancing, dug_by
 from illegalmining.detect.bowls import Peak, Search, Templates, mean_look, series_at
 from illegalmining.detect.deformation import Bools, Nuisance, unit_courses
-from illegalmining.detect.face_fit import FaceFitParameters, FittedFace, Window, fit_face
-from illegalmining.detect.pim import DAYS_PER_YEAR, Floats, Panel, settled_share, sight, sight_gradient
+from illegalmining.detect.face_fit import FaceFitParameters, FittedFace, Window, fit_face, problem_of
+from illegalmining.detect.pim import DAYS_PER_YEAR, Floats, Look, Panel, settled_share, sight, sight_gradient
 from illegalmining.detect.solving import least_squares
 
 Pixels = npt.NDArray[np.intp]
@@ -107,10 +107,19 @@ def fit_course(
     search: Search, peak: Peak, templates: Templates, monitor_day: float, parameters: InversionParameters
 ) -> tuple[Course, float, Floats]:
     """The course at a peak, the nats it leaves after rivals in time, and the epochs' weights (T,)."""
-    days = search.movement.days
-    weighed, series = search.typical, series_at(search, peak)
-    first = float(templates.starts[peak.template])
-    found = []
+    first, series = float(templates.starts[peak.template]), series_at(search, peak)
+    course, nats = course_of(search, series, first, templates, monitor_day, parameters)
+    root_weight = search.typical.nuisance.root_weight
+    return course, min(peak.ratio, nats), root_weight / root_weight.mean()
+
+
+def course_of(
+    search: Search, series: Floats, first: float, templates: Templates, monitor_day: float,
+    parameters: InversionParameters,
+) -> tuple[Course, float]:  # fmt: skip
+    """The course of a bowl's series (T,), whitened and in its noise, that begins about day `first`, and the nats it
+    leaves after rivals in time."""
+    days, weighed, found = search.movement.days, search.typical, []
     for start in np.arange(
         max(first - 90, float(templates.starts.min())), min(first + 90, days[-2]) + 1, parameters.step_days
     ):
@@ -130,9 +139,7 @@ def fit_course(
     frozen[:, days > monitor_day] = np.array([[np.interp(monitor_day, days, share)] for share in shares])
     ended = rival_nats(series, weighed.nuisance, frozen)
     old = rival_nats(series, weighed.nuisance, old_workings(days, parameters))
-    left = z[best] ** 2 / 2 - max(jump, ended, old)
-    root_weight = weighed.nuisance.root_weight
-    return course, min(peak.ratio, float(left)), root_weight / root_weight.mean()
+    return course, float(z[best] ** 2 / 2 - max(jump, ended, old))
 
 
 def amplitudes(values: Floats, seen: Bools, share: Floats, days: Floats, root_weight: Floats) -> tuple[Floats, Floats]:
@@ -201,17 +208,25 @@ def invert(
     nuisance = Nuisance.of(movement.days, root_weight, search.deformation.season_years)
     window = Window(place.x, place.y, values, seen, correlation, noise)
     look, days = mean_look(movement.look), movement.days
-    face = fit_face(window, days, look, nuisance, begin, course.start, parameters.face)
+    face = fit_face(problem_of(window, days, look, nuisance, course.start, begin.radius_m, parameters.face), begin)
     if np.hypot(face.panel.x, face.panel.y) > off:
         return None
+    origin = float(movement.x[peak.row, peak.column]), float(movement.y[peak.row, peak.column])
+    return in_the_crs(face, origin, course, days, look, parameters.face.strips)
+
+
+def in_the_crs(
+    face: FittedFace, origin: tuple[float, float], course: Course, days: Floats, look: Look, strips: int
+) -> Inverted:
+    """A face fitted in a window about `origin`."""
     dug = dug_by(face.panel, face.advance, float(days[-1]))
     middle = (np.array(dug.x), np.array(dug.y))
     settled = float(sight(face.panel, *middle, look))
-    moved = advancing(face.panel, face.advance, face.per_year, days, *middle, look, parameters.face.strips)
-    x0, y0 = float(movement.x[peak.row, peak.column]), float(movement.y[peak.row, peak.column])
+    moved = advancing(face.panel, face.advance, face.per_year, days, *middle, look, strips)
+    x0, y0 = origin
     placed = replace(face, panel=replace(face.panel, x=face.panel.x + x0, y=face.panel.y + y0))
     panel = long_side_first(replace(dug, x=dug.x + x0, y=dug.y + y0))
-    return Inverted(placed, panel, (x0, y0), course, moved / settled)
+    return Inverted(placed, panel, origin, course, moved / settled)
 
 
 def long_side_first(panel: Panel) -> Panel:

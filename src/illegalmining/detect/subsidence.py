@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from scipy.ndimage import maximum_filter
+from shapely.geometry import Point
 from shapely.geometry.base import BaseGeometry
 
 from illegalmining.compute import do, tell
@@ -40,7 +41,8 @@ from illegalmining.detect.deformation import (
 from illegalmining.detect.face_draws import DrawParameters, drawn
 from illegalmining.detect.face_report import attributes_of, middle_seen, middling
 from illegalmining.detect.findings import Findings, Remark, detection, detections
-from illegalmining.detect.inversion import InversionParameters, Inverted, fit_course, invert
+from illegalmining.detect.inversion import InversionParameters, Inverted, course_of, fit_course, in_the_crs, invert
+from illegalmining.detect.joint_fit import JointParameters, Neighbour, Scene, fit_beside, window_about, zone_of
 from illegalmining.detect.pim import Floats, Panel, movement, outline, settled_share
 from illegalmining.detect.tiles import Tile, tiles_of
 
@@ -59,10 +61,8 @@ class SubsidenceParameters:
     least_peak_mm: smallest peak taken for a face, mm: two thirds of the 30 mm that science.md calls a small one.
     most_peak_mm: largest, mm. most_mm_a_z: largest peak for each standard deviation seen, mm: more is a panel that
     the data do not hold. prior_days: its extraction, days. misfit_share, misfit_nats: share of the movement that a
-    face may leave unexplained, and nats taken off for all of it. rounds: of telling declared faces and others apart;
-    mixed_share: a face found beside a declared one that leaves more than this unexplained is mixed with it. tile_m,
-    margin_m: side of the tiles that a scene is judged in, and how far over its side a tile looks, m. fewest_pixels:
-    in a tile, to judge it.
+    face may leave unexplained, and nats taken off for all of it. tile_m, margin_m: side of the tiles that a scene is
+    judged in, and how far over its side a tile looks, m. fewest_pixels: in a tile, to judge it.
     """
 
     deformation: DeformationParameters = field(default_factory=DeformationParameters)
@@ -71,6 +71,7 @@ class SubsidenceParameters:
     draws: DrawParameters = field(default_factory=DrawParameters)
     declared: DeclaredParameters = field(default_factory=DeclaredParameters)
     verdicts: VerdictParameters = field(default_factory=VerdictParameters)
+    joint: JointParameters = field(default_factory=JointParameters)
     least_log_lr: float = 3.0
     most_log_lr: float = 12.0
     prior_thickness_m: float = 2.0
@@ -83,8 +84,6 @@ class SubsidenceParameters:
     least_peak_mm: float = 15.0
     most_peak_mm: float = 6000.0
     most_mm_a_z: float = 40.0
-    rounds: int = 2
-    mixed_share: float = 0.02
     tile_m: float = 15000.0
     margin_m: float = 2500.0
     fewest_pixels: int = 64
@@ -195,42 +194,89 @@ def told_apart(
 ) -> tuple[Search, list[Declared], list[tuple[Inverted, float]]]:
     """What the declared faces leave, what they move, and the faces found in it.
 
-    Declared faces come first: the register is the null model. But one beside a hidden face takes a part of its bowl as
-    its own; so it is fitted again to what the faces found leave, and these are looked for again.
+    Declared faces come first: the register is the null model. Where one moves the ground, another beside it is fitted
+    together with it; elsewhere bowls stand alone.
     """
-    search = whole = scene_of(ground, parameters)
+    search = scene_of(ground, parameters)
+    declared = explain(search, faces, epochs, parameters.declared)
+    if not declared:
+        bowls = undeclared_faces(search, templates, declared, monitor_day, parameters) if len(templates.starts) else []
+        return search, declared, bowls
+    search = left_by(declared, ground, parameters)
+    if not len(templates.starts):
+        return search, declared, []
     hidden: list[tuple[Inverted, float]] = []
-    declared: list[Declared] = []
-    for _ in range(parameters.rounds):
-        beside = [found for found in beside_declared(hidden, declared) if touches(found, declared, parameters)]
-        if declared and all(found.face.unexplained < parameters.mixed_share for found in beside):
-            break
-        declared = explain(less(whole, beside, parameters), faces, epochs, parameters.declared)
-        if declared:
-            values = ground.values.copy()
-            for face in declared:
-                values[:, *face.window] -= face.moved
-            search = scene_of(replace(ground, values=values), parameters)
-        if not len(templates.starts):
-            break
-        hidden = undeclared_faces(search, templates, declared, monitor_day, parameters)
-        if not declared:
-            break
+    for k in range(len(declared)):
+        rest = less(search, [found for found, _ in hidden], parameters)
+        scene = window_about(rest, declared[k], declared, monitor_day, parameters.declared, parameters.joint)
+        if scene is None:
+            continue
+        beside = fit_beside(scene, monitor_day, parameters.least_log_lr, parameters.declared, parameters.joint)
+        if beside is None:
+            continue
+        told = fitted_again(scene, beside, declared, search, parameters)
+        left = left_by(told, ground, parameters)
+        found = beside_found(left, scene, beside, templates, monitor_day, parameters)
+        if found is not None:
+            search, declared = left, told
+            hidden.append(found)
+    rest = less(search, [found for found, _ in hidden], parameters)
+    for alone in undeclared_faces(rest, templates, declared, monitor_day, parameters):
+        place = outline(alone[0].panel).centroid
+        if not any(in_zone(place, face, parameters) for face in declared):
+            hidden.append(alone)
     return search, declared, hidden
+
+
+def in_zone(place: Point, face: Declared, parameters: SubsidenceParameters) -> bool:
+    """Whether a bowl there must be told from a declared face by fitting both."""
+    return SAME_PLACE_M <= face.geometry.distance(place) < zone_of(face, parameters.joint)
+
+
+def fitted_again(
+    scene: Scene, beside: Neighbour, declared: list[Declared], search: Search, parameters: SubsidenceParameters
+) -> list[Declared]:
+    """The declared faces, those of a window as they were fitted with a face beside them."""
+    ground, look, told = search.movement, mean_look(search.movement.look), {}
+    for face, (problem, p) in zip(scene.faces, beside.together.each(beside.p), strict=True):
+        panel, advance, rate = problem.face(p)
+        panel = replace(panel, x=panel.x + scene.origin[0], y=panel.y + scene.origin[1])
+        at = ground.x[face.window], ground.y[face.window]
+        moved = advancing(panel, advance, rate, ground.days, *at, look, parameters.declared.strips)
+        told[face.face_id] = replace(face, moved=moved.astype(np.float32))
+    return [told.get(face.face_id, face) for face in declared]
+
+
+def left_by(declared: list[Declared], ground: Deformation, parameters: SubsidenceParameters) -> Search:
+    """The scene without what the declared faces move; what was lost is filled only then."""
+    values = ground.values.copy()
+    for face in declared:
+        values[:, *face.window] -= face.moved
+    return scene_of(replace(ground, values=values), parameters)
+
+
+def beside_found(
+    search: Search,
+    scene: Scene,
+    beside: Neighbour,
+    templates: Templates,
+    monitor_day: float,
+    parameters: SubsidenceParameters,
+) -> tuple[Inverted, float] | None:
+    """A face beside declared ones in the CRS, with its nats; None where its course is a rival's."""
+    ground, face = search.movement, beside.face
+    begun = face.advance.start
+    course, nats = course_of(search, beside.series, begun, templates, monitor_day, parameters.inversion)
+    nats = min(nats, beside.nats)
+    if nats < parameters.least_log_lr:
+        return None
+    strips = parameters.inversion.face.strips
+    return in_the_crs(face, scene.origin, course, ground.days, mean_look(ground.look), strips), nats
 
 
 def beside_declared(hidden: list[tuple[Inverted, float]], declared: list[Declared]) -> list[Inverted]:
     """The faces found that do not lie at a declared place."""
     return [found for found, _ in hidden if not any(under(found, face.geometry) for face in declared)]
-
-
-def touches(found: Inverted, declared: list[Declared], parameters: SubsidenceParameters) -> bool:
-    """Whether a face that was found moves ground that a declared one moves too."""
-    reach = parameters.declared.reach_radii
-    return any(
-        face.geometry.distance(outline(found.panel)) < reach * max(face.panel.radius_m, found.panel.radius_m)
-        for face in declared
-    )
 
 
 def scene_of(ground: Deformation, parameters: SubsidenceParameters) -> Search:
