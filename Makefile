@@ -47,15 +47,15 @@ evaluate: setup
 lock:
 	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-find-links --no-emit-index-url --no-annotate --no-header --output-file requirements.lock
-	$(BIN)/python tests/test_environment.py > environment.yml
+	$(BIN)/python .ci/pins.py > environment.yml
 
 # what the product is made of, in CycloneDX; and known faults of it, by advisories in OSV's form: make audit ADVISORIES=all.zip
 sbom: setup
 	mkdir -p build
-	$(BIN)/python tests/supply.py sbom > build/sbom.cdx.json
+	$(BIN)/python .ci/supply.py sbom > build/sbom.cdx.json
 
 audit: setup
-	$(BIN)/python tests/supply.py audit $(ADVISORIES)
+	$(BIN)/python .ci/supply.py audit $(ADVISORIES)
 
 clean:
 	rm -rf .venv demo build dist src/*.egg-info

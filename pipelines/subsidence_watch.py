@@ -26,6 +26,7 @@ def subsidence_watch(district: District, registers: Registers, journal: Journal,
         as_of=days.as_of,
         parameters=parameters,
         workers=district.configuration.compute.workers,
+        megabytes=district.configuration.compute.megabytes,
     )
     given = [parameters_of(parameters), register_digests(district, registers, ("working_faces",))]
     return watch(district, journal, Detector("subsidence", "displacement", detect, given))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from glob import escape
@@ -11,16 +12,17 @@ from typing import Any
 
 import xarray as xr
 
-from illegalmining.atomic import write_bytes
+from illegalmining.atomic import atomic_folder, write_bytes
 from illegalmining.checkpoint import Watched, key_of, load, save
 from illegalmining.compute import hear, watched_by
 from illegalmining.detect.findings import Findings
 from illegalmining.district import District, ImagerySource
 from illegalmining.errors import InputError
 from illegalmining.imagery.open import dated_files, open_source, source_files, stored_inputs
-from illegalmining.imagery.picture import picture
+from illegalmining.imagery.picture import LOOKED_AT, SCENES, picture
 from illegalmining.journal import Journal, digests
 from illegalmining.monitoring import MonitoringArchive
+from illegalmining.publish.content import Picture
 from illegalmining.registers.read import Registers
 
 
@@ -61,10 +63,10 @@ def watch_source(district: District, journal: Journal, detector: Detector, sourc
         except InputError:
             journal.quarantine.extend(quarantine)
             raise
-        more = (archive(district, detector, source, cube, known),) if detector.sequential else ()
-        findings = detector.detect(cube, *more)
-        ground = picture(cube) if source.sensor == "optical" else None
+        kept = archive(district, detector, source, cube, known) if detector.sequential else None
+        findings = detector.detect(cube, kept) if kept else detector.detect(cube)
         hear()
+        ground = ground_of(cube, kept, quarantine) if kept and source.sensor == "optical" else None
         return Watched(findings, about(detector.name, source, cube), quarantine, ground)
 
     with journal.stage(f"{detector.name}: {source.name}") as entry:
@@ -120,6 +122,35 @@ def archive(
     )
     folder = district.state / "monitoring" / f"{detector.name}-{source.name}"
     return MonitoringArchive(folder, inputs, rests_on)
+
+
+def ground_of(cube: xr.Dataset, archive: MonitoringArchive, quarantine: list[dict[str, Any]]) -> Picture | None:
+    """The picture of the ground, of scenes up to the end of the month before the last date's.
+
+    It takes more scenes than a night brings. So it is made once a month, and kept beside what the detector remembers.
+    """
+    month = cube["time"].values[-1].astype("datetime64[M]")
+    before = cube.isel(time=cube["time"].values < month)
+    chosen = before if before.sizes["time"] >= SCENES else cube
+    days = chosen["time"].values[-LOOKED_AT:].astype("datetime64[D]").astype(int).tolist()
+    key = key_of(archive.rests_on, [(day, archive.inputs[day]) for day in days])
+    home = archive.folder.parent.parent / "pictures" / archive.folder.name
+    if not (home / key).is_dir():
+        known = len(quarantine)
+        made = picture(chosen)
+        hear()
+        with atomic_folder(home / key) as partial:
+            if made:
+                (partial / "ground.webp").write_bytes(made[0])
+            about = {"bounds": made[1] if made else None, "quarantine": quarantine[known:]}
+            (partial / "about.json").write_text(json.dumps(about, ensure_ascii=False, sort_keys=True), "utf-8")
+        for other in home.iterdir():
+            if other.name != key:
+                shutil.rmtree(other)
+        return made
+    about = json.loads((home / key / "about.json").read_text("utf-8"))
+    quarantine.extend(about["quarantine"])
+    return ((home / key / "ground.webp").read_bytes(), tuple(about["bounds"])) if about["bounds"] else None
 
 
 def remembered(

@@ -20,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))  # r
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 SMALL = {"size_m": 2400.0, "block_m": 1200.0, "optical_days": 15, "radar_days": 24, "insar_days": 24}
+TINY = {"size_m": 1500.0, "block_m": 750.0, "optical_days": 40, "radar_days": 80, "insar_days": 64}
 
 
 @pytest.fixture(scope="session")
@@ -35,6 +36,16 @@ def small_inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a small simulated district's inputs; no test changes them."""
     folder = tmp_path_factory.mktemp("small") / "district"
     im.simulate_district(folder, replace(PRESETS["plateau"], **SMALL), seed=7)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a tiny district's inputs, for runs again and again by one worker; no test changes it."""
+    folder = tmp_path_factory.mktemp("tiny") / "district"
+    im.simulate_district(folder, replace(PRESETS["plateau"], **TINY), seed=7)
+    with (folder / "district.toml").open("a") as stream:
+        stream.write("\n[compute]\nworkers = 1\n")
     return folder
 
 

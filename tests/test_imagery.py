@@ -32,7 +32,7 @@ from illegalmining.imagery.grids import BLOCK_BYTES, BLOCK_STEP, blocks, split
 from illegalmining.imagery.layers import in_words_of
 from illegalmining.imagery.look import look_of
 from illegalmining.imagery.open import describe, open_source, source_files
-from illegalmining.imagery.resample import bilinear, nearest
+from illegalmining.imagery.resample import average, bilinear, nearest
 from illegalmining.imagery.stack import day_in
 
 CRS = "EPSG:32649"
@@ -508,21 +508,52 @@ def test_a_cube_that_cannot_be_used_says_why(tmp_path: Path, planted_cube: xr.Da
         opened(district(tmp_path, cube_source("c.nc")))
 
 
-def test_values_do_not_depend_on_blocks_threads_or_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    transform = north_up(10, BOUNDS[0] - 33, BOUNDS[3] + 41)
-    red = stored(plane(*centres(transform, (60, 80))))
-    red[10:14] = NODATA
-    write_tiff(tmp_path / "s/20240101.tif", {"red": red}, transform, scale=1e-4)
-    where = district(tmp_path, OPTICAL_STACK + "resolution = 12\n")
+@pytest.mark.parametrize(
+    ("crs", "size", "wanted"),
+    [(CRS, 10, 12), (CRS, 7.3, 15.02), ("EPSG:32650", 5, 10), ("EPSG:32650", 6.66, 10), ("EPSG:4326", 5, 10)],
+)
+def test_values_do_not_depend_on_blocks_threads_or_processes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, crs: str, size: float, wanted: float
+) -> None:
+    """Of a source on another grid, interpolated or averaged, to the bit; (32650, 6.66) lies between the two."""
+    west, south, east, north = GeoBox.from_bbox(BOUNDS, CRS, resolution=10).extent.to_crs(crs).boundingbox.bbox
+    size = size / 111_000 if crs == "EPSG:4326" else size
+    shape = round((north - south) / size) + 9, round((east - west) / size) + 9
+    random = np.random.default_rng(5)
+    red, classes = random.integers(500, 3000, shape).astype(np.int16), random.integers(4, 8, shape).astype(np.int16)
+    red[random.random(shape) < 0.1] = NODATA
+    transform = Affine(size, 0, west - 4.3 * size, 0, -size, north + 4.1 * size)
+    write_tiff(tmp_path / "s/20240101.tif", {"red": red}, transform, crs, scale=1e-4)
+    write_tiff(tmp_path / "s/20240101_scl.tif", {"scl": classes}, transform, crs)
+    where = district(tmp_path, OPTICAL_STACK + f"resolution = {wanted}\n")
     with dask.config.set(scheduler="synchronous"):
         whole = opened(where).compute()
-    monkeypatch.setattr("illegalmining.imagery.grids.BLOCK_STEP", 16)
+    assert np.isfinite(whole["red"].values).mean() > 0.8
+    monkeypatch.setattr("illegalmining.imagery.grids.BLOCK_STEP", 8)
     monkeypatch.setattr("illegalmining.imagery.grids.BLOCK_BYTES", 1.0)
     pieces = opened(where)
-    assert pieces["red"].data.npartitions >= 6
-    np.testing.assert_allclose(pieces["red"].values, whole["red"].values, atol=2e-6)
+    assert pieces["red"].data.npartitions >= 15
+    xr.testing.assert_identical(pieces.compute(), whole)
     travelled = pickle.loads(pickle.dumps(pieces))
     np.testing.assert_array_equal(travelled["red"].values, pieces["red"].values)
+
+
+def test_pixels_of_nearly_the_same_size_are_taken_alike_in_every_block(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They coincide at the western side of 600 pixels and lie a third of a pixel apart at the eastern."""
+    red = np.random.default_rng(5).integers(500, 3000, (40, 600)).astype(np.int16)
+    write_tiff(tmp_path / "s/20240101.tif", {"red": red}, north_up(10.005), scale=1e-4)
+    for day in ("20240102", "20240103"):
+        write_tiff(tmp_path / f"s/{day}.tif", {"red": red}, north_up(10), scale=1e-4)
+    where = district(tmp_path, OPTICAL_STACK, (*BOUNDS[:2], BOUNDS[0] + 6000, BOUNDS[3]))
+    whole = opened(where).compute()
+    assert whole["red"].shape == (3, 40, 600)
+    monkeypatch.setattr("illegalmining.imagery.grids.BLOCK_STEP", 32)
+    monkeypatch.setattr("illegalmining.imagery.grids.BLOCK_BYTES", 1.0)
+    pieces = opened(where)
+    assert pieces["red"].data.npartitions >= 15
+    xr.testing.assert_identical(pieces.compute(), whole)
 
 
 def test_blocks_are_bounded_and_cover_everything() -> None:
@@ -829,3 +860,21 @@ def test_interpolation_agrees_with_scipy_and_leaves_missing_pixels_alone() -> No
     # The gap begins at column 10: a fifth of a pixel within it is missing, a fifth of a pixel before it is not.
     np.testing.assert_array_equal(bilinear(flat, np.full((1, 2), 15.0), np.array([[10.2, 9.8]])), [[np.nan, 1]])
     assert np.isnan(bilinear(flat, np.array([[-1.0, 31.0]]), np.array([[5.0, 5.0]]))).all()
+
+
+def test_an_average_weighs_by_the_area_covered_and_leaves_missing_pixels_alone() -> None:
+    """Against differences of the image's integral, which is linear between pixels' corners."""
+    random = np.random.default_rng(12)
+    values = random.normal(size=(30, 40)).astype(np.float32)
+    integral = np.zeros((31, 41))
+    integral[1:, 1:] = values.astype(float).cumsum(axis=0).cumsum(axis=1)
+    edges = np.sort(random.uniform(0, 30, 9)), np.sort(random.uniform(0, 40, 12))
+    rows, columns = np.meshgrid(*edges, indexing="ij")
+    at_corners = map_coordinates(integral, [rows, columns], order=1)
+    sums = np.diff(np.diff(at_corners, axis=0), axis=1)
+    areas = np.outer(np.diff(edges[0]), np.diff(edges[1]))
+    np.testing.assert_allclose(average(values, rows, columns), sums / areas, rtol=1e-4, atol=1e-4)
+    flat = np.ones((4, 4), np.float32)
+    flat[0, 0], flat[2:, 2:] = np.nan, np.nan
+    rows, columns = np.meshgrid([0.0, 2.0, 4.0], [0.0, 2.0, 4.0], indexing="ij")
+    np.testing.assert_array_equal(average(flat, rows, columns), [[1, 1], [1, np.nan]])

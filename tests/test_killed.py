@@ -16,7 +16,6 @@ import sys
 import time
 import zipfile
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,23 +31,11 @@ from illegalmining.atomic import atomic_file, atomic_folder, sweep, write_bytes
 from illegalmining.district import read_district
 from illegalmining.journal import Journal
 from illegalmining.pipelines.nightly import nightly
-from illegalmining.simulate import PRESETS, simulate_district
 from warm_runs import ONLY
 
-TINY = {"size_m": 1500.0, "block_m": 750.0, "optical_days": 40, "radar_days": 80, "insar_days": 64}
 KILLS = 50
 ONLY_THESE = [word for name in sorted(ONLY) for word in ("--only", name)]
 Tree = dict[str, str]
-
-
-@pytest.fixture(scope="module")
-def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny district; no test changes it."""
-    folder = tmp_path_factory.mktemp("tiny") / "district"
-    simulate_district(folder, replace(PRESETS["plateau"], **TINY), seed=7)
-    with (folder / "district.toml").open("a") as stream:
-        stream.write("\n[compute]\nworkers = 1\n")
-    return folder
 
 
 IN_TILES = {"surface", "radar", "subsidence"}
@@ -103,12 +90,12 @@ def warm() -> Iterator[WarmRuns]:
 
 
 @pytest.fixture(scope="module")
-def unbroken(inputs: Path, warm: WarmRuns, tmp_path_factory: pytest.TempPathFactory) -> tuple[Tree, float]:
+def unbroken(tiny_inputs: Path, warm: WarmRuns, tmp_path_factory: pytest.TempPathFactory) -> tuple[Tree, float]:
     """What an unbroken run gives, and how long it takes once everything is compiled and imported."""
     seconds = 0.0
     for number in range(2):
         folder = tmp_path_factory.mktemp("unbroken") / f"d{number}"
-        shutil.copytree(inputs, folder)
+        shutil.copytree(tiny_inputs, folder)
         begun = time.perf_counter()
         assert warm.end(warm.begin(folder)) == 0
         seconds = time.perf_counter() - begun
@@ -151,7 +138,7 @@ def read_whole(out: Path, seen: dict[str, tuple[int, int]]) -> None:
 
 
 def test_a_run_killed_at_fifty_moments_ends_as_an_unbroken_one(
-    inputs: Path, unbroken: tuple[Tree, float], warm: WarmRuns, tmp_path: Path
+    tiny_inputs: Path, unbroken: tuple[Tree, float], warm: WarmRuns, tmp_path: Path
 ) -> None:
     """Districts are killed on their way, again and again, until a run comes through; fifty kills in all.
 
@@ -162,7 +149,7 @@ def test_a_run_killed_at_fifty_moments_ends_as_an_unbroken_one(
     killed = ended = 0
     while killed < KILLS:
         folder = tmp_path / f"d{ended}"
-        shutil.copytree(inputs, folder)
+        shutil.copytree(tiny_inputs, folder)
         out, seen = read_district(folder / "district.toml").out, {}
         code = -signal.SIGKILL
         while code == -signal.SIGKILL:
@@ -186,11 +173,11 @@ def test_a_run_killed_at_fifty_moments_ends_as_an_unbroken_one(
 
 @pytest.mark.parametrize("fault", [errno.ENOSPC, errno.EIO])
 def test_a_disk_that_is_full_or_fails_breaks_the_run_off_and_no_more(
-    fault: int, inputs: Path, unbroken: tuple[Tree, float], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fault: int, tiny_inputs: Path, unbroken: tuple[Tree, float], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The n-th write fails, for several n; one message each time; then there is room again."""
     folder = tmp_path / "d"
-    shutil.copytree(inputs, folder)
+    shutil.copytree(tiny_inputs, folder)
     proper = atomic.sync
     for number in (1, 3, 6, 10, 20, 35):
         left = [number]
@@ -214,10 +201,12 @@ def test_a_disk_that_is_full_or_fails_breaks_the_run_off_and_no_more(
     assert results(folder) == unbroken[0]
 
 
-def test_an_input_that_fails_to_be_read_is_said(inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_input_that_fails_to_be_read_is_said(
+    tiny_inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A dying disk under one source: that source is set aside, the others go on."""
     folder = tmp_path / "d"
-    shutil.copytree(inputs, folder)
+    shutil.copytree(tiny_inputs, folder)
     from illegalmining import journal
 
     proper = hashlib.file_digest
@@ -326,17 +315,17 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pyt
 
 
 @pytest.fixture(scope="module")
-def night(inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def night(tiny_inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("night") / "d"
-    shutil.copytree(inputs, folder)
+    shutil.copytree(tiny_inputs, folder)
     run(folder)
     return folder
 
 
-def test_status_before_any_run_says_how_to_run(inputs: Path, tmp_path: Path) -> None:
+def test_status_before_any_run_says_how_to_run(tiny_inputs: Path, tmp_path: Path) -> None:
     import io
 
-    shutil.copytree(inputs, tmp_path / "d")
+    shutil.copytree(tiny_inputs, tmp_path / "d")
     out = io.StringIO()
     with contextlib.redirect_stdout(out):
         from illegalmining.pipelines.status import as_text, status
@@ -388,11 +377,13 @@ def test_status_says_what_is_overdue_in_the_districts_language(night: Path, tmp_
     assert told.last["as_of"] == "2026-10-31"
 
 
-def test_status_tells_a_run_that_was_killed_from_one_that_goes_on(inputs: Path, warm: WarmRuns, tmp_path: Path) -> None:
+def test_status_tells_a_run_that_was_killed_from_one_that_goes_on(
+    tiny_inputs: Path, warm: WarmRuns, tmp_path: Path
+) -> None:
     from illegalmining.pipelines.status import as_text, status
 
     folder = tmp_path / "d"
-    shutil.copytree(inputs, folder)
+    shutil.copytree(tiny_inputs, folder)
     district = read_district(folder / "district.toml")
     child = warm.begin(folder)
     until = time.perf_counter() + 20
@@ -461,10 +452,10 @@ def test_no_secret_of_the_environment_or_of_a_key_is_written_down(night: Path, t
 # --- order --------------------------------------------------------------------------------------------------------
 
 
-def test_rows_in_another_order_give_the_same_bytes(inputs: Path, night: Path, tmp_path: Path) -> None:
+def test_rows_in_another_order_give_the_same_bytes(tiny_inputs: Path, night: Path, tmp_path: Path) -> None:
     """Registers, readings and the items of a catalogue, shuffled; and two workers."""
     folder = tmp_path / "d"
-    shutil.copytree(inputs, folder)
+    shutil.copytree(tiny_inputs, folder)
     random = np.random.default_rng(11)
     shuffled = 0
     for file in sorted((folder / "registers").glob("*.gpkg")):

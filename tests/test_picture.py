@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
+from typing import Any
 
+import dask
 import numpy as np
 import odc.geo.xr  # noqa: F401  (registers the .odc accessor)
 import pandas as pd
+import pytest
 import xarray as xr
 from PIL import Image
 from pyproj import Transformer
 
 from illegalmining.imagery.picture import picture
+from illegalmining.monitoring import MonitoringArchive
+from illegalmining.pipelines import watching
 
 CRS = "EPSG:32649"
 
@@ -76,3 +82,52 @@ def test_nothing_seen_is_no_picture_and_missing_pixels_are_transparent() -> None
     made = picture(gap)
     assert made is not None
     assert colours(made, 500_080, 3_999_920)[3] == 0
+
+
+def test_a_large_district_is_made_smaller_block_by_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same colours in the same corners from a lazy cube four times as fine, never held as a whole."""
+    whole = picture(cube(side=256))
+    largest: list[int] = []
+    median = np.nanmedian
+
+    def watched(values: Any, *more: Any, **named: Any) -> Any:
+        largest.append(values.size if isinstance(values, np.ndarray) else 0)  # not of what is still lazy
+        return median(values, *more, **named)
+
+    monkeypatch.setattr("illegalmining.imagery.picture.LONGEST_SIDE", 64)
+    monkeypatch.setattr(np, "nanmedian", watched)
+    with dask.config.set({"array.chunk-size": "200kB"}):  # dates of 64 x 64 pixels
+        made = picture(cube(side=256).chunk(time=1, y=64, x=64))
+    assert whole is not None
+    assert made is not None
+    assert Image.open(io.BytesIO(made[0])).width <= 66
+    assert made[1] == pytest.approx(whole[1], abs=1e-3)
+    for east, south in ((640, 640), (1920, 1920), (1920, 640)):
+        small, large = (colours(one, 500_000 + east, 4_000_000 - south) for one in (made, whole))
+        assert np.abs(small - large).max() < 25
+    assert 10 * 64 * 64 <= max(largest) <= 12 * 64 * 64
+
+
+def test_the_picture_is_made_once_a_month_of_scenes_before_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, asked = cube(21), []
+    whole["blue"] += 0.02 * xr.DataArray(np.arange(21, dtype=np.float32), dims="time")  # every month looks otherwise
+
+    def watched(seen: xr.Dataset) -> Any:
+        asked.append(str(seen["time"].values[-1])[:10])
+        return picture(seen)
+
+    monkeypatch.setattr(watching, "picture", watched)
+    found = []
+    for dates in (18, 19, 20, 21, 21):
+        seen = whole.isel(time=slice(dates))
+        days = seen["time"].values.astype("datetime64[D]")
+        archive = MonitoringArchive(
+            tmp_path / "monitoring" / "s2", {int(day.astype(int)): str(day) for day in days}, "these parameters"
+        )
+        found.append(watching.ground_of(seen, archive, []))
+    # of 20 and 30 June, 10, 20 and 20 July
+    assert asked == ["2026-05-31", "2026-06-30"]
+    assert found[0] == found[1] == picture(whole.isel(time=slice(16)))
+    assert found[2] == found[3] == found[4] == picture(whole.isel(time=slice(19)))
+    assert found[0] != found[2]
+    assert len(list((tmp_path / "pictures" / "s2").iterdir())) == 1

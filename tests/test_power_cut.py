@@ -6,14 +6,13 @@ import os
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from illegalmining.district import read_district
-from illegalmining.simulate import PRESETS, simulate_district
-from test_killed import ONLY_THESE, TINY, WarmRuns, read_whole, results
+from test_killed import ONLY_THESE, WarmRuns, read_whole, results
 
 COMPILER = next((found for name in ("cc", "gcc", "clang") if (found := shutil.which(name))), None)
 LOOKED_AT, RESUMED = 60, 4
@@ -61,23 +60,14 @@ class Disk:
 
 
 @pytest.fixture(scope="module")
-def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("cut") / "district"
-    simulate_district(folder, replace(PRESETS["plateau"], **TINY), seed=7)
-    with (folder / "district.toml").open("a") as stream:
-        stream.write("\n[compute]\nworkers = 1\n")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def run(inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Disk]:
+def run(tiny_inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Disk]:
     """A district after one run, and what that run made safe when."""
     folder = tmp_path_factory.mktemp("run")
     assert COMPILER
     shim = folder / "cut.so"
     source = Path(__file__).with_name("power_cut.c")
     subprocess.run([COMPILER, "-O1", "-shared", "-fPIC", str(source), "-o", str(shim), "-ldl", "-lpthread"], check=True)
-    shutil.copytree(inputs, folder / "d")
+    shutil.copytree(tiny_inputs, folder / "d")
     cutting = {"LD_PRELOAD": str(shim), "CUT_ROOT": str(folder / "d"), "CUT_LOG": str(folder / "log")}
     words = [sys.executable, "-m", "illegalmining", "run", str(folder / "d" / "district.toml"), "--quiet"]
     done = subprocess.run([*words, *ONLY_THESE], env={**os.environ, **cutting}, capture_output=True, text=True)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,7 @@ import xarray as xr
 from scipy.special import erf
 from shapely.geometry import box
 
+from illegalmining.detect import subsidence
 from illegalmining.detect.declared_faces import explain
 from illegalmining.detect.deformation import read_deformation
 from illegalmining.detect.subsidence import SubsidenceParameters, detect_subsidence, scene_of
@@ -173,6 +177,35 @@ def test_tiles_answer_for_every_pixel_once_and_look_over_their_sides() -> None:
         assert np.ones(count.shape)[tile.whole][tile.inner].shape == count[tile.core].shape
     assert (count == 1).all()
     assert len(tiles) == 3
+
+
+def test_as_many_tiles_are_in_hand_as_fit_into_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four tiles and four workers; which tiles there are, and so what is found, does not depend on the memory."""
+    inside, most, seen = threading.Lock(), [0, 0], []
+    judge = subsidence.judged
+
+    def slowly(cube: xr.Dataset, *more: Any) -> Any:
+        with inside:
+            most[0] += 1
+            most[1] = max(most)
+            seen.append(cube["displacement"].shape)
+        time.sleep(0.2)
+        try:
+            return judge(cube.isel(y=slice(0, 10), x=slice(0, 10)), *more)
+        finally:
+            with inside:
+                most[0] -= 1
+
+    monkeypatch.setattr(subsidence, "judged", slowly)
+    small = SubsidenceParameters(tile_m=1500.0, margin_m=300.0, fewest_pixels=10**6)
+    tile_mb = 60 * 60 * len(DAYS) * subsidence.BYTES_A_VALUE / 1e6  # 50 pixels, and a margin of 10 on two of four sides
+    cube, shapes = scene(161), []
+    for megabytes, tiles in ((math.inf, 4), (2.5 * tile_mb, 2), (0.001, 1)):
+        most[:], seen[:] = [0, 0], []
+        detect_subsidence(cube, None, FIRST, MONITOR, AS_OF, small, 4, megabytes)
+        assert most == [0, tiles]
+        shapes.append(sorted(seen))
+    assert shapes == [[(75, 60, 60)] * 4] * 3
 
 
 def test_a_face_on_the_side_of_a_tile_is_found_once() -> None:

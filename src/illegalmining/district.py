@@ -191,7 +191,8 @@ class ComputeSection(Section):
     memory: str = Field(
         default="4GB",
         pattern=r"^\d+(\.\d+)?\s*[KMGT]i?B$",
-        description="what reading meters may take before it works on disk; images take about 0.5 GB a worker",
+        description="what reading meters may take before it works on disk, and tiles of ground movement judged at "
+        "once; images take about 0.5 GB a worker",
     )
     scheduler: str | None = Field(default=None, description="address of an existing Dask scheduler")
     tls_ca: str | None = Field(default=None, description="PEM of the authority a tls:// scheduler is trusted by")

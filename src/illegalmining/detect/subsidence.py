@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -44,10 +45,13 @@ from illegalmining.detect.findings import Findings, Remark, detection, detection
 from illegalmining.detect.inversion import InversionParameters, Inverted, course_of, fit_course, in_the_crs, invert
 from illegalmining.detect.joint_fit import JointParameters, Neighbour, Scene, fit_beside, window_about, zone_of
 from illegalmining.detect.pim import Floats, Panel, movement, outline, settled_share
-from illegalmining.detect.tiles import Tile, tiles_of
+from illegalmining.detect.tiles import Tile, in_hand, tiles_of
 
 SAME_PLACE_M = 60.0
 """A face found this near to a declared one is the declared one, m."""
+BYTES_A_VALUE = 50.0
+"""What a pixel and epoch of a tile takes while judged: 26 where there is no face (benchmarks/bench_subsidence.py),
+and about as much again for what declared and hidden faces are taken off."""
 
 
 @dataclass(frozen=True)
@@ -99,13 +103,14 @@ def detect_subsidence(
     as_of: Any,
     parameters: SubsidenceParameters | None = None,
     workers: int = 2,
+    megabytes: float = math.inf,
 ) -> Findings:
     """Movement of compact bowls in monitored time that no declared face explains, each inverted for its panel.
 
     `cube`: displacement in m towards the satellite, dims (time, y, x), in a projected CRS in m. `faces`:
     `tables.WORKING_FACES` in that CRS, or None. Epochs before `history_from` or after `as_of` are not used.
 
-    `workers`: tiles judged at once; each is in memory.
+    `workers`: tiles judged at once, `megabytes`: fewer of them where they would take more. The result is the same.
 
     Questions of the detections: `undeclared_face` (log_lr > 0), and for declared faces `declared_face` (log_lr < 0: it
     moves as it should), `declared_face_never_moved` and `declared_face_past_stop` (log_lr > 0).
@@ -147,7 +152,8 @@ def detect_subsidence(
     def judge(tile: Tile) -> tuple[list[dict[str, Any]], Floats] | None:
         return judged(tile.of(cube), faces, pd.Timestamp(monitor_from), parameters)
 
-    with ThreadPoolExecutor(workers) as pool:
+    at_once = in_hand(tiles, int(within.sum()), workers, megabytes, BYTES_A_VALUE)
+    with ThreadPoolExecutor(at_once) as pool:
         for tile, done in zip(tiles, pool.map(partial(do, judge), tiles), strict=True):
             tell(tile.facts(int(within.sum())), done)
             told = done.result

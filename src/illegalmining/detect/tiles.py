@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,3 +57,13 @@ def tiles_of(shape: tuple[int, int], side: int, margin: int) -> Iterator[Tile]:
             for (low, high), n in zip(((top, bottom), (left, right)), shape, strict=True)
         )
         yield Tile((slice(top, bottom), slice(left, right)), (whole[0], whole[1]))
+
+
+def in_hand(tiles: Sequence[Tile], dates: int, workers: int, megabytes: float, bytes_a_value: float) -> int:
+    """How many tiles may be judged at once: one a worker, fewer where the largest would not fit in `megabytes`.
+
+    bytes_a_value: what a value of a tile takes while it is judged. One tile is in hand however little memory there is:
+    its size settles what is found, and what is found must not depend on the machine.
+    """
+    pixels = max(math.prod(part.stop - part.start for part in tile.whole) for tile in tiles)
+    return max(1, int(min(workers, megabytes * 1e6 / (pixels * dates * bytes_a_value))))

@@ -30,6 +30,7 @@ from illegalmining.imagery.grids import (
     meets,
     middle_of,
     overlap,
+    overlap_of_part,
     pieces,
 )
 from illegalmining.imagery.layers import in_words_of, shared_geobox
@@ -203,7 +204,7 @@ def read(plan: CubePlan, wanted: Sequence[int], window: GeoBox) -> np.ndarray:
     """Some dates of a window of the grid, shape (time, y, x), float32."""
     entries = tuple(plan.entries[day] for day in wanted)
     block = np.full((len(entries), *window.shape.yx), np.nan, np.float32)
-    way = overlap(plan.source, window)
+    way = overlap_of_part(plan.source, window, plan.grid)
     if way is None:
         return block
     for days in batches(entries, way):
@@ -222,7 +223,7 @@ def read(plan: CubePlan, wanted: Sequence[int], window: GeoBox) -> np.ndarray:
                 missing = np.isnan(part)
                 if missing.any():
                     image = values[entry - first]
-                    part[missing] = resampled(image, way, plan.source, window, plan.resampling)[missing]
+                    part[missing] = resampled(image, way, plan.source, window, plan.grid, plan.resampling)[missing]
     return block
 
 

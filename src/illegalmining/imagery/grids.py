@@ -57,9 +57,9 @@ class Overlap:
 
 
 @lru_cache(maxsize=65536)
-def overlap(source: GeoBox, target: GeoBox) -> Overlap | None:
-    """How a source lies on a target; None where they do not meet."""
-    way = compute_reproject_roi(source, target)
+def overlap(source: GeoBox, target: GeoBox, pasting: bool = True) -> Overlap | None:
+    """How a source lies on a target; None where they do not meet. pasting: whether pixels may be found to coincide."""
+    way = compute_reproject_roi(source, target, padding=None if pasting else 1)
     from_rows, from_columns = (slice(part.start, part.stop) for part in way.roi_src)
     rows, columns = (slice(part.start, part.stop) for part in way.roi_dst)
     if min(part.stop - part.start for part in (from_rows, from_columns, rows, columns)) <= 0:
@@ -67,6 +67,27 @@ def overlap(source: GeoBox, target: GeoBox) -> Overlap | None:
     same = (from_rows.stop - from_rows.start, from_columns.stop - from_columns.start)
     found = Overlap((from_rows, from_columns), (rows, columns), False, float(way.scale))
     return replace(found, coincide=way.paste_ok and way.read_shrink == 1 and same == found.shape)
+
+
+@lru_cache(maxsize=65536)
+def overlap_of_part(source: GeoBox, part: GeoBox, grid: GeoBox) -> Overlap | None:
+    """How a source lies on a part of a grid; None where they do not meet.
+
+    Whether pixels are taken as they are, interpolated or averaged is settled by the grid as a whole, so that a pixel
+    does not depend on the part it is read with.
+    """
+    whole = overlap(source, grid)
+    if whole is None:
+        return None
+    way = overlap(source, part, whole.coincide and keep_step(source, grid))
+    return None if way is None else replace(way, coarser=whole.coarser)
+
+
+def keep_step(source: GeoBox, grid: GeoBox) -> bool:
+    """Whether pixels that coincide at one side of the grid still do at the other."""
+    step = ~source.affine * grid.affine
+    drift = max(abs(step.a - 1) * grid.shape.x, abs(step.e - 1) * grid.shape.y)
+    return bool(drift < SUBPIXEL)
 
 
 @lru_cache(maxsize=64)

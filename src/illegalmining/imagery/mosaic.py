@@ -34,6 +34,7 @@ from illegalmining.imagery.grids import (
     meets,
     middle_of,
     overlap,
+    overlap_of_part,
     pieces,
 )
 from illegalmining.imagery.layers import Layer, in_words_of
@@ -206,7 +207,7 @@ def read(plan: BandPlan, entries: Sequence[int], window: GeoBox) -> np.ndarray:
 
 def fill(image: np.ndarray, layer: Layer, window: GeoBox, plan: BandPlan) -> None:
     """Fill what is still missing of one day's image (y, x), in place."""
-    way = overlap(layer.geobox, window)
+    way = overlap_of_part(layer.geobox, window, plan.grid)
     if way is None:
         return
     part = image[way.target]
@@ -228,7 +229,7 @@ def on_grid(layer: Layer, way: Overlap, window: GeoBox, plan: BandPlan) -> np.nd
     if unlike:
         raise UnlikeError(unlike)
     values = plan.conversion(raw)
-    return resampled(values, way, layer.geobox, window, plan.resampling)
+    return resampled(values, way, layer.geobox, window, plan.grid, plan.resampling)
 
 
 def stored(layer: Layer, roi: Roi) -> np.ndarray:

@@ -1,6 +1,6 @@
 """What the product is made of, from the hashed lock and what is installed: a list of parts, and known faults of theirs.
 
-`python tests/supply.py sbom` prints a CycloneDX list of parts. `python tests/supply.py audit FILE...` compares the lock
+`python .ci/supply.py sbom` prints a CycloneDX list of parts. `python .ci/supply.py audit FILE...` compares the lock
 with advisories in OSV's form (JSON, one or a list in a file, or a zip of such files, as osv.dev gives them away for
 offline use); it ends with 1 where one applies. Nothing is fetched.
 """
@@ -22,7 +22,7 @@ from packaging.markers import default_environment
 from packaging.requirements import Requirement
 from packaging.version import InvalidVersion, Version
 
-from test_environment import LOCKED, ROOT, normal
+from pins import LOCKED, ROOT, normal
 
 HASH = re.compile(r"--hash=sha256:([0-9a-f]{64})")
 PRODUCT = "illegalmining"
