@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from scipy.special import expit, logit
 from scipy.stats import norm
+from shapely import union_all
 from shapely.geometry import Point, Polygon, box
 
 from illegalmining.cases.boundary import Position, areas_outside
@@ -386,6 +387,11 @@ def by_hand(group: list[dict], given: FusionParameters) -> dict:
     beyond = [row["area_outside_m2"] for row in spoken if np.isfinite(row["area_outside_m2"])]
     depths = [row["depth_m"] for row in spoken if np.isfinite(row["depth_m"])]
     seen_for = [row for row in group if row["log_lr"] > 0]
+
+    def seen_there(row: dict, lead: dict) -> bool:
+        moved = lead["kind"] == "active_while_shut" and row["detector"] == "subsidence"
+        return row["geometry"].area > 0 and (row["detector"] == lead["detector"] or moved)
+
     others = {name: took_place * share for name, share in json.loads(surest["rivals"]).items()}
     return {
         "kind": kind,
@@ -397,6 +403,9 @@ def by_hand(group: list[dict], given: FusionParameters) -> dict:
         "area_m2": max(row["area_m2"] for row in seen_for if row["detector"] == spoken[0]["detector"]),
         "area_outside_m2": max(beyond, default=np.nan),
         "depth_m": depths[0] if depths else np.nan,
+        "geometry": union_all(
+            [row["geometry"] for row in seen_for if seen_there(row, spoken[0])] or spoken[0]["geometry"]
+        ),
         "heard": [(row["detection_id"], row["says"], w) for row, w in zip(heard, weights, strict=True)],
         "rivals": {"no_activity": 1 - took_place} | others,
     }
@@ -422,6 +431,7 @@ def test_many_sites_are_fused_as_each_by_hand(given) -> None:
             assert getattr(one, name) == case[name], name
         for name in ("probability", "area_m2", "area_outside_m2", "depth_m"):
             assert getattr(one, name) == pytest.approx(case[name], abs=1e-6, nan_ok=True), name
+        assert one.geometry.normalize() == case["geometry"].normalize()
         lines = json.loads(one.evidence)
         assert [(line["detection_id"], line["says"], line["weight"]) for line in lines] == case["heard"]
         assert json.loads(one.rivals) == pytest.approx(case["rivals"], abs=1e-8)

@@ -132,7 +132,7 @@ def fuse(judgements: gpd.GeoDataFrame, parameters: FusionParameters | None = Non
     heard = strongest_each(said, parameters)
     cases = weighed(said, heard, parameters)
     cases = cases[cases["probability"] >= parameters.least]
-    cases = cases.assign(geometry=outlines(said[said["log_lr"] > 0], cases))
+    cases = cases.assign(geometry=outlines(said, cases))
     cases = ranked(cases)
     columns = cases.assign(
         case_id="",
@@ -150,9 +150,12 @@ def supported(judgements: gpd.GeoDataFrame, parameters: FusionParameters) -> pd.
     """Judgements of sites for which anything speaks, with the number of their `site` and their bounded `nats`."""
     site = sites(judgements, parameters.join_m, parameters.touch_m)
     speaks = np.bincount(site, judgements["log_lr"] > 0, minlength=len(site)) > 0
-    said = pd.DataFrame(judgements.assign(site=site))[speaks[site]].reset_index(drop=True)
-    nats = parameters.scales(said["detector"]) * bounded(said["log_lr"].to_numpy(), parameters.artefact)
-    return said.assign(nats=nats, site=pd.factorize(said["site"], sort=True)[0])
+    kept = np.flatnonzero(speaks[site])
+    said = pd.DataFrame(judgements).take(kept)
+    said.index = pd.RangeIndex(len(said))
+    said["site"] = np.unique(site[kept], return_inverse=True)[1]
+    said["nats"] = parameters.scales(said["detector"]) * bounded(said["log_lr"].to_numpy(), parameters.artefact)
+    return said
 
 
 def strongest_each(said: pd.DataFrame, parameters: FusionParameters) -> pd.DataFrame:
@@ -192,7 +195,7 @@ def weighed(said: pd.DataFrame, heard: pd.DataFrame, parameters: FusionParameter
     lead = first_of(heard_for)
     surest = first_of(largest_first(heard_for, "p_against"))
     beyond = first_of(largest_first(heard_for.dropna(subset="area_outside_m2"), "area_outside_m2"))
-    supporting = said[said["log_lr"] > 0]
+    supporting = said.loc[said["log_lr"] > 0, ["site", "detector", "first_seen", "last_seen", "area_m2"]]
     by_lead = supporting[supporting["detector"].to_numpy() == lead["detector"].to_numpy()[supporting["site"]]]
     days = supporting.groupby("site")
     probability = [round(one, 6) for one in (took_place * surest["p_against"].to_numpy()).tolist()]
@@ -240,21 +243,24 @@ def site_kinds(said: pd.DataFrame) -> Places:
     return np.where(of_mine & ~np.isin(np.arange(len(KINDS)), mines), 0.0, weights).argmax(axis=1)
 
 
-def outlines(supporting: pd.DataFrame, cases: pd.DataFrame) -> NDArray[Any]:
+def outlines(said: pd.DataFrame, cases: pd.DataFrame) -> NDArray[Any]:
     """Each site's outline: all that its lead detector saw; for a mine, its yard and the ground that moved with it.
 
-    supporting: judgements for the offence. Where none of them has an extent, the place of the strongest.
+    Where nothing for the offence has an extent, the place of the strongest.
     """
     shapes = cases["lead_geometry"].to_numpy(copy=True)
-    supporting = supporting[supporting["site"].isin(cases.index)]
-    case = cases.index.get_indexer(supporting["site"])
-    lead = supporting["detector"].to_numpy() == cases["lead"].to_numpy()[case]
-    moved = (supporting["detector"] == "subsidence") & (cases["lead_kind"].to_numpy()[case] == "active_while_shut")
-    places = np.flatnonzero((lead | moved) & (shapely.area(supporting["geometry"].to_numpy()) > 0))
-    places = places[np.lexsort((~lead[places], case[places]))]
-    found, group = np.unique(case[places], return_inverse=True)
-    parts = shapely.geometrycollections(supporting["geometry"].to_numpy()[places], indices=group)
-    shapes[found] = shapely.union_all(parts[:, None], axis=1)
+    case = cases.index.get_indexer(said["site"])
+    place = np.flatnonzero((case >= 0) & (said["log_lr"] > 0) & (shapely.area(said["geometry"].to_numpy()) > 0))
+    case, detector = case[place], said["detector"].to_numpy()[place]
+    lead = detector == cases["lead"].to_numpy()[case]
+    moved = (detector == "subsidence") & (cases["lead_kind"].to_numpy()[case] == "active_while_shut")
+    order = np.lexsort((~lead, case))
+    order = order[(lead | moved)[order]]
+    parts, case = said["geometry"].to_numpy()[place[order]], case[order]
+    joined = (np.bincount(case, minlength=1)[case] > 1) | (shapely.get_type_id(parts) != shapely.GeometryType.POLYGON)
+    shapes[case[~joined]] = parts[~joined]  # the union of one polygon is that polygon
+    found, group = np.unique(case[joined], return_inverse=True)
+    shapes[found] = shapely.union_all(shapely.geometrycollections(parts[joined], indices=group)[:, None], axis=1)
     return shapes
 
 
@@ -271,17 +277,9 @@ def ranked(cases: pd.DataFrame) -> pd.DataFrame:
 def evidence(heard: pd.DataFrame) -> pd.Series:
     """The lines of each site's evidence as JSON, by its number; `counted` are the nats that entered the sum."""
     write = json.JSONEncoder(ensure_ascii=False, sort_keys=True).encode
-    lines = pd.DataFrame(
-        {
-            "detector": heard["detector"],
-            "detection_id": heard["detection_id"],
-            "log_lr": [round(nats, 3) for nats in heard["log_lr"].tolist()],
-            "says": heard["says"],
-            "weight": heard["weight"],
-            "counted": [round(nats, 3) for nats in heard["counted"].tolist()],
-        }
-    )
-    texts = [write(line) for line in lines.to_dict("records")]
+    names = ("detector", "detection_id", "log_lr", "says", "weight", "counted")
+    lines = (dict(zip(names, row, strict=True)) for row in zip(*(heard[name].tolist() for name in names), strict=True))
+    texts = [write(one | {name: round(one[name], 3) for name in ("log_lr", "counted")}) for one in lines]
     begins = np.flatnonzero(np.diff(heard["site"].to_numpy(), prepend=-1))
     parts = zip(begins.tolist(), [*begins.tolist(), len(texts)][1:], strict=True)
     together = [f"[{', '.join(texts[begin:end])}]" for begin, end in parts]
