@@ -113,7 +113,7 @@ def fit_with(
     clear = np.empty(pixels, np.int32)
     floor, tail = np.float32(parameters.smallest_noise), np.float32(parameters.tail)
     waves, double = whole_quads(design, MOST_TERMS), whole_quads(doubled(design), MOST_WAVES)
-    given = waves, double, pairs_of(terms // 2), ridge, prior, parameters.rounds, tail, floor
+    given = waves, double, pairs_of(terms // 2).copy(), ridge, prior, parameters.rounds, tail, floor
     fit_kernel(values, *given, coefficients, information, scales, clear)
     return coefficients, information, scales, clear
 

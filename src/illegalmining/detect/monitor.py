@@ -107,7 +107,7 @@ def update(
         values,
         whole_quads(design, MOST_TERMS),
         whole_quads(doubled(design), MOST_WAVES),
-        pairs_of(design.shape[1] // 2),
+        pairs_of(design.shape[1] // 2).copy(),  # threads that count references to one array wait for one another
         days,
         *shared,
         baseline.coefficients,
@@ -117,5 +117,5 @@ def update(
         baseline.clear,
         prior,
         setting,
-        fading(parameters.drift_days),
+        fading(parameters.drift_days).copy(),
     )
