@@ -19,9 +19,9 @@ from pathlib import Path
 import numpy as np
 
 from illegalmining.detect.baseline import BaselineParameters, fit, fit_with, season
-from illegalmining.detect.candidates import unwatched
 from illegalmining.detect.monitor import MonitorParameters, update
 from illegalmining.detect.noise import noise, weather
+from illegalmining.detect.watch import unwatched
 
 THREADS = 2
 SIDE = 128
@@ -92,6 +92,7 @@ def report(bands: int, tiles: int) -> None:
     def copy(i: int) -> object:
         return histories[i].copy()
 
+    rates: dict[str, float] = {}
     pixel_dates = {"history": tiles * HISTORY * SIDE * SIDE, "new": tiles * NEW * SIDE * SIDE}
     for name, work, kind in (
         ("copy of the data", copy, "history"),
@@ -102,7 +103,11 @@ def report(bands: int, tiles: int) -> None:
         ("update, date by date", follow_each, "new"),
     ):
         rate = pixel_dates[kind] / timed(work, tiles) / 1e6
-        print(f"{bands} band(s)  {name:32s} {rate:8.1f} M pixel-dates/s {rate * bands:8.1f} M per band")
+        rates[name] = rate
+        beside = rate / rates.get("bare normal equations", np.nan)
+        print(
+            f"{bands} band(s)  {name:32s} {rate:8.1f} M pixel-dates/s {rate * bands:8.1f} M per band {beside:6.0%} bare"
+        )
 
 
 def peer(interpreter: str) -> None:

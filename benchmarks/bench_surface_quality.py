@@ -36,11 +36,11 @@ from scipy.stats import gamma
 from illegalmining.cases.evaluate import share_interval
 from illegalmining.cases.fuse import FusionParameters, bounded
 from illegalmining.detect.baseline import Baseline, season
-from illegalmining.detect.candidates import Watch
 from illegalmining.detect.change import expected_of
 from illegalmining.detect.memory import Codes, Layout, Place
 from illegalmining.detect.radar import detect_radar
 from illegalmining.detect.surface import detect_surface
+from illegalmining.detect.watch import Watch
 from illegalmining.simulate.optical import BANDS, optical_scenes
 from illegalmining.simulate.plan import Event, Pit, Plan, blob
 from illegalmining.simulate.preset import PRESETS, Preset

@@ -11,7 +11,7 @@ WATCH = """
 import hashlib
 import numpy as np
 from illegalmining.detect.baseline import BaselineParameters, fit, season
-from illegalmining.detect.candidates import unwatched
+from illegalmining.detect.watch import unwatched
 from illegalmining.detect.monitor import MonitorParameters, update
 from illegalmining.detect.noise import noise, weather
 

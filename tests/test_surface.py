@@ -21,14 +21,14 @@ from scipy import ndimage
 
 import real_data
 from illegalmining.detect import regions as detect_regions
-from illegalmining.detect.baseline import BaselineParameters, fit, fit_with, season
-from illegalmining.detect.candidates import Watch, unwatched
+from illegalmining.detect.baseline import BaselineParameters, doubled, fit, fit_with, pairs_of, season
 from illegalmining.detect.change import ChangeParameters, Days, Histories, Maps
 from illegalmining.detect.findings import Findings
 from illegalmining.detect.monitor import MonitorParameters, update
 from illegalmining.detect.noise import noise, weather
 from illegalmining.detect.regions import Telling, region_rows
 from illegalmining.detect.surface import SurfaceParameters, detect_surface, roofed
+from illegalmining.detect.watch import Watch, unwatched
 
 HISTORY, MONITOR, AS_OF = "2023-01-01", "2026-01-01", "2026-10-31"
 BANDS = ("green", "red", "nir", "swir16", "swir22")
@@ -379,6 +379,20 @@ def test_one_round_of_the_fit_is_least_squares():
         np.testing.assert_allclose(coefficients[:, :, pixel], expected.T, atol=1e-4)
         np.testing.assert_allclose(information[:, :, pixel], np.linalg.inv(design[there].T @ design[there]), atol=1e-4)
         assert clear[pixel] == there.sum()
+
+
+@pytest.mark.parametrize("order", [1, 2])
+def test_products_of_waves_are_sums_of_waves_of_twice_the_order(order: int) -> None:
+    days = np.arange(0, 900, 7.0)
+    design, twice = season(days, order), season(days, 2 * order)
+    np.testing.assert_allclose(doubled(design), twice, atol=1e-5)
+    pairs = iter(pairs_of(order))
+    for c in range(2 * order + 1):
+        for e in range(c + 1):
+            one, two, sign = next(pairs)
+            np.testing.assert_allclose(
+                design[:, c] * design[:, e], (twice[:, one] + sign * twice[:, two]) / 2, atol=1e-5
+            )
 
 
 def test_leaked_clouds_hardly_move_the_baseline():

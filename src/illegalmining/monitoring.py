@@ -30,14 +30,13 @@ from numcodecs import Blosc
 from illegalmining.atomic import atomic_folder
 from illegalmining.checkpoint import key_of
 from illegalmining.detect.baseline import Baseline, Floats, season
-from illegalmining.detect.candidates import Watch, unwatched
 from illegalmining.detect.change import edges, expected_of
 from illegalmining.detect.memory import Codes, Layout, Memory, Place
+from illegalmining.detect.watch import Watch, unwatched
 
 COMPRESSION = Blosc(cname="zstd", clevel=1, shuffle=Blosc.BITSHUFFLE)
 TRIANGULAR = ("information", "spread", "whitening")
 SYMMETRIC = ("information", "spread")
-WATCH_DAYS = ("onset", "last", "dates", "peak_day", "peak_dates", "day", "clear")
 Shapes = dict[str, tuple[int, ...]]
 
 
@@ -163,9 +162,8 @@ class StoredMemory:
         """Make the arrays that `keep` fills."""
         assert self.run is not None, "there is nothing new to keep"
         features = self.layout.features
-        numbers, whole = watch_shapes(features)
-        self.make(self.run.folder / "watch" / "numbers", length(numbers), "f4")
-        self.make(self.run.folder / "watch" / "days", length(whole), "i4")
+        for name, rows in unwatched(1, features)._asdict().items():
+            self.make(self.run.folder / "watch" / name, len(rows), rows.dtype.str)
         self.make(self.run.folder / "codes", self.run.fed * features, "u1")
         if self.dates == 0:
             self.make(self.baseline / "numbers", length(baseline_shapes(self.layout)), "f4")
@@ -189,10 +187,8 @@ class StoredMemory:
         baseline = Baseline(**found, clear=read(self.baseline / "clear", place)[0])
         if not self.chain:
             return baseline, unwatched(baseline.clear.size, self.layout.features)
-        folder, (numbers, days) = self.chain[-1].folder / "watch", watch_shapes(self.layout.features)
-        return baseline, Watch(
-            **unpacked(read(folder / "numbers", place), numbers), **unpacked(read(folder / "days", place), days)
-        )
+        folder = self.chain[-1].folder / "watch"
+        return baseline, Watch(*(np.ascontiguousarray(read(folder / name, place)) for name in Watch._fields))
 
     def keep(self, place: Place, baseline: Baseline, watch: Watch, codes: Codes, offset: Floats) -> None:
         """Keep a tile after all dates; `codes` (T, K, P) and `offset` (T, K) are those of the dates fed now."""
@@ -204,9 +200,8 @@ class StoredMemory:
             write(self.baseline / "numbers", place, packed(list(parts.values())))
             write(self.baseline / "clear", place, baseline.clear[None].astype(np.int32))
             self.record(self.baseline, place, codes[:past], offset[:past])
-        numbers, days = watch_shapes(self.layout.features)
-        write(self.run.folder / "watch" / "numbers", place, packed([getattr(watch, name) for name in numbers]))
-        write(self.run.folder / "watch" / "days", place, packed([getattr(watch, name) for name in days]))
+        for name, rows in watch._asdict().items():
+            write(self.run.folder / "watch" / name, place, rows)
         self.record(self.run.folder, place, codes[past:], offset[past:])
 
     def record(self, folder: Path, place: Place, codes: Codes, offset: Floats) -> None:
@@ -265,14 +260,6 @@ def baseline_shapes(layout: Layout) -> Shapes:
         "spread": (triangle,),
         "scales": (features,),
     }
-
-
-def watch_shapes(features: int) -> tuple[Shapes, Shapes]:
-    """Shape of each number, and of each day or count, of a pixel's watch."""
-    state = unwatched(1, features)._asdict()
-    shapes = {name: array.shape[:-1] for name, array in state.items()}
-    days = {name: shape for name, shape in shapes.items() if name in WATCH_DAYS}
-    return {name: shape for name, shape in shapes.items() if name not in WATCH_DAYS}, days
 
 
 def length(shapes: Shapes) -> int:

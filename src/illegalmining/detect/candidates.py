@@ -1,4 +1,4 @@
-"""The state of a watched pixel, and the kernels that feed it: drift, outlier and candidate changes are weighed.
+"""The kernels that feed a new date to the state of a watched pixel: drift, outlier and candidate changes are weighed.
 
 Between memory and cache, rows are copied through slices: an index such as `at + lane` might be negative for all the
 compiler knows, and then nothing is vectorised.
@@ -8,11 +8,9 @@ They stand in one module because Numba's cache on disk looks only at the file of
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 
-from illegalmining.detect.robust_fit import LANES, MOST_TERMS, Days, Floats, kernel, part
+from illegalmining.detect.robust_fit import LANES, MOST_TERMS, MOST_WAVES, Days, Floats, kernel, part
 
 SLOTS = 2
 """Candidate onsets kept for each pixel."""
@@ -20,56 +18,14 @@ SLOTS = 2
 PAST = SLOTS
 """Where the best of the candidates that were given up is kept."""
 
+PLACES = SLOTS + 1
+"""Candidates and the best of those given up."""
+
 EMPTY = np.float32(-1e30)
 """Evidence of a candidate that does not exist."""
 
-
-class Watch(NamedTuple):
-    """What is remembered of P pixels with K features; S is two candidates and the best of those given up.
-
-    level (S, P): evidence now, nats. mean (S, K, P), certainty (S, P): the new level in noise units and its precision.
-    onset, last, dates (S, P): first day (from 1970-01-01), last day it was supported, dates for it less those against,
-    never below 0.
-    peak (S, P), peak_mean (S, K, P), peak_day, peak_dates (S, P): highest evidence, and level, day and dates then.
-    drift (K, P), drift_variance (P,): what the baseline has drifted, in noise units; infinite variance: not yet begun.
-    day (P,): last clear day. clear (P,): clear dates judged.
-    """
-
-    level: Floats
-    mean: Floats
-    certainty: Floats
-    onset: Days
-    last: Days
-    dates: Days
-    peak: Floats
-    peak_mean: Floats
-    peak_day: Days
-    peak_dates: Days
-    drift: Floats
-    drift_variance: Floats
-    day: Days
-    clear: Days
-
-
-def unwatched(pixels: int, features: int) -> Watch:
-    """The state before the first monitored date."""
-    each, levels, days = (SLOTS + 1, pixels), (SLOTS + 1, features, pixels), np.int32
-    return Watch(
-        level=np.full(each, EMPTY, np.float32),
-        mean=np.zeros(levels, np.float32),
-        certainty=np.zeros(each, np.float32),
-        onset=np.zeros(each, days),
-        last=np.zeros(each, days),
-        dates=np.zeros(each, days),
-        peak=np.zeros(each, np.float32),
-        peak_mean=np.zeros(levels, np.float32),
-        peak_day=np.zeros(each, days),
-        peak_dates=np.zeros(each, days),
-        drift=np.zeros((features, pixels), np.float32),
-        drift_variance=np.full(pixels, np.inf, np.float32),
-        day=np.zeros(pixels, days),
-        clear=np.zeros(pixels, days),
-    )
+ONSET, LAST, DATES, PEAK_DAY, PEAK_DATES, DAY, CLEAR, DAY_ROWS = 0, 3, 6, 9, 12, 15, 16, 17
+"""First row of each whole number of a watch; after the candidates' come the two of the pixel itself."""
 
 
 @part
@@ -93,115 +49,121 @@ def outlying(raw: np.float32, spread: np.float32, features: int, volume: np.floa
 
 
 @part
-def give_up(watch: Watch, s: int, p: int) -> None:
-    """Empty a candidate's place; remember it where it was the best so far."""
-    if watch.level[s, p] > EMPTY and watch.peak[s, p] > watch.peak[PAST, p]:
-        watch.peak[PAST, p] = watch.peak[s, p]
-        watch.peak_mean[PAST, :, p] = watch.peak_mean[s, :, p]
-        watch.peak_day[PAST, p] = watch.peak_day[s, p]
-        watch.onset[PAST, p] = watch.onset[s, p]
-        watch.last[PAST, p] = watch.last[s, p]
-        watch.peak_dates[PAST, p] = watch.peak_dates[s, p]
-    watch.level[s, p] = EMPTY
-    watch.peak[s, p] = 0.0
+def give_up(numbers: Floats, days: Days, s: int, p: int, features: int) -> None:
+    """Remember a candidate that was the best so far."""
+    peak = PLACES * (2 + features)
+    numbers[peak + PAST, p] = numbers[peak + s, p]
+    for k in range(features):
+        numbers[peak + PLACES + PAST * features + k, p] = numbers[peak + PLACES + s * features + k, p]
+    for row in (ONSET, LAST, PEAK_DAY, PEAK_DATES):
+        days[row + PAST, p] = days[row + s, p]
 
 
 @part
-def begin(
-    watch: Watch,
-    s: int,
-    p: int,
-    z: Floats,
-    today: np.int32,
-    evidence: np.float32,
-    size: np.float32,
-    wide: np.float32,
-    restless: np.float32,
-) -> None:
-    """A new candidate: the ground moved on this date."""
-    give_up(watch, s, p)
-    for k in range(z.shape[0]):
-        watch.mean[s, k, p] = z[k] * size / wide
-        watch.peak_mean[s, k, p] = watch.mean[s, k, p]
-    watch.level[s, p] = evidence
-    watch.certainty[s, p] = np.float32(1.0) / size + np.float32(1.0) / (np.float32(1.0) + restless)
-    watch.onset[s, p] = today
-    watch.peak_day[s, p] = today
-    watch.peak_dates[s, p] = 1
-    watch.last[s, p] = today
-    watch.dates[s, p] = 1
-    watch.peak[s, p] = max(evidence, np.float32(0.0))
+def compare(
+    listed: Days, many: int, unit: Floats, away: Floats, variance: Floats, setting: Floats, quiet: Floats,
+    broad: Floats, raw: Floats, share: Floats,
+) -> None:  # fmt: skip
+    """Of each listed lane the log density `quiet` without a change, the density `broad` of an outlier times their
+    share, the squared distance `raw` from the baseline, and `share`, in which the date shows the baseline."""
+    features = len(unit)
+    for i in range(many):
+        lane = listed[i]
+        far = np.float32(0.0)
+        for k in range(features):
+            far += unit[k, lane] * unit[k, lane]
+        spare = np.float32(1.0) + variance[lane]
+        odd = outlying(far, setting[6], features, setting[1])
+        usual = normal(away[lane] * spare, spare, features, setting[0])
+        raw[lane], broad[lane], quiet[lane] = far, odd, np.log(usual + odd)
+        share[lane] = usual / (usual + odd)
 
 
 @part
 def follow(
-    watch: Watch, s: int, p: int, z: Floats, today: np.int32, quiet: np.float32, broad: np.float32, setting: Floats
-) -> None:
-    """Update a candidate with one date; `z` in noise units, `quiet` the log density under the baseline, `broad` that of
-    an outlier, times the share of outliers.
+    listed: Days, many: int, at: int, today: np.int32, unit: Floats, quiet: Floats, broad: Floats, setting: Floats,
+    numbers: Floats, days: Days,
+) -> None:  # fmt: skip
+    """Update the candidates of the listed lanes with a date; give up those it speaks against too much.
 
-    A date counts against the candidate where the baseline is more probable by a nat; an outlier counts for neither.
+    A date counts against a candidate where the baseline is more probable by a nat; an outlier counts for neither.
     """
-    features = z.shape[0]
-    keep, restless, memory = setting[0], setting[2], setting[3]
-    away = np.float32(0.0)
-    for k in range(features):
-        away += (z[k] - watch.mean[s, k, p]) ** 2
-    variance = np.float32(1.0) + restless + np.float32(1.0) / watch.certainty[s, p]
-    moved = normal(away, variance, features, keep)
-    changed = np.log(moved + broad)
-    share = moved / (moved + broad)
-    worth = np.float32(1.0) / (np.float32(1.0) + restless)
-    watch.certainty[s, p] = min(watch.certainty[s, p] + share * worth, memory * worth)
-    step = min(share * worth / watch.certainty[s, p], np.float32(1.0))
-    for k in range(features):
-        watch.mean[s, k, p] += step * (z[k] - watch.mean[s, k, p])
-    watch.level[s, p] += changed - quiet
-    if changed > quiet:
-        watch.last[s, p] = today
-        watch.dates[s, p] += 1
-    elif quiet - changed > np.float32(1.0):
-        watch.dates[s, p] = max(watch.dates[s, p] - 1, 0)
-    if watch.level[s, p] > watch.peak[s, p]:
-        watch.peak[s, p] = watch.level[s, p]
-        watch.peak_mean[s, :, p] = watch.mean[s, :, p]
-        watch.peak_day[s, p] = today
-        watch.peak_dates[s, p] = watch.dates[s, p]
+    features = len(unit)
+    one, worth = np.float32(1.0), np.float32(1.0) / (np.float32(1.0) + setting[2])
+    sure, peak = PLACES * (1 + features), PLACES * (2 + features)
+    for i in range(many):
+        lane = listed[i]
+        p = at + lane
+        for s in range(SLOTS):
+            level, mean = numbers[s, p], PLACES + s * features
+            if level <= EMPTY:
+                continue
+            far = np.float32(0.0)
+            for k in range(features):
+                far += (unit[k, lane] - numbers[mean + k, p]) ** 2
+            certainty = numbers[sure + s, p]
+            moved = normal(far, one + setting[2] + one / certainty, features, setting[0])
+            changed = np.log(moved + broad[lane])
+            share = moved / (moved + broad[lane])
+            certainty = min(certainty + share * worth, setting[3] * worth)
+            step = min(share * worth / certainty, one)
+            for k in range(features):
+                numbers[mean + k, p] += step * (unit[k, lane] - numbers[mean + k, p])
+            level += changed - quiet[lane]
+            if changed > quiet[lane]:
+                days[LAST + s, p] = today
+                days[DATES + s, p] += 1
+            elif quiet[lane] - changed > one:
+                days[DATES + s, p] = max(days[DATES + s, p] - 1, 0)
+            if level > numbers[peak + s, p]:
+                numbers[peak + s, p] = level
+                for k in range(features):
+                    numbers[peak + PLACES + s * features + k, p] = numbers[mean + k, p]
+                days[PEAK_DAY + s, p], days[PEAK_DATES + s, p] = today, days[DATES + s, p]
+            if level < setting[5]:
+                if numbers[peak + s, p] > numbers[peak + PAST, p]:
+                    give_up(numbers, days, s, p, features)
+                level, numbers[peak + s, p] = EMPTY, np.float32(0.0)
+            numbers[s, p], numbers[sure + s, p] = level, certainty
 
 
 @part
-def weigh(
-    watch: Watch, p: int, z: Floats, today: np.int32, away: np.float32, spare: np.float32, size: np.float32,
-    setting: Floats,
-) -> np.float32:  # fmt: skip
-    """Weigh the explanations of a clear date that stands out; returns the share of the date that shows the baseline."""
-    features = z.shape[0]
-    keep, volume, restless, start, drop, spread = setting[0], setting[1], setting[2], setting[4], setting[5], setting[6]
-    raw = np.float32(0.0)
-    for k in range(z.shape[0]):
-        raw += z[k] * z[k]
-    broad = outlying(raw, spread, features, volume)
-    usual = normal(away * spare, spare, features, keep)
-    quiet = np.log(usual + broad)
-    for s in range(SLOTS):
-        if watch.level[s, p] > EMPTY:
-            follow(watch, s, p, z, today, quiet, broad, setting)
-            if watch.level[s, p] < drop:
-                give_up(watch, s, p)
-    wide = np.float32(1.0) + restless + size
-    fresh = np.log(normal(raw, wide, features, keep) + broad) - quiet - setting[7]
-    worst = 0 if watch.level[0, p] <= watch.level[1, p] else 1
-    if fresh > start and fresh > watch.level[worst, p]:
-        begin(watch, worst, p, z, today, fresh, size, wide, restless)
-    return usual / (usual + broad)
+def begin(
+    listed: Days, many: int, at: int, today: np.int32, unit: Floats, raw: Floats, quiet: Floats, broad: Floats,
+    size: Floats, setting: Floats, numbers: Floats, days: Days, watched: Floats,
+) -> None:  # fmt: skip
+    """A new candidate for the listed lanes that show a change which began on this date, in place of the weaker one;
+    `watched` becomes 1 where there is a candidate, else 0."""
+    features = len(unit)
+    one, rough = np.float32(1.0), np.float32(1.0) + setting[2]
+    sure, peak = PLACES * (1 + features), PLACES * (2 + features)
+    for i in range(many):
+        lane = listed[i]
+        p = at + lane
+        wide = rough + size[lane]
+        fresh = np.log(normal(raw[lane], wide, features, setting[0]) + broad[lane]) - quiet[lane] - setting[7]
+        s = 0 if numbers[0, p] <= numbers[1, p] else 1
+        if fresh > setting[4] and fresh > numbers[s, p]:
+            if numbers[s, p] > EMPTY and numbers[peak + s, p] > numbers[peak + PAST, p]:
+                give_up(numbers, days, s, p, features)
+            for k in range(features):
+                mean = unit[k, lane] * size[lane] / wide
+                numbers[PLACES + s * features + k, p] = mean
+                numbers[peak + PLACES + s * features + k, p] = mean
+            numbers[s, p], numbers[peak + s, p] = fresh, max(fresh, np.float32(0.0))
+            numbers[sure + s, p] = one / size[lane] + one / rough
+            for row in (ONSET, LAST, PEAK_DAY):
+                days[row + s, p] = today
+            days[DATES + s, p], days[PEAK_DATES + s, p] = 1, 1
+        watched[lane] = one if max(numbers[0, p], numbers[1, p]) > EMPTY else np.float32(0.0)
 
 
 @part
 def gather(
-    at: int, lanes: int, coefficients: Floats, information: Floats, whitening: Floats, mine: Floats, error: Floats,
-    white: Floats,
+    at: int, lanes: int, coefficients: Floats, information: Floats, whitening: Floats, pairs: Days, mine: Floats,
+    error: Floats, white: Floats,
 ) -> None:  # fmt: skip
-    """Copy a group's baseline into cache: (K, MOST_TERMS), packed halves of (C, C) and (K, K), the pixels last."""
+    """Copy a group's baseline into cache: (K, MOST_TERMS), its own error by wave, packed half of (K, K)."""
     features, terms, _ = coefficients.shape
     i = 0
     for k in range(features):
@@ -215,12 +177,20 @@ def gather(
                 white[i, lane] = row[lane]
             i += 1
     i = 0
+    error[:] = 0.0
     for c in range(terms):
         for m in range(c + 1):
-            twice = np.float32(1.0 if c == m else 2.0)
-            row = information[c, m, at : at + lanes]
+            half = np.float32(0.5 if c == m else 1.0)
+            row, one, two, sign = (
+                information[c, m, at : at + lanes],
+                pairs[i, 0],
+                pairs[i, 1],
+                half * np.float32(pairs[i, 2]),
+            )
             for lane in range(lanes):
-                error[i, lane] = twice * row[lane]
+                error[one, lane] += half * row[lane]
+            for lane in range(lanes):  # apart, as the two might be one
+                error[two, lane] += sign * row[lane]
             i += 1
 
 
@@ -246,19 +216,14 @@ def expect(
 
 
 @part
-def predicted_error(t: int, products: Floats, error: Floats, noisier: Floats, worth: Floats) -> None:
-    """One over the standard deviation of a date's residuals, from the date's roughness and the baseline's own error.
-
-    Every three products of waves are summed at a time, so that sums are fetched and stored a third as often.
-    """
+def predicted_error(t: int, doubled: Floats, error: Floats, noisier: Floats, worth: Floats) -> None:
+    """One over the standard deviation of a date's residuals, from the date's roughness and the baseline's own error."""
+    w0, w1, w2, w3, w4 = doubled[0, t], doubled[1, t], doubled[2, t], doubled[3, t], doubled[4, t]
+    w5, w6, w7, w8, rough = doubled[5, t], doubled[6, t], doubled[7, t], doubled[8, t], noisier[t]
     for lane in range(LANES):
-        worth[lane] = 1.0
-    for i in range(0, len(products), 3):
-        a, b, c = products[i, t], products[i + 1, t], products[i + 2, t]
-        for lane in range(LANES):
-            worth[lane] += a * error[i, lane] + b * error[i + 1, lane] + c * error[i + 2, lane]
-    for lane in range(LANES):
-        worth[lane] = np.float32(1.0) / (noisier[t] * np.sqrt(worth[lane]))
+        own = w0 * error[0, lane] + w1 * error[1, lane] + w2 * error[2, lane] + w3 * error[3, lane]
+        own += w4 * error[4, lane] + w5 * error[5, lane] + w6 * error[6, lane] + w7 * error[7, lane]
+        worth[lane] = np.float32(1.0) / (rough * np.sqrt(np.float32(1.0) + own + w8 * error[8, lane]))
 
 
 @part
@@ -328,46 +293,54 @@ def settle(unit: Floats, drift: Floats, variance: Floats, share: Floats, gain: F
 
 
 @part
-def recall(watch: Watch, at: int, lanes: int, years: Floats, drift: Floats, variance: Floats, day: Days) -> None:
-    """Copy a group's drift into cache; one that has not begun starts from its stationary variance."""
-    known, last = watch.drift_variance[at : at + lanes], watch.day[at : at + lanes]
+def recall(
+    numbers: Floats, days: Days, at: int, lanes: int, years: Floats, drift: Floats, variance: Floats, day: Days,
+    watched: Floats,
+) -> None:  # fmt: skip
+    """Copy a group's drift into cache; one that has not begun starts from its stationary variance. `watched` is 1 where
+    there is a candidate, else 0."""
+    known, last = numbers[-1, at : at + lanes], days[DAY, at : at + lanes]
+    one, two = numbers[0, at : at + lanes], numbers[1, at : at + lanes]
     for lane in range(lanes):
         variance[lane] = known[lane] if known[lane] < np.float32(1e30) else years[lane]
         day[lane] = last[lane]
+        watched[lane] = np.float32(1.0) if max(one[lane], two[lane]) > EMPTY else np.float32(0.0)
     for k in range(len(drift)):
-        row = watch.drift[k, at : at + lanes]
+        row = numbers[k - 1 - len(drift), at : at + lanes]
         for lane in range(lanes):
             drift[k, lane] = row[lane]
 
 
 @part
-def remember(watch: Watch, at: int, lanes: int, drift: Floats, variance: Floats, day: Days, clear: Days) -> None:
+def remember(
+    numbers: Floats, days: Days, at: int, lanes: int, drift: Floats, variance: Floats, day: Days, clear: Floats
+) -> None:
     """Copy a group's drift back into the state."""
-    known, last = watch.drift_variance[at : at + lanes], watch.day[at : at + lanes]
-    counted = watch.clear[at : at + lanes]
+    known, last, counted = numbers[-1, at : at + lanes], days[DAY, at : at + lanes], days[CLEAR, at : at + lanes]
     for lane in range(lanes):
         known[lane] = variance[lane]
         last[lane] = day[lane]
-        counted[lane] = clear[lane]
+        counted[lane] += np.int32(clear[lane])
     for k in range(len(drift)):
-        row = watch.drift[k, at : at + lanes]
+        row = numbers[k - 1 - len(drift), at : at + lanes]
         for lane in range(lanes):
             row[lane] = drift[k, lane]
 
 
 @kernel
 def monitor_kernel(
-    watch: Watch, values: Floats, waves: Floats, products: Floats, days: Days, offset: Floats, noisier: Floats,
-    coefficients: Floats, information: Floats, whitening: Floats, memory: Floats, fitted: Days, prior: Floats,
-    setting: Floats, fading: Floats,
+    numbers: Floats, known: Days, values: Floats, waves: Floats, doubled: Floats, pairs: Days, days: Days,
+    offset: Floats, noisier: Floats, coefficients: Floats, information: Floats, whitening: Floats, memory: Floats,
+    fitted: Days, prior: Floats, setting: Floats, fading: Floats,
 ) -> None:  # fmt: skip
-    """Feed dates (T, K, P) to the state; arrays as in `Baseline`, `fitted` (P,) clear dates behind it, `prior` as in
-    `expect`, `fading` the part of the drift that is left after 0, 1, 2, ... days."""
+    """Feed dates (T, K, P) to the state, `numbers` and `known` (the days) of a `Watch`; arrays as in `Baseline`,
+    `doubled` and `pairs` as in `fit_kernel`, `fitted` (P,) clear dates behind the baseline, `prior` as in `expect`,
+    `fading` the part of the drift that is left after 0, 1, 2, ... days."""
     times, features, pixels = values.shape
     local = np.zeros((features, LANES), np.float32)
     unit = np.zeros((features, LANES), np.float32)
     mine = np.zeros((features, MOST_TERMS, LANES), np.float32)
-    error = np.zeros((len(products), LANES), np.float32)
+    error = np.zeros((MOST_WAVES, LANES), np.float32)
     white = np.zeros((features * (features + 1) // 2, LANES), np.float32)
     drift = np.zeros((features, LANES), np.float32)
     variance = np.zeros(LANES, np.float32)
@@ -379,35 +352,38 @@ def monitor_kernel(
     share = np.zeros(LANES, np.float32)
     gain = np.zeros(LANES, np.float32)
     here = np.zeros(LANES, np.float32)
+    quiet = np.zeros(LANES, np.float32)
+    broad = np.zeros(LANES, np.float32)
+    raw = np.zeros(LANES, np.float32)
+    clear = np.zeros(LANES, np.float32)
+    watched = np.zeros(LANES, np.float32)
     day = np.zeros(LANES, np.int32)
-    clear = np.zeros(LANES, np.int32)
-    watched = np.zeros(LANES, np.bool_)
-    z = np.zeros(features, np.float32)
+    stands = np.zeros(LANES, np.int32)
+    listed = np.zeros(LANES, np.int32)
     odd = np.float32(features + 3)
     for at in range(0, pixels, LANES):
         lanes = min(LANES, pixels - at)
-        here[:] = 0.0
-        behind, counted = fitted[at : at + lanes], watch.clear[at : at + lanes]
-        one, two = watch.level[0, at : at + lanes], watch.level[1, at : at + lanes]
+        here[:], clear[:] = 0.0, 0.0
+        behind = fitted[at : at + lanes]
         for lane in range(lanes):
             here[lane] = np.float32(1.0) if behind[lane] > 0 else np.float32(0.0)
-            clear[lane] = counted[lane]
-            watched[lane] = one[lane] > EMPTY or two[lane] > EMPTY
-        gather(at, lanes, coefficients, information, whitening, mine, error, white)
+        gather(at, lanes, coefficients, information, whitening, pairs, mine, error, white)
         expect(at, lanes, memory, white, features, prior, years, size)
-        recall(watch, at, lanes, years, drift, variance, day)
+        recall(numbers, known, at, lanes, years, drift, variance, day, watched)
         for t in range(times):
-            predicted_error(t, products, error, noisier, worth)
+            predicted_error(t, doubled, error, noisier, worth)
             residuals(values, t, at, lanes, waves, offset, mine, white, worth, local, unit)
             wander(unit, drift, variance, day, days[t], years, fading, here, stays, away, share)
             for lane in range(LANES):
-                clear[lane] += np.int32(share[lane])
+                clear[lane] += share[lane]
+                stands[lane] = np.int32(1) if (watched[lane] * share[lane] > 0) | (away[lane] > odd) else np.int32(0)
+            many = 0
             for lane in range(lanes):
-                if share[lane] > 0 and (watched[lane] or away[lane] > odd):
-                    for k in range(features):
-                        z[k] = unit[k, lane]
-                    p, spare = at + lane, np.float32(1.0) + variance[lane]
-                    share[lane] = weigh(watch, p, z, days[t], away[lane], spare, size[lane], setting)
-                    watched[lane] = watch.level[0, p] > EMPTY or watch.level[1, p] > EMPTY
+                listed[many] = lane
+                many += stands[lane]
+            if many:
+                compare(listed, many, unit, away, variance, setting, quiet, broad, raw, share)
+                follow(listed, many, at, days[t], unit, quiet, broad, setting, numbers, known)
+                begin(listed, many, at, days[t], unit, raw, quiet, broad, size, setting, numbers, known, watched)
             settle(unit, drift, variance, share, gain)
-        remember(watch, at, lanes, drift, variance, day, clear)
+        remember(numbers, known, at, lanes, drift, variance, day, clear)

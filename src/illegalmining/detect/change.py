@@ -18,11 +18,11 @@ import xarray as xr
 
 from illegalmining.compute import worked
 from illegalmining.detect.baseline import DAYS_A_YEAR, Baseline, BaselineParameters, Floats, along, fit, season
-from illegalmining.detect.candidates import Watch, unwatched
 from illegalmining.detect.findings import Remark, Unjudged
 from illegalmining.detect.memory import Memory, Place, Scale
 from illegalmining.detect.monitor import MonitorParameters, update
 from illegalmining.detect.noise import noise, weather
+from illegalmining.detect.watch import Watch, unwatched
 from illegalmining.lazy import Window
 
 DAY = np.timedelta64(1, "D")

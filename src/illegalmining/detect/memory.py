@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from illegalmining.detect.baseline import Baseline, Floats
-from illegalmining.detect.candidates import Watch
+from illegalmining.detect.watch import Watch
 
 Place = tuple[tuple[int, int], tuple[int, int]]
 """First and past-last row, first and past-last column of a tile."""

@@ -12,14 +12,16 @@ dates one by one or all together gives the same state.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from math import gamma, pi
 
 import numpy as np
 import numpy.typing as npt
 
-from illegalmining.detect.baseline import Baseline, products, whole_quads
-from illegalmining.detect.candidates import Watch, monitor_kernel
-from illegalmining.detect.robust_fit import Floats
+from illegalmining.detect.baseline import Baseline, doubled, pairs_of, whole_quads
+from illegalmining.detect.candidates import monitor_kernel
+from illegalmining.detect.robust_fit import MOST_TERMS, MOST_WAVES, Floats
+from illegalmining.detect.watch import Watch
 
 FADED_DAYS = 1500
 """Gap between clear dates after which nothing is left of a drift, days."""
@@ -63,6 +65,12 @@ def centre_density(features: int, spread: float) -> float:
     return gamma(half) / pi**half / spread**features
 
 
+@cache
+def fading(drift_days: float) -> Floats:
+    """What is left of a drift after 0, 1, 2, ... days."""
+    return np.exp(-np.arange(FADED_DAYS) / drift_days).astype(np.float32)
+
+
 def update(
     watch: Watch,
     values: Floats,
@@ -95,10 +103,11 @@ def update(
     few = 1.0 + 1.0 / max(history_years, 0.5)
     prior = np.array([parameters.year * few, parameters.lingering * few, parameters.contrast**2], np.float32)
     monitor_kernel(
-        watch,
+        *watch,
         values,
-        whole_quads(design),
-        products(design),
+        whole_quads(design, MOST_TERMS),
+        whole_quads(doubled(design), MOST_WAVES),
+        pairs_of(design.shape[1] // 2).copy(),  # threads that count references to one array wait for one another
         days,
         *shared,
         baseline.coefficients,
@@ -108,5 +117,5 @@ def update(
         baseline.clear,
         prior,
         setting,
-        np.exp(-np.arange(FADED_DAYS) / parameters.drift_days).astype(np.float32),
+        fading(parameters.drift_days).copy(),
     )

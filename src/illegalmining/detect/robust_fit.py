@@ -15,7 +15,7 @@ from numba import njit
 Floats = npt.NDArray[np.float32]
 Days = npt.NDArray[np.int32]
 
-LANES = 64
+LANES = 128
 """Pixels worked on together: long enough for vector instructions to pay, short enough to stay in cache."""
 
 QUAD = 4
@@ -23,6 +23,9 @@ QUAD = 4
 
 MOST_TERMS = 5
 """Most coefficients of a season: a level, an annual and a half-annual wave."""
+
+MOST_WAVES = 9
+"""Most waves of the season with twice as many harmonics, of which products of two of its terms are sums."""
 
 FAST = {"contract", "reassoc", "nsz", "arcp"}
 """Liberties the compiler may take; it must still know NaN."""
@@ -61,114 +64,131 @@ def load(values: Floats, first: int, at: int, lanes: int, local: Floats, here: F
 
 
 @part
-def add(quad: Floats, rows: Floats, many: int, first: int, sums: Floats, at: int) -> None:
-    """Add to `sums[at + i]` the product of a quad (QUAD, LANES) with `rows[i]` on its dates, for `many` rows."""
-    for i in range(0, many - 1, 2):
-        a0, a1, a2, a3 = rows[i, first], rows[i, first + 1], rows[i, first + 2], rows[i, first + 3]
-        b0, b1, b2, b3 = rows[i + 1, first], rows[i + 1, first + 1], rows[i + 1, first + 2], rows[i + 1, first + 3]
+def sum_waves(weight: Floats, doubled: Floats, first: int, sums: Floats) -> None:
+    """Add to `sums` (MOST_WAVES, LANES) the weights (QUAD, LANES) of four dates times each of the doubled waves."""
+    for i in range(0, MOST_WAVES, 3):
+        a0, a1, a2, a3 = doubled[i, first], doubled[i, first + 1], doubled[i, first + 2], doubled[i, first + 3]
+        j = i + 1
+        b0, b1, b2, b3 = doubled[j, first], doubled[j, first + 1], doubled[j, first + 2], doubled[j, first + 3]
+        j = i + 2
+        c0, c1, c2, c3 = doubled[j, first], doubled[j, first + 1], doubled[j, first + 2], doubled[j, first + 3]
         for lane in range(LANES):
-            q0, q1, q2, q3 = quad[0, lane], quad[1, lane], quad[2, lane], quad[3, lane]
-            sums[at + i, lane] += a0 * q0 + a1 * q1 + a2 * q2 + a3 * q3
-            sums[at + i + 1, lane] += b0 * q0 + b1 * q1 + b2 * q2 + b3 * q3
-    if many % 2:
-        i = many - 1
-        a0, a1, a2, a3 = rows[i, first], rows[i, first + 1], rows[i, first + 2], rows[i, first + 3]
-        for lane in range(LANES):
-            sums[at + i, lane] += a0 * quad[0, lane] + a1 * quad[1, lane] + a2 * quad[2, lane] + a3 * quad[3, lane]
+            q0, q1, q2, q3 = weight[0, lane], weight[1, lane], weight[2, lane], weight[3, lane]
+            sums[i, lane] += a0 * q0 + a1 * q1 + a2 * q2 + a3 * q3
+            sums[i + 1, lane] += b0 * q0 + b1 * q1 + b2 * q2 + b3 * q3
+            sums[i + 2, lane] += c0 * q0 + c1 * q1 + c2 * q2 + c3 * q3
 
 
 @part
-def accumulate(
-    local: Floats, first: int, waves: Floats, products: Floats, weight: Floats, weighted: Floats, normal: Floats,
-    right: Floats, square: Floats, terms: int, start: bool,
-) -> None:  # fmt: skip
-    """Add four dates to the normal equations; at the start also to the sum of squares, from which a scale is had."""
-    add(weight, products, len(products), first, normal, 0)
-    for k in range(local.shape[1]):
-        for lane in range(LANES):
-            weighted[0, lane] = weight[0, lane] * local[first, k, lane]
-            weighted[1, lane] = weight[1, lane] * local[first + 1, k, lane]
-            weighted[2, lane] = weight[2, lane] * local[first + 2, k, lane]
-            weighted[3, lane] = weight[3, lane] * local[first + 3, k, lane]
-        add(weighted, waves, terms, first, right, k * terms)
-        if start:
-            for q in range(QUAD):
-                for lane in range(LANES):
-                    square[k, lane] += weighted[q, lane] * local[first + q, k, lane]
+def sum_values(local: Floats, k: int, first: int, waves: Floats, weight: Floats, right: Floats) -> None:
+    """Add to `right` (K, MOST_TERMS, LANES) a feature's weighted values on four dates times each wave."""
+    a0, a1, a2, a3, t = waves[1, first], waves[2, first], waves[3, first], waves[4, first], first + 1
+    b0, b1, b2, b3 = waves[1, t], waves[2, t], waves[3, t], waves[4, t]
+    t = first + 2
+    c0, c1, c2, c3 = waves[1, t], waves[2, t], waves[3, t], waves[4, t]
+    t = first + 3
+    d0, d1, d2, d3 = waves[1, t], waves[2, t], waves[3, t], waves[4, t]
+    for lane in range(LANES):
+        q0, q1 = weight[0, lane] * local[first, k, lane], weight[1, lane] * local[first + 1, k, lane]
+        q2, q3 = weight[2, lane] * local[first + 2, k, lane], weight[3, lane] * local[first + 3, k, lane]
+        right[k, 0, lane] += (q0 + q1) + (q2 + q3)
+        right[k, 1, lane] += a0 * q0 + b0 * q1 + c0 * q2 + d0 * q3
+        right[k, 2, lane] += a1 * q0 + b1 * q1 + c1 * q2 + d1 * q3
+        right[k, 3, lane] += a2 * q0 + b2 * q1 + c2 * q2 + d2 * q3
+        right[k, 4, lane] += a3 * q0 + b3 * q1 + c3 * q2 + d3 * q3
 
 
 @part
 def depart(
-    local: Floats, first: int, waves: Floats, solution: Floats, precision: Floats, residual: Floats, distance: Floats
-) -> None:
-    """Residuals (K, QUAD, LANES) of four dates, and their squared distances in squared scales over all features."""
-    distance[:] = 0.0
-    for k in range(local.shape[1]):
-        for q in range(0, QUAD, 2):
-            t, u = first + q, first + q + 1
-            a0, a1, a2, a3, a4 = waves[0, t], waves[1, t], waves[2, t], waves[3, t], waves[4, t]
-            b0, b1, b2, b3, b4 = waves[0, u], waves[1, u], waves[2, u], waves[3, u], waves[4, u]
-            for lane in range(LANES):
-                s0, s1, s2 = solution[k, 0, lane], solution[k, 1, lane], solution[k, 2, lane]
-                s3, s4 = solution[k, 3, lane], solution[k, 4, lane]
-                one = local[t, k, lane] - a0 * s0 - a1 * s1 - a2 * s2 - a3 * s3 - a4 * s4
-                two = local[u, k, lane] - b0 * s0 - b1 * s1 - b2 * s2 - b3 * s3 - b4 * s4
-                residual[k, q, lane] = one
-                residual[k, q + 1, lane] = two
-                distance[q, lane] += one * one * precision[k, lane]
-                distance[q + 1, lane] += two * two * precision[k, lane]
+    local: Floats, k: int, first: int, waves: Floats, solution: Floats, precision: Floats, residual: Floats,
+    distance: Floats,
+) -> None:  # fmt: skip
+    """A feature's residuals (K, QUAD, LANES) on four dates; adds their squares, in squared scales, to `distance`."""
+    a1, a2, a3, a4, t = waves[1, first], waves[2, first], waves[3, first], waves[4, first], first + 1
+    b1, b2, b3, b4 = waves[1, t], waves[2, t], waves[3, t], waves[4, t]
+    t = first + 2
+    c1, c2, c3, c4 = waves[1, t], waves[2, t], waves[3, t], waves[4, t]
+    t = first + 3
+    d1, d2, d3, d4 = waves[1, t], waves[2, t], waves[3, t], waves[4, t]
+    for lane in range(LANES):
+        s0, s1, s2 = solution[k, 0, lane], solution[k, 1, lane], solution[k, 2, lane]
+        s3, s4, worth = solution[k, 3, lane], solution[k, 4, lane], precision[k, lane]
+        one = local[first, k, lane] - s0 - a1 * s1 - a2 * s2 - a3 * s3 - a4 * s4
+        two = local[first + 1, k, lane] - s0 - b1 * s1 - b2 * s2 - b3 * s3 - b4 * s4
+        three = local[first + 2, k, lane] - s0 - c1 * s1 - c2 * s2 - c3 * s3 - c4 * s4
+        four = local[first + 3, k, lane] - s0 - d1 * s1 - d2 * s2 - d3 * s3 - d4 * s4
+        residual[k, 0, lane], residual[k, 1, lane] = one, two
+        residual[k, 2, lane], residual[k, 3, lane] = three, four
+        distance[0, lane] += one * one * worth
+        distance[1, lane] += two * two * worth
+        distance[2, lane] += three * three * worth
+        distance[3, lane] += four * four * worth
 
 
 @part
 def reweigh(
-    first: int, here: Floats, tail: np.float32, residual: Floats, distance: Floats, weight: Floats, heavy: Floats,
-    square: Floats,
-) -> None:  # fmt: skip
-    """Weights of four dates under the t distribution, added to `heavy`; weighted squared residuals to `square`."""
-    features = residual.shape[0]
-    most = tail + np.float32(features)
-    for q in range(0, QUAD, 2):
-        for lane in range(LANES):
-            weight[q, lane] = here[first + q, lane] * most / (tail + distance[q, lane])
-            weight[q + 1, lane] = here[first + q + 1, lane] * most / (tail + distance[q + 1, lane])
+    first: int, here: Floats, tail: np.float32, most: np.float32, distance: Floats, weight: Floats, heavy: Floats
+) -> None:
+    """Weights of four dates under the t distribution, added to `heavy`; leaves `distance` empty."""
     for lane in range(LANES):
-        heavy[lane] += (weight[0, lane] + weight[1, lane]) + (weight[2, lane] + weight[3, lane])
-    for k in range(features):
-        for lane in range(LANES):
-            r0, r1, r2, r3 = residual[k, 0, lane], residual[k, 1, lane], residual[k, 2, lane], residual[k, 3, lane]
-            early = weight[0, lane] * r0 * r0 + weight[1, lane] * r1 * r1
-            square[k, lane] += early + (weight[2, lane] * r2 * r2 + weight[3, lane] * r3 * r3)
+        w0 = here[first, lane] * most / (tail + distance[0, lane])
+        w1 = here[first + 1, lane] * most / (tail + distance[1, lane])
+        w2 = here[first + 2, lane] * most / (tail + distance[2, lane])
+        w3 = here[first + 3, lane] * most / (tail + distance[3, lane])
+        weight[0, lane], weight[1, lane], weight[2, lane], weight[3, lane] = w0, w1, w2, w3
+        distance[0, lane], distance[1, lane], distance[2, lane], distance[3, lane] = 0.0, 0.0, 0.0, 0.0
+        heavy[lane] += (w0 + w1) + (w2 + w3)
+
+
+@part
+def sum_squares(k: int, deviation: Floats, weight: Floats, square: Floats) -> None:
+    """Add a feature's weighted squared deviations (QUAD, LANES) on four dates to `square`."""
+    for lane in range(LANES):
+        r0, r1, r2, r3 = deviation[0, lane], deviation[1, lane], deviation[2, lane], deviation[3, lane]
+        early = weight[0, lane] * r0 * r0 + weight[1, lane] * r1 * r1
+        square[k, lane] += early + (weight[2, lane] * r2 * r2 + weight[3, lane] * r3 * r3)
+
+
+@part
+def normal_equations(sums: Floats, right: Floats, pairs: Days, normal: Floats, target: Floats) -> None:
+    """The normal matrix (lower triangle) from the sums of the doubled waves, and its right-hand sides (K, C, LANES)."""
+    i, terms = 0, len(normal)
+    for c in range(terms):
+        for e in range(c + 1):
+            one, two, sign = pairs[i, 0], pairs[i, 1], np.float32(0.5) * np.float32(pairs[i, 2])
+            for lane in range(LANES):
+                normal[c, e, lane] = np.float32(0.5) * sums[one, lane] + sign * sums[two, lane]
+            i += 1
+        for k in range(target.shape[0]):
+            for lane in range(LANES):
+                target[k, c, lane] = right[k, c, lane]
 
 
 @part
 def unexplained_squares(normal: Floats, right: Floats, solution: Floats, square: Floats) -> None:
     """Turn sums of squares into sums of squared residuals, by the normal equations: y'y - 2 b'X'y + b'X'Xb."""
-    terms = len(right) // len(square)
     for k in range(len(square)):
-        i = 0
-        for c in range(terms):
+        for c in range(len(normal)):
             for lane in range(LANES):
-                square[k, lane] -= np.float32(2.0) * solution[k, c, lane] * right[k * terms + c, lane]
+                square[k, lane] -= np.float32(2.0) * solution[k, c, lane] * right[k, c, lane]
             for e in range(c + 1):
                 twice = np.float32(1.0 if c == e else 2.0)
                 for lane in range(LANES):
-                    square[k, lane] += twice * solution[k, c, lane] * solution[k, e, lane] * normal[i, lane]
-                i += 1
+                    square[k, lane] += twice * solution[k, c, lane] * solution[k, e, lane] * normal[c, e, lane]
 
 
 @part
-def with_prior(normal: Floats, right: Floats, ridge: Floats, prior: Floats, matrix: Floats, target: Floats) -> None:
-    """The normal equations with their prior, in matrix form (lower triangle)."""
-    i, terms = 0, len(ridge)
-    for c in range(terms):
+def with_prior(normal: Floats, ridge: Floats, prior: Floats, matrix: Floats, target: Floats) -> None:
+    """Add the prior to the normal equations, the matrix into one of its own."""
+    for c in range(len(ridge)):
         for e in range(c + 1):
             own = ridge[c] if c == e else np.float32(0.0)
             for lane in range(LANES):
-                matrix[c, e, lane] = normal[i, lane] + own
-            i += 1
+                matrix[c, e, lane] = normal[c, e, lane] + own
         for k in range(target.shape[0]):
+            pull = ridge[c] * prior[k, c]
             for lane in range(LANES):
-                target[k, c, lane] = right[k * terms + c, lane] + ridge[c] * prior[k, c]
+                target[k, c, lane] += pull
 
 
 @part
@@ -238,7 +258,8 @@ def give(
 def fit_kernel(
     values: Floats,
     waves: Floats,
-    products: Floats,
+    doubled: Floats,
+    pairs: Days,
     ridge: Floats,
     prior: Floats,
     rounds: int,
@@ -251,18 +272,19 @@ def fit_kernel(
 ) -> None:
     """Fit every pixel of `values` (T, K, P); fills the outputs (K, C, P), (C, C, P), (K, P), (P,).
 
-    waves (MOST_TERMS, T), zero beyond the C in use, and the products of each two of these (C (C + 1) / 2, T); both with
-    zeros up to whole quads of dates.
+    waves (MOST_TERMS, T), zero beyond the C in use, and `doubled` (MOST_WAVES, T), those with twice as many harmonics;
+    both with zeros up to whole quads of dates. pairs (C (C + 1) / 2, 3), from `baseline.pairs_of`.
     """
     _, features, pixels = values.shape
     terms, dates = len(ridge), waves.shape[1]
     local = np.zeros((dates, features, LANES), np.float32)
     here = np.zeros((dates, LANES), np.float32)
     weight = np.zeros((QUAD, LANES), np.float32)
-    weighted = np.zeros((QUAD, LANES), np.float32)
     distance = np.zeros((QUAD, LANES), np.float32)
     residual = np.zeros((features, QUAD, LANES), np.float32)
-    normal, right = np.zeros((len(products), LANES), np.float32), np.zeros((features * terms, LANES), np.float32)
+    sums = np.zeros((MOST_WAVES, LANES), np.float32)
+    right = np.zeros((features, MOST_TERMS, LANES), np.float32)
+    normal = np.zeros((terms, terms, LANES), np.float32)
     matrix = np.zeros((terms, terms, LANES), np.float32)
     unit = np.zeros((terms, terms, LANES), np.float32)
     inverse = np.zeros((terms, terms, LANES), np.float32)
@@ -274,22 +296,31 @@ def fit_kernel(
     heavy = np.zeros(LANES, np.float32)
     for c in range(terms):
         unit[c, c, :] = 1.0
+    most = tail + np.float32(features)
     for at in range(0, pixels, LANES):
         lanes = min(LANES, pixels - at)
         count[:] = 0.0
         for step in range(rounds + 1):
-            normal[:], right[:], square[:], heavy[:] = 0.0, 0.0, 0.0, 0.0
+            sums[:], right[:], square[:], heavy[:] = 0.0, 0.0, 0.0, 0.0
             for first in range(0, dates, QUAD):
                 if step == 0:
                     load(values, first, at, lanes, local, here, count)
                     weight[:] = here[first : first + QUAD]
+                    for k in range(features):
+                        sum_squares(k, local[first : first + QUAD, k], weight, square)
                 else:
-                    depart(local, first, waves, solution, precision, residual, distance)
-                    reweigh(first, here, tail, residual, distance, weight, heavy, square)
+                    for k in range(features):
+                        depart(local, k, first, waves, solution, precision, residual, distance)
+                    reweigh(first, here, tail, most, distance, weight, heavy)
+                    for k in range(features):
+                        sum_squares(k, residual[k], weight, square)
                 if step < rounds:
-                    accumulate(local, first, waves, products, weight, weighted, normal, right, square, terms, step == 0)
+                    sum_waves(weight, doubled, first, sums)
+                    for k in range(features):
+                        sum_values(local, k, first, waves, weight, right)
             if step < rounds:
-                with_prior(normal, right, ridge, prior, matrix, target)
+                normal_equations(sums, right, pairs, normal, target)
+                with_prior(normal, ridge, prior, matrix, target)
                 factorise(matrix)
                 substitute(matrix, target, solution)
             if step == 0:
