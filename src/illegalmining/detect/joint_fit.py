@@ -196,7 +196,7 @@ def fit_declared(
     level = scene.problem.whitened(scene.problem.data.level).ravel()
     for k, problem in enumerate(problems):
         bowl = scene.problem.whitened(problem.modelled(problem.known.middle)).ravel()
-        p[10 * k + 6] += np.log(np.clip(level @ bowl / (bowl @ bowl), 0.03, 2.0))
+        p[10 * k + 6] += np.log(np.clip(level @ bowl / max(float(bowl @ bowl), 1e-30), 0.03, 2.0))
     best: tuple[float, Together, Floats] | None = None
     for k in range(len(problems)):
         for direction in (1, -1):

@@ -212,11 +212,13 @@ def told_apart(
     if not len(templates.starts):
         return search, declared, []
     hidden: list[tuple[Inverted, float]] = []
+    told_beside = []
     for k in range(len(declared)):
         rest = less(search, [found for found, _ in hidden], parameters)
         scene = window_about(rest, declared[k], declared, monitor_day, parameters.declared, parameters.joint)
         if scene is None:
             continue
+        told_beside.append(declared[k])
         beside = fit_beside(scene, monitor_day, parameters.least_log_lr, parameters.declared, parameters.joint)
         if beside is None:
             continue
@@ -229,7 +231,7 @@ def told_apart(
     rest = less(search, [found for found, _ in hidden], parameters)
     for alone in undeclared_faces(rest, templates, declared, monitor_day, parameters):
         place = outline(alone[0].panel).centroid
-        if not any(in_zone(place, face, parameters) for face in declared):
+        if not any(in_zone(place, face, parameters) for face in told_beside):
             hidden.append(alone)
     return search, declared, hidden
 
