@@ -104,10 +104,8 @@ def report(bands: int, tiles: int) -> None:
     ):
         rate = pixel_dates[kind] / timed(work, tiles) / 1e6
         rates[name] = rate
-        beside = rate / rates.get("bare normal equations", np.nan)
-        print(
-            f"{bands} band(s)  {name:32s} {rate:8.1f} M pixel-dates/s {rate * bands:8.1f} M per band {beside:6.0%} bare"
-        )
+        beside = f"{rate / rates['bare normal equations']:6.0%} of bare" if "bare normal equations" in rates else ""
+        print(f"{bands} band(s)  {name:32s} {rate:8.1f} M pixel-dates/s {rate * bands:8.1f} M per band {beside}")
 
 
 def peer(interpreter: str) -> None:

@@ -64,8 +64,8 @@ def compare(
     listed: Days, many: int, unit: Floats, away: Floats, variance: Floats, setting: Floats, quiet: Floats,
     broad: Floats, raw: Floats, share: Floats,
 ) -> None:  # fmt: skip
-    """Of each listed lane the log density `quiet` without a change, the density `broad` of an outlier times their
-    share, the squared distance `raw` from the baseline, and `share`, in which the date shows the baseline."""
+    """Of each listed lane the density `quiet` without a change, the density `broad` of an outlier times their share,
+    the squared distance `raw` from the baseline, and `share`, in which the date shows the baseline."""
     features = len(unit)
     for i in range(many):
         lane = listed[i]
@@ -75,7 +75,7 @@ def compare(
         spare = np.float32(1.0) + variance[lane]
         odd = outlying(far, setting[6], features, setting[1])
         usual = normal(away[lane] * spare, spare, features, setting[0])
-        raw[lane], broad[lane], quiet[lane] = far, odd, np.log(usual + odd)
+        raw[lane], broad[lane], quiet[lane] = far, odd, usual + odd
         share[lane] = usual / (usual + odd)
 
 
@@ -103,17 +103,17 @@ def follow(
                 far += (unit[k, lane] - numbers[mean + k, p]) ** 2
             certainty = numbers[sure + s, p]
             moved = normal(far, one + setting[2] + one / certainty, features, setting[0])
-            changed = np.log(moved + broad[lane])
+            gained = np.log((moved + broad[lane]) / quiet[lane])
             share = moved / (moved + broad[lane])
             certainty = min(certainty + share * worth, setting[3] * worth)
             step = min(share * worth / certainty, one)
             for k in range(features):
                 numbers[mean + k, p] += step * (unit[k, lane] - numbers[mean + k, p])
-            level += changed - quiet[lane]
-            if changed > quiet[lane]:
+            level += gained
+            if gained > np.float32(0.0):
                 days[LAST + s, p] = today
                 days[DATES + s, p] += 1
-            elif quiet[lane] - changed > one:
+            elif gained < -one:
                 days[DATES + s, p] = max(days[DATES + s, p] - 1, 0)
             if level > numbers[peak + s, p]:
                 numbers[peak + s, p] = level
@@ -135,13 +135,14 @@ def begin(
     """A new candidate for the listed lanes that show a change which began on this date, in place of the weaker one;
     `watched` becomes 1 where there is a candidate, else 0."""
     features = len(unit)
-    one, rough = np.float32(1.0), np.float32(1.0) + setting[2]
+    one, rough, least = np.float32(1.0), np.float32(1.0) + setting[2], np.exp(setting[4] + setting[7])
     sure, peak = PLACES * (1 + features), PLACES * (2 + features)
     for i in range(many):
         lane = listed[i]
         p = at + lane
         wide = rough + size[lane]
-        fresh = np.log(normal(raw[lane], wide, features, setting[0]) + broad[lane]) - quiet[lane] - setting[7]
+        ratio = (normal(raw[lane], wide, features, setting[0]) + broad[lane]) / quiet[lane]
+        fresh = np.log(ratio) - setting[7] if ratio > least else EMPTY
         s = 0 if numbers[0, p] <= numbers[1, p] else 1
         if fresh > setting[4] and fresh > numbers[s, p]:
             if numbers[s, p] > EMPTY and numbers[peak + s, p] > numbers[peak + PAST, p]:

@@ -21,7 +21,7 @@ from illegalmining.detect.baseline import DAYS_A_YEAR, Baseline, BaselineParamet
 from illegalmining.detect.findings import Remark, Unjudged
 from illegalmining.detect.memory import Memory, Place, Scale
 from illegalmining.detect.monitor import MonitorParameters, update
-from illegalmining.detect.noise import noise, weather
+from illegalmining.detect.noise import inverted, noise, weather
 from illegalmining.detect.watch import Watch, unwatched
 from illegalmining.lazy import Window
 
@@ -351,7 +351,7 @@ def maps_of(
 
     judged = (baseline.clear > 0) & (watch.clear > 0)
     peak, mean, first, best_day = map(chosen, (watch.peak, watch.peak_mean, watch.onset, watch.peak_day))
-    root = unwhitening(baseline.whitening)
+    root = inverted(baseline.whitening)
     evidence = np.where(judged, 0.0, np.nan).astype(np.float32)
     shift = np.zeros_like(mean)
     some = np.flatnonzero(judged & (peak > watched.least))
@@ -374,16 +374,6 @@ def maps_of(
         "clear": np.where(baseline.clear > 0, watch.clear, 0),
     }
     return Maps(**{name: array.reshape(*array.shape[:-1], *shape) for name, array in flat.items()})
-
-
-def unwhitening(whitening: Floats) -> Floats:
-    """Inverse (K, K, P) of lower triangular matrices: from unit noise back to a feature's unit."""
-    inverse = np.zeros_like(whitening)
-    for k in range(whitening.shape[0]):
-        inverse[k, k] = 1.0 / whitening[k, k]
-        for m in range(k):
-            inverse[k, m] = -np.einsum("ap,ap->p", whitening[k, m:k], inverse[m:k, m]) / whitening[k, k]
-    return inverse
 
 
 def histories_of(

@@ -55,6 +55,15 @@ def unexplained(
             whole[k, lane] = whole[k, lane] if use[lane] > 0 else np.float32(0.0)
 
 
+@part
+def give_rows(found: Floats, at: int, lanes: int, into: Floats) -> None:
+    """Copy rows of a group to their place."""
+    for k in range(len(found)):
+        row = into[k, at : at + lanes]
+        for lane in range(lanes):
+            row[lane] = found[k, lane]
+
+
 @kernel
 def noise_kernel(
     values: Floats,
@@ -119,13 +128,14 @@ def noise_kernel(
             for lane in range(LANES):
                 count[lane] += use[lane]
                 previous[lane] = max(previous[lane], use[lane])
+        counted = used[at : at + lanes]
         for lane in range(lanes):
-            used[at + lane] = np.int32(count[lane])
-            lagged[:, at + lane] = lags[:, lane]
-            for k in range(features):
-                total[k, at + lane] = levels[k, lane]
-                for m in range(k + 1):
-                    scatter[k, m, at + lane], square[k, m, at + lane] = sums[k, m, lane], squares[k, m, lane]
+            counted[lane] = np.int32(count[lane])
+        give_rows(lags, at, lanes, lagged)
+        give_rows(levels, at, lanes, total)
+        for k in range(features):
+            give_rows(sums[k, : k + 1], at, lanes, scatter[k])
+            give_rows(squares[k, : k + 1], at, lanes, square[k])
 
 
 def weather(
@@ -167,10 +177,10 @@ def noise(values: Floats, design: Floats, offset: Floats, fitted: tuple, paramet
     judged = clear >= parameters.fewest
     covariance = shrunk(scatter, used, design.shape[1], judged, parameters)
     factor = np.linalg.cholesky(covariance.astype(np.float64))
-    whitening = np.linalg.inv(factor).transpose(1, 2, 0)
+    whitening = inverted(np.ascontiguousarray(factor.transpose(1, 2, 0)))
     memory = lingering(lagged, used, judged, parameters)
     mean, spread = seasons(total, square, used, covariance)
-    whitening = np.ascontiguousarray(whitening, np.float32)
+    whitening = whitening.astype(np.float32)
     clear = np.where(judged, clear, 0)
     return Baseline(coefficients, information, whitening, memory, clear, mean, spread, scales)
 
@@ -181,6 +191,16 @@ def seasons(total: Floats, square: Floats, used: Days, covariance: npt.NDArray[n
     mean = total / count
     spread = mirrored(square) / count - mean[:, None] * mean[None, :]
     return mean.astype(np.float32), (spread + covariance.transpose(1, 2, 0)).astype(np.float32)
+
+
+def inverted(lower: npt.NDArray) -> npt.NDArray:
+    """Inverse (K, K, P) of lower triangular matrices, such as from unit noise back to a feature's unit."""
+    inverse = np.zeros_like(lower)
+    for k in range(lower.shape[0]):
+        inverse[k, k] = 1.0 / lower[k, k]
+        for m in range(k):
+            inverse[k, m] = -np.einsum("ap,ap->p", lower[k, m:k], inverse[m:k, m]) / lower[k, k]
+    return inverse
 
 
 def mirrored(lower: Floats) -> Floats:
