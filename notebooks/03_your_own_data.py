@@ -202,8 +202,12 @@ cube = im.open_source("our-scenes", district)
 assert cube.sizes["time"] == len(dates)
 ground = im.monitor(im.surface_stack(cube, *period))
 found = im.gather([im.regions(ground)], district.crs)
-cases = im.fuse(im.judge(found, registers, "en"))
 found[["detector", "first_seen", "log_lr", "area_m2"]]
+
+# %%
+judgements = im.judge(found, registers, "en")
+cases = im.fuse(judgements)
+judgements[["kind", "log_lr", "p_against", "says"]]
 
 # %%
 _, ax = plt.subplots(figsize=(7.2, 6))
