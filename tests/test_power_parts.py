@@ -12,12 +12,13 @@ import pandas as pd
 import pytest
 from scipy.stats import multivariate_t
 
-from illegalmining.detect.day_shapes import Quadratic, Rest, ShapeParameters, alike, emissions, windows
+from illegalmining.detect.day_densities import Quadratic
+from illegalmining.detect.day_shapes import Rest, ShapeParameters, alike, emissions, windows
 from illegalmining.detect.declared_output import Output, OutputParameters, Specific, declared_output
 from illegalmining.detect.hidden_work import Explanation, Judge, RestingDays, WorkParameters, rest_chain, work_chain
 from illegalmining.detect.holidays import FIRST_YEAR, NEW_YEARS, lunar_new_year, spring_festival
 from illegalmining.detect.load import Levels
-from illegalmining.detect.markov import log_likelihood, not_yet, state_probabilities
+from illegalmining.detect.markov import log_likelihoods, not_yet, state_probabilities
 from illegalmining.detect.rest_profile import LevelBelief
 from illegalmining.detect.shut_mines import within
 from illegalmining.errors import InputError
@@ -188,7 +189,8 @@ def test_chains_agree_with_summing_over_every_path() -> None:
     weight = first[paths[:, 0]] * emission[0, paths[:, 0]]
     for day in range(1, 5):
         weight *= moves[paths[:, day - 1], paths[:, day]] * emission[day, paths[:, day]]
-    assert log_likelihood(emission, moves, first) == pytest.approx(np.log(weight.sum()))
+    others = np.stack([rng.dirichlet(np.ones(3), 3), moves])
+    assert log_likelihoods(emission, others, np.stack([first, first]))[1] == pytest.approx(np.log(weight.sum()))
     states = state_probabilities(emission, moves, first)
     never = not_yet(emission, moves, first, 2)
     for day in range(5):
@@ -197,19 +199,23 @@ def test_chains_agree_with_summing_over_every_path() -> None:
         assert never[day] == pytest.approx(weight[(paths[:, : day + 1] != 2).all(axis=1)].sum() / weight.sum())
 
 
-def test_densities_of_a_day_agree_with_scipys_multivariate_t() -> None:
+@pytest.mark.parametrize("tail", [5.0, 6.0, 5.3])
+def test_densities_of_a_day_agree_with_scipys_multivariate_t(tail: float) -> None:
     """A day with a block of a normal amount is one t with a wider spread; an amount held to one value is one moved."""
     rng = np.random.default_rng(20)
     root = rng.normal(size=(6, 6))
     spread, away = root @ root.T / 6 + 0.1 * np.eye(6), rng.normal(size=(4, 6))
     blocks = np.array([[0, 1, 1, 0, 0, 0], [0, 0, 0, 1, 1, 1.0]])
-    day = Quadratic(away, spread, 6.0)
-    np.testing.assert_allclose(day.plain(), multivariate_t.logpdf(away, np.zeros(6), spread, 6))
-    normal, fixed = day.with_normal(blocks, 0.4, 0.25), day.with_block(blocks, (0.5, 0.5 + 1e-9))
+    day = Quadratic(away, spread, tail)
+    np.testing.assert_allclose(day.plain(), multivariate_t.logpdf(away, np.zeros(6), spread, tail))
+    normal, fixed = (
+        np.log(found.densities) + found.scale[:, None]
+        for found in (day.with_normal(blocks, 0.4, 0.25), day.with_block(blocks, (0.5, 0.5 + 1e-9)))
+    )
     for k, block in enumerate(blocks):
         wider = spread + 0.25**2 * np.outer(block, block)
-        np.testing.assert_allclose(normal[:, k], multivariate_t.logpdf(away, 0.4 * block, wider, 6))
-        np.testing.assert_allclose(fixed[:, k], multivariate_t.logpdf(away, 0.5 * block, spread, 6), atol=1e-6)
+        np.testing.assert_allclose(normal[:, k], multivariate_t.logpdf(away, 0.4 * block, wider, tail))
+        np.testing.assert_allclose(fixed[:, k], multivariate_t.logpdf(away, 0.5 * block, spread, tail), atol=1e-6)
 
 
 def test_a_night_ends_where_another_kind_of_day_begins() -> None:

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
-from scipy.special import gammaln, logsumexp
+from scipy.special import logsumexp
+
+from illegalmining.detect.day_densities import Quadratic, both
 
 Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
@@ -20,9 +21,6 @@ Flags = npt.NDArray[np.bool_]
 HOURS = 24
 NOON = 12
 TINY = 1e-3
-NOTHING = -40.0
-"""A term smaller than its sum by more than this many nats adds nothing to a double."""
-
 LEAST_SHAPE = 0.3
 """An hour scatters in proportion to its usual load, but no less than as one of this share of the day's mean."""
 
@@ -81,8 +79,8 @@ class Rest:
 @dataclass(frozen=True)
 class Emissions:
     """Log densities of each day, (D,): dry and wet rest, an oddity, work; maintenance on a dry day and on a wet one.
-    blocks: (D, K) the same for work of each block of hours. amount: (D,) most likely lift of the day's mean, relative
-    to rest. known: (D,) days that say anything."""
+    blocks: (D, K) densities of work of each block of hours over exp(top), (D,). amount: (D,) most likely lift of the
+    day's mean, relative to rest. known: (D,) days that say anything."""
 
     dry: Floats
     wet: Floats
@@ -91,6 +89,7 @@ class Emissions:
     service: Floats
     wet_service: Floats
     blocks: Floats
+    top: Floats
     amount: Floats
     known: Flags
 
@@ -231,7 +230,7 @@ def emissions(
     names = ("dry", "wet", "odd", "work", "service", "wet_service", "amount")
     found = {name: np.zeros(days) for name in names}
     known = np.zeros(days, dtype=bool)
-    blocks = np.full((days, len(groups[0].some) if groups else 1), -np.inf)
+    blocks, top = np.zeros((days, len(groups[0].some) if groups else 1)), np.zeros(days)
     pumped = drainage(rest.profile, p)
     dry_spread, wet_spread = covariance(rest, (0.0, p.dry_sd), p), covariance(rest, p.wet, p)
     for group in groups:
@@ -244,21 +243,21 @@ def emissions(
         found["dry"][rows], found["wet"][rows] = dry.plain(), wet.plain()
         if len(group.turns):
             turns = group.turns * pumped[there]
-            both = np.hstack([dry.with_block(turns, p.turn), wet.with_block(turns, p.turn)])
-            turned = log_mean(both, None)
+            turned = both(dry.with_block(turns, p.turn), wet.with_block(turns, p.turn)).log_mean() - np.log(2.0)
             found["wet"][rows] = np.logaddexp(wet.plain() + np.log1p(-p.turning), turned + np.log(p.turning))
-        found["service"][rows] = log_mean(dry.with_normal(group.service, *p.service), None)
-        found["wet_service"][rows] = log_mean(wet.with_normal(group.service, *p.service), None)
-        work, soaked = dry.with_block(group.work, amounts), wet.with_block(group.work, amounts)
-        both = np.asarray(log_sum_of(work, soaked - np.log(4.0)))
-        blocks[np.ix_(rows, group.some)] = both
-        found["work"][rows] = log_mean(both, None)
-        found["odd"][rows] = log_mean(both, group.bias)
-        found["amount"][rows] = raised(away, group.work[both.argmax(axis=1)], amounts)
+        found["service"][rows] = dry.with_normal(group.service, *p.service).log_mean()
+        found["wet_service"][rows] = wet.with_normal(group.service, *p.service).log_mean()
+        work = both(dry.with_block(group.work, amounts), wet.with_block(group.work, amounts), 0.25)
+        blocks[np.ix_(rows, group.some)], top[rows] = work.densities, work.scale
+        found["work"][rows] = work.log_mean()
+        found["odd"][rows] = work.log_mean(np.exp(group.bias))
+        found["amount"][rows] = raised(away, group.work[work.densities.argmax(axis=1)], amounts)
     floor = np.maximum.reduce([found[name] for name in names[:-1]]) - p.most
     for name in names[:-1]:
         found[name] = np.where(known, np.maximum(found[name], floor), 0.0)
-    return Emissions(known=known, blocks=np.maximum(blocks, floor[:, None]), **found)
+    held = np.maximum(top, floor)
+    blocks = np.maximum(blocks * np.exp(top - held)[:, None], np.exp(floor - held)[:, None])
+    return Emissions(known=known, blocks=blocks, top=held, **found)
 
 
 def raised(away: Floats, block: Floats, amounts: tuple[float, float]) -> Floats:
@@ -267,124 +266,3 @@ def raised(away: Floats, block: Floats, amounts: tuple[float, float]) -> Floats:
     inside = (away * block).sum(axis=1) / block.sum(axis=1)
     outside = (away * others).sum(axis=1) / np.maximum(others.sum(axis=1), TINY)
     return np.asarray(np.clip(inside - outside, *amounts) * block.mean(axis=1))
-
-
-def log_mean(logs: Floats, weights: Floats | None) -> Floats:
-    """Log of the mean over columns of exp(logs), weighted by log weights that sum to one."""
-    count = max(logs.shape[1], 1)
-    return np.asarray(log_sums(logs, np.full(count, -np.log(count)) if weights is None else weights))
-
-
-class Quadratic:
-    """Days under one multivariate t: how far they lie, and how far once a block of work is taken away."""
-
-    def __init__(self, away: Floats, spread: Floats, tail: float) -> None:
-        width = away.shape[1]
-        self.inverse = np.asarray(np.linalg.inv(spread), dtype=np.float64)
-        self.bent = times(away, self.inverse)
-        self.far = np.einsum("nb,nb->n", self.bent, away)
-        self.power = (tail + width) / 2
-        self.tail = tail
-        self.constant = (
-            gammaln(self.power)
-            - gammaln(tail / 2)
-            - 0.5 * width * np.log(tail * np.pi)
-            - 0.5 * np.linalg.slogdet(spread)[1]
-        )
-
-    def plain(self) -> Floats:
-        """Log density, (n,)."""
-        return np.asarray(self.constant - self.power * np.log1p(self.far / self.tail))
-
-    def with_normal(self, shapes: Floats, mean: float, sd: float) -> Floats:
-        """Log density with each block (K, b) added by a normal amount, (n, K): the spread grows by a rank of one."""
-        bent = self.inverse @ shapes.T
-        size = np.einsum("kb,bk->k", shapes, bent)
-        along = times(self.bent, np.ascontiguousarray(shapes.T)) - mean * size
-        far = self.far[:, None] - mean * (2 * along + mean * size) - along**2 / (1 / sd**2 + size)
-        return np.asarray(
-            self.constant - 0.5 * np.log1p(sd**2 * size) - self.power * np.log1p(np.maximum(far, 0.0) / self.tail)
-        )
-
-    def with_block(self, shapes: Floats, amounts: tuple[float, float]) -> Floats:
-        """Log density with each block (K, b) added by an unknown amount, (n, K).
-
-        The amount is integrated out (Laplace) under a prior flat in its logarithm between `amounts`.
-        """
-        size = np.einsum("kb,bc,kc->k", shapes, self.inverse, shapes)
-        return np.asarray(
-            block_densities(
-                times(self.bent, np.ascontiguousarray(shapes.T)),
-                self.far,
-                size,
-                *amounts,
-                self.constant,
-                self.power,
-                self.tail,
-            )
-        )
-
-
-# Loops over days and blocks are compiled: they are the cost of judging a mine, and small matrix products would
-# otherwise wake a pool of threads for each.
-
-
-@njit(cache=True)
-def times(rows: Floats, matrix: Floats) -> Floats:
-    """(n, b) by (b, k)."""
-    count, width = rows.shape
-    out = np.zeros((count, matrix.shape[1]))
-    for n in range(count):
-        for b in range(width):
-            for k in range(matrix.shape[1]):
-                out[n, k] += rows[n, b] * matrix[b, k]
-    return out
-
-
-@njit(cache=True)
-def block_densities(
-    along: Floats, far: Floats, size: Floats, least: float, most: float, constant: float, power: float, tail: float
-) -> Floats:
-    """Log densities of days with each block added, (n, K): see `Quadratic.with_block`. along: (n, K) how far each day
-    lies in each block's direction."""
-    count, blocks = along.shape
-    out = np.empty((count, blocks))
-    room = 0.5 * np.log(2 * np.pi / size) - np.log(np.log(most / least))
-    smallest = np.log(least)
-    for n in range(count):
-        for k in range(blocks):
-            amount, logarithm = least, smallest
-            if along[n, k] > least * size[k]:
-                amount = min(along[n, k] / size[k], most)
-                logarithm = np.log(amount)
-            left = max(far[n] - 2 * amount * along[n, k] + amount**2 * size[k], 0.0)
-            out[n, k] = constant - power * np.log1p(left / tail) + min(room[k] - logarithm, 0.0)
-    return out
-
-
-@njit(cache=True)
-def log_sums(logs: Floats, weights: Floats) -> Floats:
-    """Log of the sum over columns of exp(logs + weights), (n,)."""
-    out = np.empty(len(logs))
-    for n in range(len(logs)):
-        top = -np.inf
-        for k in range(logs.shape[1]):
-            top = max(top, logs[n, k] + weights[k])
-        total = 0.0
-        for k in range(logs.shape[1]):
-            away = logs[n, k] + weights[k] - top
-            if away > NOTHING:
-                total += np.exp(away)
-        out[n] = top + np.log(total) if total > 0 else -np.inf
-    return out
-
-
-@njit(cache=True)
-def log_sum_of(left: Floats, right: Floats) -> Floats:
-    """log(exp(left) + exp(right)), (n, K)."""
-    out = np.empty(left.shape)
-    for n in range(left.shape[0]):
-        for k in range(left.shape[1]):
-            top, away = max(left[n, k], right[n, k]), -abs(left[n, k] - right[n, k])
-            out[n, k] = top + np.log1p(np.exp(away)) if away > NOTHING else top
-    return out

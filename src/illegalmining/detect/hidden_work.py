@@ -13,6 +13,7 @@ from itertools import product
 import numpy as np
 import numpy.typing as npt
 
+from illegalmining.detect.day_densities import times
 from illegalmining.detect.day_shapes import (
     Alike,
     Emissions,
@@ -24,7 +25,7 @@ from illegalmining.detect.day_shapes import (
     emissions,
     habits,
 )
-from illegalmining.detect.markov import log_likelihood, not_yet, state_probabilities
+from illegalmining.detect.markov import log_likelihoods, not_yet, state_probabilities
 from illegalmining.detect.rest_profile import (
     LevelBelief,
     RestParameters,
@@ -184,6 +185,7 @@ class Judge:
         self.span = np.flatnonzero(days.counted)
         choices = product(parameters.begins, parameters.ends, parameters.duties)
         self.chains = [work_chain(parameters, *choice) for choice in choices]
+        self.stacked = np.array([moves for moves, _ in self.chains]), np.array([first for _, first in self.chains])
         self.groups: list[Alike] = alike(self.load, days.counted | days.quiet, parameters.shapes)
         self.seen: dict[int, tuple[Rest, Emissions, Floats]] = {}
 
@@ -246,16 +248,15 @@ class Judge:
         fixed = scale + quiet + level_prior(rest, self.days.belief, self.p.rest)
         if not working:
             chain = rest_chain(self.p)
-            return Explanation(log_likelihood(matrix, *chain) + fixed, rest, chain, found, usual)
+            score = float(log_likelihoods(matrix, chain[0][None], chain[1][None])[0])
+            return Explanation(score + fixed, rest, chain, found, usual)
         mean, chain = self.mean_score(matrix)
         return Explanation(mean + fixed, rest, chain, found, usual)
 
     def accustomed(self, work: Explanation) -> Explanation:
         """The same explanation when a crew keeps its hours: what repeats night after night is no chance."""
-        blocks = work.found.blocks
-        top = blocks.max(axis=1, keepdims=True)
-        with np.errstate(divide="ignore"):
-            by_habit = np.log(np.exp(blocks - top) @ habits(self.load.shape[1], self.p.shapes).T) + top
+        kept = np.ascontiguousarray(habits(self.load.shape[1], self.p.shapes).T)
+        by_habit = np.log(times(work.found.blocks, kept)) + work.found.top[:, None]
         by_habit[~work.found.known] = 0.0
         matrix, _ = self.matrix(work.found, work.usual, working=True)
         fixed = work.score - self.mean_score(matrix)[0]
@@ -275,7 +276,7 @@ class Judge:
 
     def mean_score(self, matrix: Floats) -> tuple[float, tuple[Floats, Floats]]:
         """Log likelihood of the days over all habits of campaigns, and the chain that suits them best."""
-        scores = np.array([log_likelihood(matrix, *chain) for chain in self.chains])
+        scores = log_likelihoods(matrix, *self.stacked)
         return float(np.logaddexp.reduce(scores) - np.log(len(scores))), self.chains[int(scores.argmax())]
 
     def rest_weight(self, told: Explanation) -> tuple[Floats, Floats]:

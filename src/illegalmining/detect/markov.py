@@ -13,26 +13,40 @@ from numba import njit
 Floats = npt.NDArray[np.float64]
 
 
+UNSCALED = 8
+"""Days that a belief is carried without being brought back to a sum of one: their product stays far from nothing."""
+
+
 @njit(cache=True)
-def log_likelihood(emission: Floats, transitions: Floats, first: Floats) -> float:
-    """Log probability of the days."""
+def log_likelihoods(emission: Floats, transitions: Floats, first: Floats) -> Floats:
+    """Log probability of the days under each of several chains, (C,): transitions (C, S, S), first (C, S)."""
     days, states = emission.shape
-    belief, moved = first.copy(), np.zeros(states)
-    total = 0.0
-    for day in range(days):
-        if day > 0:
+    chains = len(first)
+    moves, belief = np.empty((states, states, chains)), np.empty((states, chains))
+    for c in range(chains):
+        for i in range(states):
+            belief[i, c] = first[c, i] * emission[0, i]
             for j in range(states):
-                moved[j] = 0.0
-                for i in range(states):
-                    moved[j] += belief[i] * transitions[i, j]
-            belief, moved = moved, belief
-        sum_ = 0.0
+                moves[i, j, c] = transitions[c, i, j]
+    moved, total = np.empty((states, chains)), np.zeros(chains)
+    for day in range(1, days):
+        # The innermost loop runs over chains, which know nothing of each other, to be vectorised.
         for j in range(states):
-            belief[j] *= emission[day, j]
-            sum_ += belief[j]
-        total += np.log(sum_)
-        for j in range(states):
-            belief[j] /= sum_
+            for c in range(chains):
+                moved[j, c] = 0.0
+            for i in range(states):
+                for c in range(chains):
+                    moved[j, c] += belief[i, c] * moves[i, j, c]
+            for c in range(chains):
+                moved[j, c] *= emission[day, j]
+        belief, moved = moved, belief
+        if day % UNSCALED == 0:
+            for c in range(chains):
+                sum_ = belief[:, c].sum()
+                total[c] += np.log(sum_)
+                belief[:, c] /= sum_
+    for c in range(chains):
+        total[c] += np.log(belief[:, c].sum())
     return total
 
 
