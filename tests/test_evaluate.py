@@ -18,7 +18,7 @@ import accuracy_tasks
 from accuracy_baselines import LIMITS, Days, days_above, every_limit, fallen, ndvi_fall, sinking, subsidence_rate
 from accuracy_page import OFFENDING, REAL, Run, Seeds, Size, page
 from accuracy_real import MEASURED, nothing
-from accuracy_report import chosen_limits, main_table, rows_at, share
+from accuracy_report import chosen_limits, main_table, probabilities, rows_at, share, taught_elsewhere
 from accuracy_tasks import Task, code_digest, meaning, result
 from evaluate import tasks
 
@@ -113,7 +113,10 @@ def district(climate: str, whole: list[tuple[float, str | None]], at_limits: dic
 
     def row(probability: float, site: str | None) -> dict[str, Any]:
         kind = next((one["kind"] for one in sites if one["site_id"] == site), "unlicensed")
-        return {"probability": probability, "site_id": site, "kind": kind, "late_days": 7 if site else None}
+        odds = float(np.log(probability / (1 - probability)))
+        seen = json.dumps([{"detector": "surface", "log_lr": odds, "weight": 1.0}])
+        told = {"probability": probability, "site_id": site, "kind": kind, "late_days": 7 if site else None}
+        return told | {"terms": seen, "against": 1.0}
 
     def raised(limit: Any) -> list[dict[str, Any]]:
         return [row(0.9, "S1" if k == 0 else None) for k in range(at_limits.get(limit, 3))]
@@ -150,6 +153,27 @@ def test_the_table_counts_sites_once_and_false_cases_by_area_and_time() -> None:
     assert line.split("|")[5].strip() == "7 (7–7)"
     alone = next(line for line in main_table(districts, limits).splitlines() if "surface alone" in line)
     assert "2 of 2" in alone.split("|")[2], "a face is nothing that images can find"
+
+
+def test_outcomes_of_one_half_of_the_districts_teach_what_is_told_of_the_other() -> None:
+    sure = [(0.9, "S1")] * 3 + [(0.9, None)] * 7
+    districts = [district("plateau", sure, {}) for _ in range(10)]
+    taught = taught_elsewhere(districts)
+    assert taught is not None
+    assert all(0.2 < p < 0.5 for one in taught for p in one), "three in ten are sites"
+    here, there = districts[::2], [district("plateau", [(0.9, "S1")] * 10, {}) for _ in range(5)]
+    mixed = [one for pair in zip(here, there, strict=True) for one in pair]
+    told = taught_elsewhere(mixed)
+    assert told is not None
+    assert min(told[0]) > 0.9, "learned where every case was a site"
+    assert told[1] == taught[1], "what is told of a district rests on the other half alone"
+    assert taught_elsewhere(districts[:4]) is None, "too few to visit fifty"
+
+
+def test_the_first_n_are_as_many_as_the_sites() -> None:
+    districts = [district("plateau", [(0.9, "S1"), (0.8, None), (0.7, "S2"), (0.6, None)], {}) for _ in range(3)]
+    line = next(line for line in probabilities(districts).splitlines() if "nothing learned" in line)
+    assert "3 of 6 = 50%" in line
 
 
 def test_shares_have_jeffreys_intervals() -> None:
