@@ -133,6 +133,19 @@ def test_maintenance_on_a_day_of_rain_is_no_work() -> None:
         assert [nats for nats, _ in found if nats > ALARM] == [], seed
 
 
+@pytest.mark.parametrize(
+    ("days", "hours"),
+    [([410], range(24)), ([400, 430, 461], range(8, 18)), ([400, 430, 461], range(24)), ([410, 411], range(24))],
+)
+def test_a_drill_of_the_pumps_is_no_work(days: list[int], hours: range) -> None:
+    """All pumps at full for a day, two, or a day a month, as an emergency office orders: far above rest, and rare."""
+    for seed in range(3):
+        load = by_shift(at_rest(30 + seed))
+        load[np.ix_(days, list(hours))] += 1.5 * REST
+        found = asked(judge(profile("m", load)), "worked_while_forbidden")
+        assert [nats for nats, _ in found if nats > ALARM] == [], seed
+
+
 def test_a_shift_beside_days_of_rest_or_of_an_order_is_neither() -> None:
     """Sundays at rest are followed by a Monday's shift, and the last night of an order by the morning it ends."""
     young = asked(judge(profile("m", by_shift(at_rest(16), ended="2026-05-19")), order="2026-05-19"), "any")
@@ -242,6 +255,37 @@ def test_work_on_a_village_meter_near_by_is_the_shut_mines() -> None:
     assert asked(far, "moved_to_neighbour") == []
     ((nats, told),) = asked(far, "mine_like_meter")
     assert 0 < nats < ALARM, "bounded: a reason to look"
+
+
+def heated(load: np.ndarray, begun: str, kw: float) -> np.ndarray:
+    """The same with night storage heaters, charged from 22:00 to 6:00 as cold nights ask, at most `kw`."""
+    rng = np.random.default_rng(20)
+    chill = 9.0 - 17.0 * np.cos(2 * np.pi * (DAYS.dayofyear.to_numpy() - 15) / 365) + rng.normal(0, 3, len(DAYS))
+    charge = kw * np.clip((8.0 - chill) / 18.0, 0.0, 1.0) * np.asarray(begun <= DAYS)
+    load = load.copy()
+    load[:, [22, 23, *range(6)]] += charge[:, None]
+    return load
+
+
+@pytest.mark.parametrize(
+    "begun",
+    [
+        "2025-01-01",
+        "2025-10-15",
+        pytest.param(
+            "2026-01-05",
+            marks=pytest.mark.xfail(
+                strict=True, reason="heaters first charged in the judged winter pass for night work"
+            ),
+        ),
+    ],
+)
+@pytest.mark.parametrize("kw", [150.0, 600.0])
+def test_night_storage_heaters_of_a_village_near_a_shut_mine_are_no_work(begun: str, kw: float) -> None:
+    """On the cheap hours of cold nights, as strong as the mine's own step."""
+    village_meter = profile("v", heated(village(20), begun, kw))
+    findings = judge(profile("m", by_shift(at_rest(20))), village_meter, others={"v": "other"}, place=0.01)
+    assert [(nats, told["question"]) for nats, told in asked(findings, "any") if nats > ALARM] == []
 
 
 def test_a_meter_of_nobodys_mine_that_always_drew_like_one_is_a_candidate() -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import logsumexp
 
-from illegalmining.detect.day_densities import Quadratic, both
+from illegalmining.detect.day_densities import Quadratic, Scaled, both
 
 Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
@@ -79,8 +79,9 @@ class Rest:
 @dataclass(frozen=True)
 class Emissions:
     """Log densities of each day, (D,): dry and wet rest, an oddity, work; maintenance on a dry day and on a wet one.
-    blocks: (D, K) densities of work of each block of hours over exp(top), (D,). amount: (D,) most likely lift of the
-    day's mean, relative to rest. known: (D,) days that say anything."""
+    parts: densities of work of each block of hours, which `block_densities` joins. floor: (D,) log density below which
+    none is taken for less likely. amount: (D,) most likely lift of the day's mean, relative to rest. known: (D,) days
+    that say anything."""
 
     dry: Floats
     wet: Floats
@@ -88,8 +89,8 @@ class Emissions:
     work: Floats
     service: Floats
     wet_service: Floats
-    blocks: Floats
-    top: Floats
+    parts: list[tuple[Alike, Scaled]]
+    floor: Floats
     amount: Floats
     known: Flags
 
@@ -230,7 +231,7 @@ def emissions(
     names = ("dry", "wet", "odd", "work", "service", "wet_service", "amount")
     found = {name: np.zeros(days) for name in names}
     known = np.zeros(days, dtype=bool)
-    blocks, top = np.zeros((days, len(groups[0].some) if groups else 1)), np.zeros(days)
+    parts = []
     pumped = drainage(rest.profile, p)
     dry_spread, wet_spread = covariance(rest, (0.0, p.dry_sd), p), covariance(rest, p.wet, p)
     for group in groups:
@@ -248,16 +249,24 @@ def emissions(
         found["service"][rows] = dry.with_normal(group.service, *p.service).log_mean()
         found["wet_service"][rows] = wet.with_normal(group.service, *p.service).log_mean()
         work = both(dry.with_block(group.work, amounts), wet.with_block(group.work, amounts), 0.25)
-        blocks[np.ix_(rows, group.some)], top[rows] = work.densities, work.scale
+        parts.append((group, work))
         found["work"][rows] = work.log_mean()
         found["odd"][rows] = work.log_mean(np.exp(group.bias))
         found["amount"][rows] = raised(away, group.work[work.densities.argmax(axis=1)], amounts)
     floor = np.maximum.reduce([found[name] for name in names[:-1]]) - p.most
     for name in names[:-1]:
         found[name] = np.where(known, np.maximum(found[name], floor), 0.0)
-    held = np.maximum(top, floor)
-    blocks = np.maximum(blocks * np.exp(top - held)[:, None], np.exp(floor - held)[:, None])
-    return Emissions(known=known, blocks=blocks, top=held, **found)
+    return Emissions(known=known, parts=parts, floor=floor, **found)
+
+
+def block_densities(found: Emissions) -> tuple[Floats, Floats]:
+    """(D, K) densities of work of each block of hours over exp(top), and top, (D,)."""
+    days, blocks = len(found.known), len(found.parts[0][0].some) if found.parts else 1
+    densities, top = np.zeros((days, blocks)), np.zeros(days)
+    for group, work in found.parts:
+        densities[np.ix_(group.rows, group.some)], top[group.rows] = work.densities, work.scale
+    held = np.maximum(top, found.floor)
+    return np.maximum(densities * np.exp(top - held)[:, None], np.exp(found.floor - held)[:, None]), held
 
 
 def raised(away: Floats, block: Floats, amounts: tuple[float, float]) -> Floats:

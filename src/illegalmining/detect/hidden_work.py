@@ -22,6 +22,7 @@ from illegalmining.detect.day_shapes import (
     Rest,
     ShapeParameters,
     alike,
+    block_densities,
     emissions,
     habits,
 )
@@ -40,7 +41,6 @@ from illegalmining.detect.rest_profile import (
 )
 
 DRY, WET, ODD, CALM_DRY, CALM_WET, WORK = range(6)
-REST_STATES = (DRY, WET, CALM_DRY, CALM_WET)
 
 
 @dataclass(frozen=True)
@@ -256,7 +256,8 @@ class Judge:
     def accustomed(self, work: Explanation) -> Explanation:
         """The same explanation when a crew keeps its hours: what repeats night after night is no chance."""
         kept = np.ascontiguousarray(habits(self.load.shape[1], self.p.shapes).T)
-        by_habit = np.log(times(work.found.blocks, kept)) + work.found.top[:, None]
+        blocks, top = block_densities(work.found)
+        by_habit = np.log(times(blocks, kept)) + top[:, None]
         by_habit[~work.found.known] = 0.0
         matrix, _ = self.matrix(work.found, work.usual, working=True)
         fixed = work.score - self.mean_score(matrix)[0]

@@ -43,11 +43,12 @@ def lunar_new_year(year: int) -> date | None:
 
 def spring_festival(days: pd.DatetimeIndex) -> npt.NDArray[np.bool_]:
     """(D,) days on which mines rest around the lunar new year."""
-    found = np.zeros(len(days), dtype=bool)
-    for year in sorted(set(days.year)):
+    dates = days.to_numpy("datetime64[D]")
+    found = np.zeros(len(dates), dtype=bool)
+    for year in np.unique(dates.astype("datetime64[Y]")).astype(int) + 1970:
         begins = lunar_new_year(int(year))
         if begins is not None:
-            since = (days - pd.Timestamp(begins)).days.to_numpy()
+            since = (dates - np.datetime64(begins)).astype(int)
             found |= (since >= -BEFORE) & (since < AFTER)
     return found
 

@@ -5,6 +5,7 @@ Pure functions over tables; loads are daily means in kW, so that they compare wi
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass, replace
 
 import geopandas as gpd
@@ -18,6 +19,8 @@ Flags = npt.NDArray[np.bool_]
 HOURS = 24
 HOUR_COLUMNS = [f"h{hour:02d}" for hour in range(HOURS)]
 POWER = "power"
+READ = ("day", "total", "interval_min", *HOUR_COLUMNS)
+"""What is read of a profile besides whose it is."""
 
 USUALLY_ZERO = 0.2
 """Where more of the days than this are zero, zero is the meter's way of saying that nothing runs."""
@@ -123,10 +126,15 @@ class MeterTable:
 
     def only(self, meters: list[str]) -> MeterTable:
         """The profiles of these meters by themselves."""
-        wanted = [rows for (meter, _), rows in self.rows.items() if meter in meters]
-        there = self.profiles.iloc[np.sort(np.concatenate(wanted))] if wanted else self.profiles.iloc[:0]
-        names = {name: there[name].astype(str) for name in ("meter_id", "quantity") if name in there}
-        return MeterTable(there.assign(**names), self.last)
+        keys = [(meter, word) for meter in meters for word in self.quantities(meter)]
+        places = [self.rows[key] for key in keys]
+        ends = np.cumsum([len(where) for where in places], dtype=int)
+        part = copy(self)
+        part.rows = {key: np.arange(end - len(at), end) for key, at, end in zip(keys, places, ends, strict=True)}
+        part.by_meter = {meter: self.quantities(meter) for meter in meters}
+        there = self.profiles.iloc[np.concatenate(places) if places else []]
+        part.profiles = there[[name for name in READ if name in there]]
+        return part
 
     def span(self, meters: list[str]) -> pd.DatetimeIndex:
         """Every day from the first to the last of these meters."""

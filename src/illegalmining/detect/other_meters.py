@@ -81,12 +81,26 @@ class ShutPlace:
 
 @dataclass(frozen=True)
 class Host:
-    """A meter of nobody's mine. place: in the working CRS."""
+    """A meter of nobody's mine with readings of power. place: in the working CRS."""
 
     meter_id: str
     category: str
     place: Point
-    load: MineLoad
+
+
+@dataclass(frozen=True)
+class Look:
+    """What one meter shows.
+
+    moved: rows of the shut mines near by whose work it carries. features: of `features`. judged: first and last day
+    that evidence may come from, None where the meter has none. changed: nats that its past does not know a mine's work,
+    with the first day of that, the last and what a row says of it; None where nothing can be held against its past.
+    """
+
+    moved: list[dict[str, Any]]
+    features: Floats
+    judged: tuple[pd.Timestamp, pd.Timestamp] | None
+    changed: tuple[float, pd.Timestamp, pd.Timestamp, dict[str, Any]] | None
 
 
 def other_meters(
@@ -94,18 +108,31 @@ def other_meters(
     meters: pd.DataFrame,
     mines: gpd.GeoDataFrame,
     metered: list[ShutPlace],
+    like_mines: dict[str, Floats],
     first: pd.Timestamp,
     last: pd.Timestamp,
     weather: pd.DataFrame | None,
     p: OtherMeterParameters,
     each: Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]] = map,
 ) -> list[dict[str, Any]]:
-    """Rows of meters that carry a shut neighbour's work, or a mine's of which no register knows."""
+    """Rows of meters that carry a shut neighbour's work, or a mine's of which no register knows.
+
+    like_mines: `features` of the mines' own meters.
+    """
     hosts = hosts_of(table, meters, mines)
-    kinds = likeness_kinds(table, meters, mines, hosts, p)
     beside = shut_beside(hosts, metered, p.near_m)
-    look = partial(host_rows, kinds=kinds, first=first, last=last, weather=weather, p=p)
-    return [row for rows in each(look, zip(hosts, beside, strict=True)) for row in rows]
+    pieces = ((host, table.only([host.meter_id]), near) for host, near in zip(hosts, beside, strict=True))
+    looks = list(each(partial(look_at, first=first, last=last, weather=weather, p=p), pieces))
+    seen = [(host, look) for host, look in zip(hosts, looks, strict=True) if look is not None]
+    owned = sorted(meters.loc[meters["mine_id"].isin(set(mines["mine_id"])), "meter_id"].astype(str))
+    of_mines = [like_mines[meter] for meter in owned if meter in like_mines]
+    kinds = likeness_kinds(of_mines, [look.features for host, look in seen if host.category == "other"], p)
+    rows = []
+    for host, look in seen:
+        rows += look.moved
+        if host.category == "other" and not look.moved:
+            rows += mine_like_row(host, look, kinds, p)
+    return rows
 
 
 def shut_beside(hosts: list[Host], metered: list[ShutPlace], near_m: float) -> list[list[ShutPlace]]:
@@ -123,36 +150,45 @@ def shut_beside(hosts: list[Host], metered: list[ShutPlace], near_m: float) -> l
     return beside
 
 
-def host_rows(
-    of: tuple[Host, list[ShutPlace]],
-    kinds: Floats,
+def look_at(
+    of: tuple[Host, MeterTable, list[ShutPlace]],
     first: pd.Timestamp,
     last: pd.Timestamp,
     weather: pd.DataFrame | None,
     p: OtherMeterParameters,
-) -> list[dict[str, Any]]:
-    """Rows of one meter, with the shut mines near by, nearest first."""
-    host, near = of
-    moved = [row for mine in near for row in moved_row(host, mine, first, last, weather, p, len(near))]
-    if moved or host.category != "other":
-        return moved
-    return mine_like_row(host, kinds, first, last, weather, p)
+) -> Look | None:
+    """One meter with its readings and the shut mines near by, nearest first; None where no day is known."""
+    host, table, near = of
+    load = mine_load(table, [host.meter_id], POWER)
+    if load is None or not np.isfinite(load.mean_kw).any():
+        return None
+    moved = [row for mine in near for row in moved_row(host, load, mine, first, last, weather, p, len(near))]
+    since = np.asarray((load.days >= first) & (load.days <= last))
+    look = Look(moved, features(load), (load.days[since][0], load.days[since][-1]) if since.any() else None, None)
+    if moved or host.category != "other" or (against := against_past(load, since, p.full_kw, weather, p)) is None:
+        return look
+    found, factor = against
+    nights = load.days[worked(found)]
+    if not len(nights):
+        return look
+    return replace(look, changed=(found.log_lr, nights[0], nights[-1], told(host, found, factor)))
 
 
 def hosts_of(table: MeterTable, meters: pd.DataFrame, mines: gpd.GeoDataFrame) -> list[Host]:
     """Meters that supply no mine of the register, with readings of power."""
     free = meters[~meters["mine_id"].isin(set(mines["mine_id"])) & (meters["category"] != "mine")]
     points = gpd.GeoSeries.from_xy(free["lon"], free["lat"], crs="EPSG:4326").to_crs(mines.crs)
-    hosts = []
-    for meter, category, place in zip(free["meter_id"].astype(str), free["category"], points, strict=True):
-        load = mine_load(table, [meter], POWER)
-        if load is not None and np.isfinite(load.mean_kw).any():
-            hosts.append(Host(meter, str(category), place, load))
+    hosts = [
+        Host(meter, str(category), place)
+        for meter, category, place in zip(free["meter_id"].astype(str), free["category"], points, strict=True)
+        if POWER in table.quantities(meter)
+    ]
     return sorted(hosts, key=lambda host: host.meter_id)
 
 
 def moved_row(
     host: Host,
+    load: MineLoad,
     mine: ShutPlace,
     first: pd.Timestamp,
     last: pd.Timestamp,
@@ -161,9 +197,9 @@ def moved_row(
     rivals: int,
 ) -> list[dict[str, Any]]:
     """The row of a shut mine whose work a neighbour's meter may carry."""
-    days = host.load.days
+    days = load.days
     shut = pd.Series(mine.orders.forbidden, mine.orders.statuses.index).reindex(days, fill_value=False).to_numpy()
-    look = against_past(host, shut & np.asarray((days >= first) & (days <= last)), mine.full_kw, weather, p)
+    look = against_past(load, shut & np.asarray((days >= first) & (days <= last)), mine.full_kw, weather, p)
     if look is None:
         return []
     found, factor = look
@@ -186,37 +222,26 @@ def moved_row(
     ]
 
 
-def mine_like_row(
-    host: Host,
-    kinds: Floats,
-    first: pd.Timestamp,
-    last: pd.Timestamp,
-    weather: pd.DataFrame | None,
-    p: OtherMeterParameters,
-) -> list[dict[str, Any]]:
+def mine_like_row(host: Host, look: Look, kinds: Floats, p: OtherMeterParameters) -> list[dict[str, Any]]:
     """The row of a meter of nobody's mine that looks like a mine's, by its past or by its kind."""
-    days = host.load.days
-    since = np.asarray((days >= first) & (days <= last))
-    look = against_past(host, since, p.full_kw, weather, p)
-    changed = look[0].log_lr if look is not None else -np.inf
-    alike = likeness(features(host.load), kinds, p)
+    changed = look.changed[0] if look.changed is not None else -np.inf
+    alike = likeness(look.features, kinds, p)
     log_lr = min(max(changed, alike) + np.log(p.hidden_share / (1 - p.hidden_share)), p.most_alone)
-    if log_lr <= p.least:
+    if log_lr <= p.least or look.judged is None:
         return []
     attributes: dict[str, Any] = {"question": "mine_like_meter", "meter_id": host.meter_id, "alike": rounded(alike)}
-    begins, ends = days[since][0], days[since][-1]
-    if look is not None and changed >= alike:
-        attributes |= told(host, *look)
-        nights = worked(look[0])
-        begins, ends = days[nights][0], days[nights][-1]
+    begins, ends = look.judged
+    if look.changed is not None and changed >= alike:
+        _, begins, ends, says = look.changed
+        attributes |= says
     return [detection("power", begins, ends, log_lr, host.place, attributes=attributes)]
 
 
 def against_past(
-    host: Host, judged: Flags, full_kw: float, weather: pd.DataFrame | None, p: OtherMeterParameters
+    of: MineLoad, judged: Flags, full_kw: float, weather: pd.DataFrame | None, p: OtherMeterParameters
 ) -> tuple[HiddenWork, Factor] | None:
     """Blocks of load on the judged days that the meter's past does not know, less what its past itself would show."""
-    days, load = host.load.days, nights_of(host.load)
+    days, load = of.days, nights_of(of)
     known = np.isfinite(load).any(axis=1)
     if (judged & known).sum() < OrderParameters().least_days:
         return None
@@ -228,8 +253,8 @@ def against_past(
     past[before] = True
     if strange_days(load, past, full_kw, p)[judged & known].sum() < OrderParameters().least_days:
         return None
-    level = levels(host.load, past, np.nan, np.nan, LoadParameters())
-    usual = max(float(np.nanmedian(host.load.mean_kw[past])), 1e-3)
+    level = levels(of, past, np.nan, np.nan, LoadParameters())
+    usual = max(float(np.nanmedian(of.mean_kw[past])), 1e-3)
     lifts = covariates(days, None, weather, p.seasons)
     lifts = np.column_stack([lifts, days.dayofweek >= 5, spring_festival(days)]).astype(float)
     given = RestingDays(
@@ -247,7 +272,7 @@ def against_past(
         early = past & (np.arange(len(days)) < before[len(before) // 2])
         placebo = replace(given, counted=past & ~early, quiet=early)
         found = replace(found, log_lr=found.log_lr - max(hidden_work(placebo, p.work).log_lr, 0.0))
-    return found, Factor(POWER, host.load, replace(level, quiet_kw=usual), past, lifts, np.nan)
+    return found, Factor(POWER, of, replace(level, quiet_kw=usual), past, lifts, np.nan)
 
 
 def strange_days(load: Floats, past: Flags, full_kw: float, p: OtherMeterParameters) -> Flags:
@@ -267,7 +292,7 @@ def worked(found: HiddenWork) -> Flags:
 def told(host: Host, found: HiddenWork, factor: Factor) -> dict[str, Any]:
     """What a row says of a meter against its past."""
     nights = worked(found)
-    days = host.load.days
+    days = factor.load.days
     return {
         "meter_id": host.meter_id,
         "nights": int(nights.sum()),
@@ -300,16 +325,10 @@ def log_ratio(above: Floats, below: Floats) -> float:
     return float(np.log(known[0].mean() / known[1].mean()))
 
 
-def likeness_kinds(
-    table: MeterTable, meters: pd.DataFrame, mines: gpd.GeoDataFrame, hosts: list[Host], p: OtherMeterParameters
-) -> Floats:
+def likeness_kinds(mines: list[Floats], villages: list[Floats], p: OtherMeterParameters) -> Floats:
     """(2, features) what mines' and villages' meters are like, the district's own drawn to the prior."""
-    owned = meters[meters["mine_id"].isin(set(mines["mine_id"]))]["meter_id"].astype(str)
-    loads = [load for meter in sorted(owned) if (load := mine_load(table, [meter], POWER)) is not None]
-    known = [np.array([features(load) for load in loads])]
-    known += [np.array([features(host.load) for host in hosts if host.category == "other"])]
     kinds = np.array(p.likeness).T[:2]
-    for kind, seen in enumerate(known):
+    for kind, seen in enumerate((np.array(mines), np.array(villages))):
         for feature in range(kinds.shape[1]):
             values = seen[np.isfinite(seen[:, feature]), feature] if len(seen) else np.array([])
             if len(values):

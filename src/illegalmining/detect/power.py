@@ -21,6 +21,7 @@ from illegalmining.detect.declared_output import OutputParameters, monthly, spec
 from illegalmining.detect.findings import Findings, Remark, detections
 from illegalmining.detect.load import (
     POWER,
+    Floats,
     LoadParameters,
     MeterTable,
     MineLoad,
@@ -30,7 +31,7 @@ from illegalmining.detect.load import (
     mine_load,
     without_silence,
 )
-from illegalmining.detect.other_meters import OtherMeterParameters, ShutPlace, other_meters
+from illegalmining.detect.other_meters import OtherMeterParameters, ShutPlace, features, other_meters
 from illegalmining.detect.paper_output import DeclaringMine, declared_row
 from illegalmining.detect.seasons import SeasonParameters, calm_load, covariates, district_wetness
 from illegalmining.detect.shut_mines import Factor, OrderParameters, Orders, worked_while_forbidden
@@ -125,12 +126,13 @@ def detect_power(
         last=last,
         parameters=parameters,
     )
-    judged = [one for one in each(look, ((mine, table.only(mine.meters)) for mine in metered)) if one is not None]
+    judged = list(each(look, ((mine, table.only(mine.meters)) for mine in metered)))
     declaring = [declares for one in judged for declares in one.declaring]
-    shut = [one.place for one in judged]
+    shut = [one.place for one in judged if one.place is not None]
+    like = {meter: seen for one in judged for meter, seen in one.features.items()}
     rows = [row for one in judged for row in one.rows]
     rows += paper_rows(declaring, first, last, parameters)
-    rows += other_meters(table, meters, mines, shut, first, last, weather, parameters.others, each)
+    rows += other_meters(table, meters, mines, shut, like, first, last, weather, parameters.others, each)
     return Findings(detections(rows, mines.crs), remarks=remarks(metered, mines, mine_status, declaring, rows))
 
 
@@ -138,12 +140,14 @@ def detect_power(
 class JudgedMine:
     """What a mine's own meters say.
 
-    declaring: the mine with the months it declares, or none. place: what its neighbours' meters are held against.
+    declaring: the mine with the months it declares, or none. place: what its neighbours' meters are held against, None
+    where no day is known. features: of each of its meters, what mines' meters are like.
     """
 
     rows: list[dict[str, Any]]
     declaring: list[DeclaringMine]
-    place: ShutPlace
+    place: ShutPlace | None
+    features: dict[str, Floats]
 
 
 def judged_mine(
@@ -154,17 +158,19 @@ def judged_mine(
     first: pd.Timestamp,
     last: pd.Timestamp,
     parameters: PowerParameters,
-) -> JudgedMine | None:
-    """A mine with the readings of its meters; None where no day is known."""
+) -> JudgedMine:
+    """A mine with the readings of its meters."""
     mine, table = of
+    loads = {meter: mine_load(table, [meter], POWER) for meter in mine.meters}
+    seen = {meter: features(load) for meter, load in loads.items() if load is not None}
     factors = factors_of(mine, table, wetness, weather, parameters)
     if not factors:
-        return None
+        return JudgedMine([], [], None, seen)
     rows = worked_while_forbidden(mine.mine_id, mine.geometry, factors, mine.orders, first, last, parameters.orders)
     whole = mine_load(table, mine.meters, factors[0].quantity)
     rows += silent(mine.mine_id, mine.geometry, whole, mine.safety_kw, mine.orders, first, parameters.silence)
     place = ShutPlace(mine.mine_id, mine.geometry, mine.orders, factors[0].levels.full_kw)
-    return JudgedMine(rows, declared_months(mine, factors[0], production, parameters), place)
+    return JudgedMine(rows, declared_months(mine, factors[0], production, parameters), place, seen)
 
 
 def metered_mines(

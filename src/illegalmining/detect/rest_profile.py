@@ -20,17 +20,15 @@ class RestParameters:
 
     noise: least and largest standard deviation of an hour about its profile, relative. together: largest correlation
     of neighbouring hours. floor_of_full: noise is no less than this share of the step to full load (a closed mine's
-    rest is nearly nothing). shape_sd: prior spread of an hour about the mean level: night tariffs move pumps.
-    shape_days: days of evidence the prior is worth. effect_sd: prior spread of a covariate's effect, relative to rest,
-    for each unit of it. effect_days: days whose errors count as one, for effects. day_sd, drift_sd: how a day's level
-    scatters, and how far rest drifts from one season to the next, relative. loose, loose_sd: how often the register and
-    quiet days mislead about the level, and how far then (log).
+    rest is nearly nothing). shape_days: days of evidence that the level is worth to each hour. effect_sd: prior spread
+    of a covariate's effect, relative to rest, for each unit of it. effect_days: days whose errors count as one, for
+    effects. day_sd, drift_sd: how a day's level scatters, and how far rest drifts from one season to the next,
+    relative. loose, loose_sd: how often the register and quiet days mislead about the level, and how far then (log).
     """
 
     noise: tuple[float, float] = (0.03, 0.15)
     together: float = 0.8
     floor_of_full: float = 0.01
-    shape_sd: float = 0.5
     shape_days: float = 0.5
     effect_sd: float = 0.10
     effect_days: float = 4.0

@@ -105,7 +105,7 @@ def read_profiles(
     with tempfile.TemporaryDirectory(prefix="readings-") as spill, connected(spill, timezone, parameters) as connection:
         usable = usable_files(connection, files, timezone, quarantine)
         names = [file.name for file in usable]
-        wanted = known_meters(connection, usable, meters, quarantine)
+        wanted = known_meters(connection, names[0], meters, quarantine)
         aggregate(connection, [file.relation for file in usable], history_from, as_of, timezone)
         quarantine.extend(kilowatts_to_energy(connection, wanted, names))
         quarantine.extend(bad_readings(connection, names))
@@ -136,6 +136,8 @@ def usable_files(
 ) -> list[ReadingsFile]:
     """Files whose columns fit and whose content can be read to the end; the others are set aside.
 
+    Reading them to the end counts what each meter has, as DuckDB's table `counted` (meter, many).
+
     Raises
     ------
     InputError
@@ -145,11 +147,15 @@ def usable_files(
     stores = {urlsplit(path).scheme: path for path, _ in files if in_store(path)}
     for address in stores.values():
         connection.register_filesystem(file_system(address))
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE counted (meter VARCHAR, many BIGINT, numbers BIGINT, latest TIMESTAMP)"
+    )
+    counts = "INSERT INTO counted SELECT meter, count(*), count(kwh), max(local)"
     for path, name in files:
         file = open_file(connection, len(usable), path, name, timezone)
         if isinstance(file, ReadingsFile):
             try:
-                connection.execute(f"SELECT count(kwh), max(local), max(meter) FROM ({file.relation})").fetchall()
+                connection.execute(f"{counts} FROM ({file.relation}) GROUP BY meter")
                 usable.append(file)
                 continue
             except duckdb.Error as error:
@@ -163,13 +169,15 @@ def usable_files(
 
 def known_meters(
     connection: duckdb.DuckDBPyConnection,
-    files: list[ReadingsFile],
+    file: str,
     meters: pd.DataFrame | None,
     quarantine: list[dict[str, Any]],
 ) -> pd.DataFrame:
-    """The meters to read, as DuckDB's table `known`: meter_id, capacity_kva, indexed by number."""
-    union = " UNION ALL ".join(file.relation for file in files)
-    counted = f"SELECT meter, count(*) AS many FROM ({union}) WHERE meter IS NOT NULL GROUP BY meter"
+    """The meters to read, as DuckDB's table `known`: meter_id, capacity_kva, indexed by number.
+
+    file: name of the first file, which stands for all where meters are left out.
+    """
+    counted = "SELECT meter, sum(many) FROM counted WHERE meter IS NOT NULL GROUP BY meter"
     series = int(connection.execute(f"SELECT count(*) FROM ({counted})").fetchall()[0][0])
     if series > MOST_SERIES:
         raise InputError(f"power.readings: {series} meters, expected at most {MOST_SERIES}: is meter_id the meter's?")
@@ -192,7 +200,7 @@ def known_meters(
             left = int(sum(there[key] for key in wanted.loc[~registered, "key"]))
             shown = ", ".join(strange[:5]) + (", ..." if len(strange) > 5 else "")
             why = f"{left} readings of {len(strange)} meter(s) are left out; register them"
-            quarantine.append(aside(files[0].name, "meter_id", shown, "a meter of the register", why))
+            quarantine.append(aside(file, "meter_id", shown, "a meter of the register", why))
         wanted = wanted[registered]
     wanted = wanted.reset_index(drop=True)
     known = pd.DataFrame({"meter": wanted["key"], "number": wanted.index.astype("int32")})
