@@ -87,6 +87,8 @@ def test_lost_pixels_speak_for_a_fast_face_where_it_is_and_after_it_began() -> N
     assert told(still()) == 0
     assert told(still((gone, *MIDDLE)), SLOW) < 0.5
     assert told(still((45, *MIDDLE))) == 0, "lost before the face began"
+    left, right = (slice(45, 56), slice(45, 50)), (slice(45, 56), slice(50, 56))
+    assert told(still((gone, *left), (0, *right))) > told(still((gone, *left))) + 1, "never seen says nothing"
     assert told(still((gone, slice(10, 21), slice(10, 21)))) == 0, "lost elsewhere"
 
 
