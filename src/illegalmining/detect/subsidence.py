@@ -329,6 +329,8 @@ def undeclared_faces(
         error[face.window] = np.maximum(error[face.window], face.error_z)
     error = maximum_filter(error, 2 * round(parameters.declared.blur_m / search.movement.pixel_m) + 1)
     cores, taken = lost_cores(search.movement, monitor_day, parameters.lost), list[Core]()
+    moving = error > 0
+    cores = [core for core in cores if not moving[core.row, core.column]]  # what a declared face lost is its own
     faces: list[tuple[Inverted, float]] = []
     for peak in find_peaks(search, templates, error, parameters.least_log_lr):
         course, nats, root_weight = fit_course(search, peak, templates, monitor_day, parameters.inversion)
