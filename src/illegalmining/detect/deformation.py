@@ -59,7 +59,7 @@ class Deformation:
     """A displacement cube in memory.
 
     days: (T,) since the first epoch. values: (T, Y, X) m towards the satellite, NaN where missing. x, y: (Y, X) m.
-    look: direction to the satellite, (Y, X). pixel_m: side of a pixel, m.
+    look: direction to the satellite, (Y, X). pixel_m: side of a pixel, m. lost_at: (Y, X) of `last_seen`.
     """
 
     days: Floats
@@ -68,6 +68,7 @@ class Deformation:
     y: Floats
     look: Look
     pixel_m: float
+    lost_at: Counts
 
     @property
     def known(self) -> Bools:
@@ -79,6 +80,7 @@ def read_deformation(cube: xr.Dataset, parameters: DeformationParameters) -> Def
     """The cube's values, with pixels of low coherence set to NaN; angles where missing are Sentinel-1's means."""
     values = np.array(cube["displacement"].transpose("time", "y", "x").values, np.float32)
     values[~np.isfinite(values)] = np.nan
+    lost_at = last_seen(values)  # before low coherence is cut: what is lost in the end spoils a pixel's coherence
     if "temporal_coherence" in cube:
         values[:, cube["temporal_coherence"].values < parameters.least_coherence] = np.nan
     x, y = np.meshgrid(cube["x"].values.astype(float), cube["y"].values.astype(float))
@@ -90,7 +92,23 @@ def read_deformation(cube: xr.Dataset, parameters: DeformationParameters) -> Def
         angles.append(np.where(np.isfinite(measured), measured, typical))
     time = cube["time"].values
     days = (time - time[0]) / np.timedelta64(1, "D")
-    return Deformation(days.astype(float), values, x, y, look_vector(*angles), abs(float(x[0, 1] - x[0, 0])))
+    pixel_m = abs(float(x[0, 1] - x[0, 0]))
+    return Deformation(days.astype(float), values, x, y, look_vector(*angles), pixel_m, lost_at)
+
+
+def last_seen(values: Floats, quiet: int = 3) -> Counts:
+    """(Y, X): epoch from which on a pixel was lost; their number where it was seen in one of the last `quiet` ones.
+
+    0 where it was seen on less than half of the epochs before: its loss tells nothing.
+    """
+    count = np.zeros(values.shape[1:], np.int32)
+    until = np.zeros(values.shape[1:], np.int32)
+    for t, level in enumerate(values):
+        seen = np.isfinite(level)
+        count += seen
+        until[seen] = t + 1
+    until[until > len(values) - quiet] = len(values)
+    return np.where(count >= 0.5 * until, until, 0).astype(np.int32)
 
 
 def smooth(field: Floats, weight: Floats, sigma_px: float) -> tuple[Floats, Floats]:

@@ -55,6 +55,8 @@ def attributes_of(
         "extraction_days": round(found.face.advance.duration, 0),
         "advance_m_day": round(float(drawn.quantiles("advance_m_day")[1]), 2),
         "middle_seen": round(middle_seen(search, panel), 2),
+        "lost_pixels": found.lost.pixels,
+        "lost_core_nats": round(found.lost.nats, 2),
         "unexplained": round(found.face.unexplained, 3),
         "intervals_90": {
             **{name: tenths(drawn.quantiles(name)) for name in ("x", "y", "azimuth_deg")},

@@ -18,6 +18,7 @@ from illegalmining.detect.advance import advancing, dug_by
 from illegalmining.detect.bowls import Peak, Search, Templates, mean_look, series_at
 from illegalmining.detect.deformation import Bools, Nuisance, unit_courses
 from illegalmining.detect.face_fit import FaceFitParameters, FittedFace, Window, fit_face, problem_of
+from illegalmining.detect.lost_core import NOTHING_LOST, LostCore
 from illegalmining.detect.pim import DAYS_PER_YEAR, Floats, Look, Panel, settled_share, sight, sight_gradient
 from illegalmining.detect.solving import least_squares
 
@@ -72,7 +73,7 @@ class Inverted:
 
     face: as fitted, its length along the advance. panel: what is dug by the last epoch, its length the longer side.
     origin: where the fit's x and y are 0. course: at the peak. expected: (T,) settled share of the movement at the
-    panel's middle.
+    panel's middle. lost: what pixels that were lost say of it.
     """
 
     face: FittedFace
@@ -80,6 +81,7 @@ class Inverted:
     origin: tuple[float, float]
     course: Course
     expected: Floats
+    lost: LostCore = NOTHING_LOST
 
 
 def rival_nats(series: Floats, nuisance: Nuisance, courses: Floats) -> float:
@@ -227,6 +229,20 @@ def in_the_crs(
     placed = replace(face, panel=replace(face.panel, x=face.panel.x + x0, y=face.panel.y + y0))
     panel = long_side_first(replace(dug, x=dug.x + x0, y=dug.y + y0))
     return Inverted(placed, panel, origin, course, moved / settled)
+
+
+def less(search: Search, hidden: list[Inverted], parameters: InversionParameters) -> Search:
+    """The scene without the movement of faces that were found."""
+    if not hidden:
+        return search
+    ground, values = search.movement, search.values.copy()
+    look, strips = mean_look(ground.look), parameters.face.strips
+    for found in hidden:
+        panel = found.face.panel
+        near = np.hypot(ground.x - panel.x, ground.y - panel.y) < panel.length_m / 2 + 3 * panel.radius_m
+        at, moving = (ground.x[near], ground.y[near]), (found.face.advance, found.face.per_year, ground.days)
+        values[:, near] -= advancing(panel, *moving, *at, look, strips).astype(np.float32)
+    return replace(search, values=values)
 
 
 def long_side_first(panel: Panel) -> Panel:

@@ -42,8 +42,17 @@ from illegalmining.detect.deformation import (
 from illegalmining.detect.face_draws import DrawParameters, drawn
 from illegalmining.detect.face_report import attributes_of, middle_seen, middling
 from illegalmining.detect.findings import Findings, Remark, detection, detections
-from illegalmining.detect.inversion import InversionParameters, Inverted, course_of, fit_course, in_the_crs, invert
+from illegalmining.detect.inversion import (
+    InversionParameters,
+    Inverted,
+    course_of,
+    fit_course,
+    in_the_crs,
+    invert,
+    less,
+)
 from illegalmining.detect.joint_fit import JointParameters, Neighbour, Scene, fit_beside, window_about, zone_of
+from illegalmining.detect.lost_core import Core, LostParameters, lost_core, lost_cores
 from illegalmining.detect.pim import Floats, Panel, movement, outline, settled_share
 from illegalmining.detect.tiles import Tile, in_hand, tiles_of
 
@@ -76,6 +85,7 @@ class SubsidenceParameters:
     declared: DeclaredParameters = field(default_factory=DeclaredParameters)
     verdicts: VerdictParameters = field(default_factory=VerdictParameters)
     joint: JointParameters = field(default_factory=JointParameters)
+    lost: LostParameters = field(default_factory=LostParameters)
     least_log_lr: float = 3.0
     most_log_lr: float = 12.0
     prior_thickness_m: float = 2.0
@@ -177,7 +187,7 @@ def judged(
     templates = time_templates(ground.days, monitor_day, parameters.search)
     search, declared, hidden = told_apart(ground, faces, epochs, templates, monitor_day, parameters)
     beside = beside_declared(hidden, declared)
-    rest = less(search, beside, parameters)
+    rest = less(search, beside, parameters.inversion)
     moved = np.abs((search.values - rest.values)[[0, -1]]).max(axis=0)
     rows = judge_declared(rest, declared, moved, epochs, monitor_day, parameters.verdicts)
     past_stop = [row["geometry"] for row in rows if "past_stop" in row["attributes"]]
@@ -214,7 +224,7 @@ def told_apart(
     hidden: list[tuple[Inverted, float]] = []
     told_beside = []
     for k in range(len(declared)):
-        rest = less(search, [found for found, _ in hidden], parameters)
+        rest = less(search, [found for found, _ in hidden], parameters.inversion)
         scene = window_about(rest, declared[k], declared, monitor_day, parameters.declared, parameters.joint)
         if scene is None:
             continue
@@ -227,8 +237,8 @@ def told_apart(
         found = beside_found(left, scene, beside, templates, monitor_day, parameters)
         if found is not None:
             search, declared = left, told
-            hidden.append(found)
-    rest = less(search, [found for found, _ in hidden], parameters)
+            hidden.append((with_lost(search, *found, declared, parameters), found[1]))
+    rest = less(search, [found for found, _ in hidden], parameters.inversion)
     for alone in undeclared_faces(rest, templates, declared, monitor_day, parameters):
         place = outline(alone[0].panel).centroid
         if not any(in_zone(place, face, parameters) for face in told_beside):
@@ -306,20 +316,6 @@ def is_declared(found: Inverted, face: Declared, parameters: SubsidenceParameter
     return at_its_time and under(found, face.geometry)
 
 
-def less(search: Search, hidden: list[Inverted], parameters: SubsidenceParameters) -> Search:
-    """The scene without the movement of faces that were found."""
-    if not hidden:
-        return search
-    ground, values = search.movement, search.values.copy()
-    look, strips = mean_look(ground.look), parameters.inversion.face.strips
-    for found in hidden:
-        panel = found.face.panel
-        near = np.hypot(ground.x - panel.x, ground.y - panel.y) < panel.length_m / 2 + 3 * panel.radius_m
-        at, moving = (ground.x[near], ground.y[near]), (found.face.advance, found.face.per_year, ground.days)
-        values[:, near] -= advancing(panel, *moving, *at, look, strips).astype(np.float32)
-    return replace(search, values=values)
-
-
 def undeclared_faces(
     search: Search,
     templates: Templates,
@@ -332,21 +328,43 @@ def undeclared_faces(
     for face in declared:
         error[face.window] = np.maximum(error[face.window], face.error_z)
     error = maximum_filter(error, 2 * round(parameters.declared.blur_m / search.movement.pixel_m) + 1)
-    faces = []
+    cores, taken = lost_cores(search.movement, monitor_day, parameters.lost), list[Core]()
+    moving = error > 0
+    cores = [core for core in cores if not moving[core.row, core.column]]  # what a declared face lost is its own
+    faces: list[tuple[Inverted, float]] = []
     for peak in find_peaks(search, templates, error, parameters.least_log_lr):
         course, nats, root_weight = fit_course(search, peak, templates, monitor_day, parameters.inversion)
         if nats < parameters.least_log_lr:
             continue
-        found = invert(search, peak, course, root_weight, parameters.inversion)
-        if found is not None:
-            faces.append((found, nats))
+        middles = [core.middle_of(peak) for core in cores if core.under(peak, search.movement.pixel_m)]
+        found = [invert(search, begin, course, root_weight, parameters.inversion) for begin in (peak, *middles)]
+        told = [with_lost(search, one, nats, declared, parameters) for one in found if one is not None]
+        if told:
+            best = max(told, key=lambda one: one.lost.nats - charged(one, parameters))
+            if not any(core.holds(best.panel, search.movement) for core in taken):
+                faces.append((best, nats))
+                taken += [core for core in cores if core.holds(best.panel, search.movement)]
     return faces
+
+
+def with_lost(
+    search: Search, found: Inverted, nats: float, declared: list[Declared], parameters: SubsidenceParameters
+) -> Inverted:
+    """A face whose movement brings `nats`, with what lost pixels say of it."""
+    strips = parameters.inversion.face.strips
+    return replace(found, lost=lost_core(search.movement, found.face, nats, declared, parameters.lost, strips))
+
+
+def charged(found: Inverted, parameters: SubsidenceParameters) -> float:
+    """Nats taken off for an unlikely shape, and for movement that a face leaves unexplained."""
+    wrong = max(0.0, found.face.unexplained - parameters.misfit_share)
+    return found.face.unlikely + parameters.misfit_nats * wrong
 
 
 def undeclared_row(
     search: Search, found: Inverted, nats: float, epochs: pd.DatetimeIndex, parameters: SubsidenceParameters
 ) -> dict[str, Any] | None:
-    """The detection of an inverted panel; None where its peak is not one of a face."""
+    """The detection of an inverted panel; None where its peak is not one of a face, or movement alone makes none."""
     panel, course = found.panel, found.course
     at_centre = movement(found.face.panel, np.array(panel.x), np.array(panel.y)).down
     peak_mm = float(at_centre * found.expected[-1] * 1000)
@@ -357,9 +375,8 @@ def undeclared_row(
     most = parameters.most_log_lr
     moving = np.flatnonzero(np.diff(found.expected) > 0.002) + 1
     last = epochs[int(moving[-1]) if len(moving) else -1]
-    nats = most * (1 - np.exp(-nats / most)) - found.face.unlikely
-    nats -= parameters.misfit_nats * max(0.0, found.face.unexplained - parameters.misfit_share)
-    if nats < parameters.least_log_lr:
+    moved, nats = (most * (1 - np.exp(-n / most)) - charged(found, parameters) for n in (nats, nats + found.lost.nats))
+    if moved < parameters.least_log_lr:
         return None
     tan_betas = (parameters.tan_beta_low, parameters.prior_tan_beta, parameters.tan_beta_high)
     dug = drawn(found.face, float(search.movement.days[-1]), found.origin, parameters.draws)
