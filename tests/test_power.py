@@ -124,13 +124,23 @@ def test_swapped_meters_follow_each_other() -> None:
     """Until 2025-06-30 one meter, then another: the mine's load goes on; a hole inside a meter's life is unknown."""
     flat = np.full((len(DAYS), 24), 10.0)
     frame = profile("old", flat)
-    old, new = frame[frame["day"] < "2025-07-01"], frame[frame["day"] >= "2025-07-01"]
+    old, new = frame[frame["day"] < "2025-07-01"], frame[frame["day"] >= "2025-07-01"].assign(meter_id="new")
     new = new[new["day"] != "2025-09-09"]
     load = mine_load(MeterTable(pd.concat([new, old]), DAYS[-1]), ["new", "old"])
     assert load is not None
     known = pd.Series(load.mean_kw, load.days)
     assert known.isna().sum() == 1
     np.testing.assert_allclose(known.dropna(), 10.0)
+
+
+def test_a_day_that_one_of_two_meters_misses_is_unknown_and_not_half() -> None:
+    one, other = profile("one", np.full((len(DAYS), 24), 10.0)), profile("other", np.full((len(DAYS), 24), 5.0))
+    other = other[other["day"] != "2025-09-09"]
+    load = mine_load(MeterTable(pd.concat([one, other]), DAYS[-1]), ["one", "other"])
+    assert load is not None
+    known = pd.Series(load.mean_kw, load.days)
+    assert list(known.index[known.isna()]) == [pd.Timestamp("2025-09-09")]
+    np.testing.assert_allclose(known.dropna(), 15.0)
 
 
 def profile(meter: str, hours: np.ndarray) -> pd.DataFrame:
