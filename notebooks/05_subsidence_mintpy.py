@@ -169,14 +169,17 @@ bowls = candidate_bowls(left, days.monitor_from)
 bowls.assign(x=bowls.geometry.x, y=bowls.geometry.y).drop(columns="geometry").round(1)
 
 # %%
-_, axes = plt.subplots(1, 3, figsize=(12, 4), sharex=True, sharey=True)
+_, axes = plt.subplots(1, 3, figsize=(12, 4), sharex=True, sharey=True, layout="constrained")
 shown = {"compact movement": cleaned["movement"], "of the declared face": explained.sum("face_id")}
 for ax, (title, part) in zip(axes, {**shown, "left to explain": left["displacement"]}.items(), strict=True):
-    (1000 * part.isel(time=-1)).plot.imshow(ax=ax, cmap="RdBu", vmin=-600, vmax=600, add_colorbar=False)
+    image = (1000 * part.isel(time=-1)).plot.imshow(ax=ax, cmap="RdBu", vmin=-600, vmax=600, add_colorbar=False)
     registers.working_faces.boundary.plot(ax=ax, color="#1C2733", linewidth=1.2)
-    ax.set(title=title, xlabel="", ylabel="")
-    ax.set_axis_off()
+    ax.set(title=title, xlabel="easting, m", ylabel="northing, m")
+    ax.ticklabel_format(useOffset=False, style="plain")
+    ax.locator_params(nbins=3)
+    ax.grid(visible=False)
 bowls.plot(ax=axes[2], marker="+", color="#C8500A", markersize=120)
+plt.colorbar(image, ax=axes, label="towards the satellite, mm", shrink=0.8)
 assert len(bowls), "a bowl is left that the declared face does not explain"
 print(f"air of an epoch: {1000 * cleaned['epoch_noise'].median().item():.1f} mm")
 
