@@ -27,6 +27,7 @@ from weakref import WeakSet
 import dask
 import numba
 from dask.callbacks import Callback
+from threadpoolctl import threadpool_limits
 
 from illegalmining.district import District
 from illegalmining.errors import ConfigurationError, IllegalMiningError, InputError
@@ -194,7 +195,7 @@ def apart(
     started = multiprocessing.get_context("spawn")  # a fork of a process with threads may wait for ever
     waiting: deque[Future[Result]] = deque()
     try:
-        with ProcessPoolExecutor(processes, mp_context=started, initializer=end_with_parent) as pool:
+        with ProcessPoolExecutor(processes, mp_context=started, initializer=begin_worker) as pool:
             for piece in pieces:
                 waiting.append(pool.submit(work, piece))
                 if len(waiting) >= processes * at_once:
@@ -208,8 +209,20 @@ def apart(
         ) from error
 
 
-def end_with_parent() -> None:
-    """End this process when the one that started it is gone, even if that was killed."""
+@contextmanager
+def one_algebra_thread() -> Iterator[None]:
+    """Linear algebra by one thread: sums that BLAS divides among threads round as many ways as machines have cores."""
+    import scipy.linalg  # noqa: F401  # brings a BLAS of its own, which is to be held as well
+
+    with threadpool_limits(1, user_api="blas"):
+        yield
+
+
+def begin_worker() -> None:
+    """A process's own beginning: it adds like every other, and it ends with the one that started it, even if killed."""
+    import scipy.linalg  # noqa: F401
+
+    threadpool_limits(1, user_api="blas")
     parent = multiprocessing.parent_process()
 
     def follow() -> None:

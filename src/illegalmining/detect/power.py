@@ -17,6 +17,7 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 
+from illegalmining.compute import one_algebra_thread
 from illegalmining.detect.declared_output import OutputParameters, monthly, specific_energy
 from illegalmining.detect.findings import Findings, Remark, detections
 from illegalmining.detect.load import (
@@ -68,6 +69,7 @@ class Mine:
     orders: Orders
 
 
+@one_algebra_thread()
 def detect_power(
     profiles: pd.DataFrame,
     meters: pd.DataFrame,

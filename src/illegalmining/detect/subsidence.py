@@ -16,7 +16,7 @@ from scipy.ndimage import maximum_filter
 from shapely.geometry import Point
 from shapely.geometry.base import BaseGeometry
 
-from illegalmining.compute import do, tell
+from illegalmining.compute import do, one_algebra_thread, tell
 from illegalmining.detect.advance import advancing
 from illegalmining.detect.bowls import (
     Search,
@@ -105,6 +105,7 @@ class SubsidenceParameters:
     misfit_nats: float = 20.0
 
 
+@one_algebra_thread()
 def detect_subsidence(
     cube: xr.Dataset,
     faces: gpd.GeoDataFrame | None,
