@@ -6,6 +6,13 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
+
+import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
+
+from illegalmining.compute import one_algebra_thread
+from illegalmining.detect import power, subsidence
 
 WATCH = """
 import hashlib
@@ -51,3 +58,32 @@ def test_a_fresh_compile_and_a_cached_one_round_alike(tmp_path: Path) -> None:
     fresh = said(tmp_path)
     assert list(tmp_path.rglob("*.nbc"))
     assert said(tmp_path) == fresh
+
+
+def test_linear_algebra_is_done_by_one_thread_and_then_as_before() -> None:
+    """BLAS divides sums among its threads, and so rounds by the number of cores; SciPy brings a BLAS of its own."""
+
+    def threads() -> set[int]:
+        return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
+
+    with threadpool_limits(2, user_api="blas"):
+        with one_algebra_thread():
+            assert threads() == {1}
+        assert 2 in threads()
+        assert one_algebra_thread()(threads)() == {1}, "as a decorator too"
+
+
+@pytest.mark.parametrize(("module", "early"), [(subsidence, "pd"), (power, "Remark")])
+def test_detectors_add_by_one_thread(module: Any, early: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    held: list[set[int]] = []
+
+    def looked(*_: Any, **__: Any) -> Any:
+        held.append({pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"})
+        raise InterruptedError
+
+    looked.Timestamp = looked  # type: ignore[attr-defined]
+    monkeypatch.setattr(module, early, looked)
+    detect = getattr(module, f"detect_{module.__name__.rpartition('.')[2]}")
+    with threadpool_limits(2, user_api="blas"), pytest.raises(InterruptedError):
+        detect(*[None] * 7)
+    assert held == [{1}]
