@@ -212,17 +212,20 @@ def apart(
 @contextmanager
 def one_algebra_thread() -> Iterator[None]:
     """Linear algebra by one thread: sums that BLAS divides among threads round as many ways as machines have cores."""
+    with hold_algebra():
+        yield
+
+
+def hold_algebra() -> threadpool_limits:
+    """One thread of BLAS from here on, until what is returned ends as a context."""
     import scipy.linalg  # noqa: F401  # brings a BLAS of its own, which is to be held as well
 
-    with threadpool_limits(1, user_api="blas"):
-        yield
+    return threadpool_limits(1, user_api="blas")
 
 
 def begin_worker() -> None:
     """A process's own beginning: it adds like every other, and it ends with the one that started it, even if killed."""
-    import scipy.linalg  # noqa: F401
-
-    threadpool_limits(1, user_api="blas")
+    hold_algebra()
     parent = multiprocessing.parent_process()
 
     def follow() -> None:
