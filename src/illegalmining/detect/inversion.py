@@ -59,11 +59,10 @@ class InversionParameters:
 
 @dataclass(frozen=True)
 class Course:
-    """A course in time. share: (T,) settled share. start: day. start_sd: days. z: its standard deviations."""
+    """A course in time. share: (T,) settled share. start: day. z: its standard deviations."""
 
     share: Floats
     start: float
-    start_sd: float
     z: float
 
 
@@ -134,8 +133,7 @@ def course_of(
     starts = np.array([start for start, _ in found])
     likely = np.exp((z.clip(0) ** 2 - z[best] ** 2) / 2)
     middle = float((likely * starts).sum() / likely.sum())
-    spread = float(np.sqrt((likely * (starts - middle) ** 2).sum() / likely.sum()))
-    course = Course(shares[best], middle, max(spread, parameters.step_days), float(z[best]))
+    course = Course(shares[best], middle, float(z[best]))
     jump = rival_nats(series, weighed.nuisance, rival_courses(days)) - search.parameters.step_handicap
     frozen = shares[:, :].copy()
     frozen[:, days > monitor_day] = np.array([[np.interp(monitor_day, days, share)] for share in shares])
