@@ -16,7 +16,7 @@ FLOORS = (
     ("contracts",),
     ("tables", "decisions"),
     ("district",),
-    ("storage", "journal", "compute", "lazy", "dictionary"),
+    ("storage", "chunks", "journal", "compute", "lazy", "dictionary"),
     ("registers",),
     ("imagery",),
     ("power",),

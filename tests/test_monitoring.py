@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from pathlib import Path
 
@@ -13,11 +14,11 @@ import rioxarray  # noqa: F401
 import xarray as xr
 import zarr
 
+from illegalmining.chunks import COMPRESSION, Chunked, Window
 from illegalmining.detect.findings import Findings
-from illegalmining.detect.memory import Place
 from illegalmining.detect.radar import detect_radar
 from illegalmining.detect.surface import detect_surface
-from illegalmining.monitoring import COMPRESSION, MonitoringArchive, read
+from illegalmining.monitoring import MonitoringArchive
 
 HISTORY, MONITOR, AS_OF = "2023-01-01", "2026-01-01", "2026-06-30"
 DAY = np.timedelta64(1, "D")
@@ -146,23 +147,71 @@ def test_states_of_long_ago_are_dropped_and_their_records_kept(tmp_path: Path) -
     assert len(list(tmp_path.glob("*/*/codes"))) == len(days) + 1
 
 
-@pytest.mark.parametrize("window", [((0, 5), (0, 7)), ((3, 41), (30, 50)), ((31, 33), (0, 50)), ((32, 64), (16, 32))])
-def test_a_window_is_read_as_zarr_reads_it(tmp_path: Path, window: Place) -> None:
+def test_a_date_that_shows_nothing_of_a_tile_leaves_its_state_as_it_lies(tmp_path: Path) -> None:
+    """Cloud over the western tile on one date: its state is the former one's file, and nothing changes."""
+    cube = ground(size=200)
+    stamps = cube.time.values[cube.time.values >= np.datetime64("2026-04-20")]
+    dark = (cube.time == stamps[1]) & (cube.x < 500_000.0 + 10 * 128)
+    cube = cube.where(~dark).transpose("time", "y", "x").rio.write_crs("EPSG:4546")
+    for stamp in stamps[:3]:
+        day = str(stamp)[:10]
+        found, _ = night(cube, tmp_path, day)
+        same(found, detect_surface(cube, HISTORY, MONITOR, day))
+        assert len(found.detections) == 1
+    (series,) = tmp_path.iterdir()
+    runs = sorted(series.glob("*/run.json"), key=lambda path: len(json.loads(path.read_text())["scenes"]))
+    west, east = ({path.parent / "watch" / "numbers" / f"0.0.{at}" for path in runs[:2]} for at in (0, 1))
+    assert len({path.stat().st_ino for path in west}) == 1
+    assert len({path.stat().st_ino for path in east}) == 2
+
+
+WINDOWS = [((0, 5), (0, 7)), ((3, 41), (30, 50)), ((31, 33), (0, 50)), ((32, 64), (16, 32)), ((16, 32), (16, 32))]
+
+
+@pytest.mark.parametrize("window", WINDOWS)
+def test_a_window_is_read_as_zarr_reads_it(tmp_path: Path, window: Window) -> None:
     values = np.random.default_rng(6).integers(0, 9, (3, 70, 50)).astype("f4")
     values[:, 32:48, 16:32] = 0  # a chunk that Zarr leaves out
-    made = zarr.create_array(
-        str(tmp_path / "a"),
-        shape=values.shape,
-        chunks=(3, 16, 16),
-        dtype="f4",
-        compressors=COMPRESSION,
-        fill_value=0,
-        zarr_format=2,
-    )
+    kept = {"dtype": "f4", "compressors": COMPRESSION, "fill_value": 0, "zarr_format": 2}
+    made = zarr.create_array(str(tmp_path / "a"), shape=values.shape, chunks=(3, 16, 16), **kept)
     made[:] = values
     assert not (tmp_path / "a" / "0.2.1").exists()
     (top, bottom), (left, right) = window
-    np.testing.assert_array_equal(read(tmp_path / "a", window), values[:, top:bottom, left:right].reshape(3, -1))
+    array = Chunked.open(tmp_path / "a")
+    np.testing.assert_array_equal(array.read(window), values[:, top:bottom, left:right].reshape(3, -1))
+    rows, columns = (axis.ravel() for axis in np.mgrid[top:bottom, left:right])
+    np.testing.assert_array_equal(array.pick(rows, columns), values[:, rows, columns])
+
+
+def test_what_is_written_in_tiles_is_what_zarr_reads(tmp_path: Path) -> None:
+    """Tiles of one chunk, of several, and of part of one at the array's end; one of nothing but zeros has no file."""
+    values = np.random.default_rng(7).integers(0, 9, (3, 70, 50)).astype("f4")
+    values[:, :32, :16] = 0
+    Chunked.make(tmp_path / "a", values.shape, 16, "f4")
+    array = Chunked.open(tmp_path / "a")
+    for top, bottom in ((0, 32), (32, 48), (48, 70)):
+        for left, right in ((0, 16), (16, 32), (32, 50)):
+            array.write(((top, bottom), (left, right)), values[:, top:bottom, left:right].reshape(3, -1))
+    np.testing.assert_array_equal(zarr.open_array(str(tmp_path / "a"), mode="r")[:], values)
+    assert not (tmp_path / "a" / "0.0.0").exists()
+
+
+def test_what_is_taken_over_from_another_array_is_never_written_into(tmp_path: Path) -> None:
+    """Done again by another worker, a tile is another file; the array it was taken from stands."""
+    window = ((0, 16), (0, 16))
+    for name in "ab":
+        Chunked.make(tmp_path / name, (2, 16, 16), 16, "f4")
+    former, new = (Chunked.open(tmp_path / name) for name in "ab")
+    ones = np.ones((2, 256), "f4")
+    former.write(window, ones)
+    for _ in range(2):
+        new.take(former, window)
+        np.testing.assert_array_equal(new.read(window), ones)
+    new.write(window, 2 * ones)
+    np.testing.assert_array_equal(former.read(window), ones)
+    new.take(former, window)
+    new.write(window, 0 * ones)
+    np.testing.assert_array_equal(new.read(window), 0 * ones)
 
 
 def test_radar_is_remembered_across_its_tiles(tmp_path: Path) -> None:

@@ -24,17 +24,17 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import zarr
-from numcodecs import Blosc
 
 from illegalmining.atomic import atomic_folder
 from illegalmining.checkpoint import key_of
+from illegalmining.chunks import Chunked
 from illegalmining.detect.baseline import Baseline, Floats, season
 from illegalmining.detect.change import edges, expected_of
 from illegalmining.detect.memory import Codes, Layout, Memory, Place
 from illegalmining.detect.watch import Watch, unwatched
 
-COMPRESSION = Blosc(cname="zstd", clevel=1, shuffle=Blosc.BITSHUFFLE)
+SEASON = "coefficients"
+"""Apart from the rest of a baseline, because the series of a region takes no more."""
 TRIANGULAR = ("information", "spread", "whitening")
 SYMMETRIC = ("information", "spread")
 Shapes = dict[str, tuple[int, ...]]
@@ -166,47 +166,58 @@ class StoredMemory:
             self.make(self.run.folder / "watch" / name, len(rows), rows.dtype.str)
         self.make(self.run.folder / "codes", self.run.fed * features, "u1")
         if self.dates == 0:
-            self.make(self.baseline / "numbers", length(baseline_shapes(self.layout)), "f4")
+            self.make(self.baseline / SEASON, features * self.layout.terms, "f4")
+            self.make(self.baseline / "numbers", length(noise_shapes(self.layout)), "f4")
             self.make(self.baseline / "clear", 1, "i4")
             self.make(self.baseline / "codes", self.history * features, "u1")
 
     def make(self, path: Path, rows: int, dtype: str) -> None:
         """An empty array (rows, Y, X), one chunk a tile."""
-        side = self.layout.tile
-        shape, chunks = (rows, *self.layout.shape), (rows, side, side)
-        zarr.create_array(
-            str(path), shape=shape, chunks=chunks, dtype=dtype, compressors=COMPRESSION, fill_value=0, zarr_format=2
-        )
+        Chunked.make(path, (rows, *self.layout.shape), self.layout.tile, dtype)
 
     def recall(self, place: Place) -> tuple[Baseline, Watch]:
         """Baseline and watch of a tile after the first `dates` dates."""
-        found = unpacked(read(self.baseline / "numbers", place), baseline_shapes(self.layout))
+        found = unpacked(Chunked.open(self.baseline / "numbers").read(place), noise_shapes(self.layout))
         for name in TRIANGULAR:
             side = self.layout.terms if name == "information" else self.layout.features
             found[name] = squared(found[name], side, name in SYMMETRIC)
-        baseline = Baseline(**found, clear=read(self.baseline / "clear", place)[0])
+        waves = Chunked.open(self.baseline / SEASON).read(place).reshape(self.layout.features, self.layout.terms, -1)
+        clear = Chunked.open(self.baseline / "clear").read(place)[0]
+        baseline = Baseline(waves, **found, clear=clear)
         if not self.chain:
             return baseline, unwatched(baseline.clear.size, self.layout.features)
         folder = self.chain[-1].folder / "watch"
-        return baseline, Watch(*(np.ascontiguousarray(read(folder / name, place)) for name in Watch._fields))
+        return baseline, Watch(*(Chunked.open(folder / name).read(place) for name in Watch._fields))
 
     def keep(self, place: Place, baseline: Baseline, watch: Watch, codes: Codes, offset: Floats) -> None:
         """Keep a tile after all dates; `codes` (T, K, P) and `offset` (T, K) are those of the dates fed now."""
         assert self.run is not None, "there is nothing new to keep"
         past = max(0, self.history - self.dates)
         if self.dates == 0:
-            parts = {name: getattr(baseline, name) for name in baseline_shapes(self.layout)}
+            parts = {name: getattr(baseline, name) for name in noise_shapes(self.layout)}
             parts |= {name: parts[name][np.tril_indices(len(parts[name]))] for name in TRIANGULAR}
-            write(self.baseline / "numbers", place, packed(list(parts.values())))
-            write(self.baseline / "clear", place, baseline.clear[None].astype(np.int32))
+            Chunked.open(self.baseline / SEASON).write(place, packed([baseline.coefficients]))
+            Chunked.open(self.baseline / "numbers").write(place, packed(list(parts.values())))
+            Chunked.open(self.baseline / "clear").write(place, baseline.clear[None].astype(np.int32))
             self.record(self.baseline, place, codes[:past], offset[:past])
         for name, rows in watch._asdict().items():
-            write(self.run.folder / "watch" / name, place, rows)
+            Chunked.open(self.run.folder / "watch" / name).write(place, rows)
         self.record(self.run.folder, place, codes[past:], offset[past:])
+
+    def keep_unseen(self, place: Place, watch: Watch) -> None:
+        """Keep a tile of which the dates fed now show nothing; `watch` as it was recalled."""
+        assert self.run is not None, "there is nothing new to keep"
+        for name, rows in watch._asdict().items():
+            array = Chunked.open(self.run.folder / "watch" / name)
+            if self.chain:
+                array.take(Chunked.open(self.chain[-1].folder / "watch" / name), place)
+            else:
+                array.write(place, rows)
+        np.save(self.run.folder / offset_name(place), np.zeros((self.run.fed, self.layout.features), np.float32))
 
     def record(self, folder: Path, place: Place, codes: Codes, offset: Floats) -> None:
         """Keep what some dates showed."""
-        write(folder / "codes", place, codes.reshape(-1, codes.shape[2]))
+        Chunked.open(folder / "codes").write(place, codes.reshape(-1, codes.shape[2]))
         np.save(folder / offset_name(place), offset)
 
     def of(self, inside: npt.NDArray[np.bool_]) -> tuple[Codes, Floats]:
@@ -217,9 +228,9 @@ class StoredMemory:
         rows, columns = at // (right - left) + top, at % (right - left) + left
         folders = [self.baseline, *(run.folder for run in self.chain), *([self.run.folder] if self.run else [])]
         features, terms = self.layout.features, self.layout.terms
-        codes = np.concatenate([read(folder / "codes", window)[:, at] for folder in folders])
+        codes = np.concatenate([Chunked.open(folder / "codes").pick(rows, columns) for folder in folders])
         codes = codes.reshape(len(self.days), features, -1).transpose(2, 0, 1)
-        coefficients = read(self.baseline / "numbers", window)[: features * terms, at].reshape(features, terms, -1)
+        coefficients = Chunked.open(self.baseline / SEASON).pick(rows, columns).reshape(features, terms, -1)
         design = season(self.days.astype(np.float64), (terms - 1) // 2)
         expected = np.empty(codes.shape, np.float32)
         for tile in self.tiles(window):
@@ -247,12 +258,12 @@ def around(inside: npt.NDArray[np.bool_]) -> Place:
     return (top, bottom), (int(columns[0]), int(columns[-1]) + 1)
 
 
-def baseline_shapes(layout: Layout) -> Shapes:
-    """Shape of each number of a pixel's baseline as it is stored; of symmetric and triangular ones the lower half."""
+def noise_shapes(layout: Layout) -> Shapes:
+    """Shape of each number of a pixel's baseline beside its season, as it is stored; of symmetric and triangular ones
+    the lower half."""
     features, terms = layout.features, layout.terms
     triangle = features * (features + 1) // 2
     return {
-        "coefficients": (features, terms),
         "information": (terms * (terms + 1) // 2,),
         "whitening": (triangle,),
         "memory": (),
@@ -295,35 +306,3 @@ def squared(half: npt.NDArray[Any], side: int, symmetric: bool) -> npt.NDArray[A
 def offset_name(place: Place) -> str:
     """File of what each date shares with a tile."""
     return f"offset.{place[0][0]}.{place[1][0]}.npy"
-
-
-def read(path: Path, place: Place) -> npt.NDArray[Any]:
-    """A window of an array (N, Y, X) as (N, P).
-
-    Chunks are decoded here, because Zarr's event loop takes milliseconds for each, and a region asks for one of every
-    run there has been.
-    """
-    about = json.loads((path / ".zarray").read_text("utf-8"))
-    rows, side, _ = about["chunks"]
-    (top, bottom), (left, right) = place
-    values = np.zeros((rows, bottom - top, right - left), about["dtype"])
-    for down, across in product(range(top // side, -(-bottom // side)), range(left // side, -(-right // side))):
-        chunk = path / f"0.{down}.{across}"
-        if not chunk.is_file():
-            continue  # Zarr leaves out a chunk of nothing but zeros
-        whole = np.frombuffer(COMPRESSION.decode(chunk.read_bytes()), about["dtype"]).reshape(rows, side, side)
-        y, x = (
-            (max(first, at * side), min(last, (at + 1) * side))
-            for (first, last), at in zip(place, (down, across), strict=True)
-        )
-        values[:, y[0] - top : y[1] - top, x[0] - left : x[1] - left] = whole[
-            :, y[0] - down * side : y[1] - down * side, x[0] - across * side : x[1] - across * side
-        ]
-    return values.reshape(rows, -1)
-
-
-def write(path: Path, place: Place, values: npt.NDArray[Any]) -> None:
-    """Write (N, P) into a window of an array (N, Y, X)."""
-    (top, bottom), (left, right) = place
-    array = zarr.open_array(str(path), mode="r+")
-    array[:, top:bottom, left:right] = values.reshape(-1, bottom - top, right - left)

@@ -290,7 +290,9 @@ def judge_tile(
     design = season(when.days[done:].astype(np.float64), parameters.baseline.harmonics)
     if memory and done:
         baseline, watch = memory.recall(place)
-        if done == len(when.days):
+        if not np.isfinite(values).any():  # nothing new, or cloud all over: what was watched stands as it did
+            if done < len(when.days):
+                memory.keep_unseen(place, watch)
             return maps_of(watch, baseline, shape, parameters.baseline.harmonics, parameters.monitor), None
         offset, noisier = weather(values, design, baseline.coefficients, baseline.scales, parameters.baseline)
         offset = without_hidden(values, offset)

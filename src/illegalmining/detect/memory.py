@@ -66,6 +66,9 @@ class Memory(Protocol):
     def keep(self, place: Place, baseline: Baseline, watch: Watch, codes: Codes, offset: Floats) -> None:
         """Keep a tile after all dates; `codes` (T, K, P) and `offset` (T, K) are those of the dates fed now."""
 
+    def keep_unseen(self, place: Place, watch: Watch) -> None:
+        """Keep a tile of which the dates fed now show nothing; `watch` as it was recalled."""
+
     def of(self, inside: npt.NDArray[np.bool_]) -> tuple[Codes, Floats]:
         """Codes (N, T, K) of all dates, and expected values (N, T, K), of the pixels in a mask (Y, X), row by row."""
 
