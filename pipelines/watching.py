@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
-import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from glob import escape
@@ -12,7 +11,7 @@ from typing import Any
 
 import xarray as xr
 
-from illegalmining.atomic import atomic_folder, write_bytes
+from illegalmining.atomic import atomic_folder, remove_folder, write_bytes
 from illegalmining.checkpoint import Watched, key_of, load, save
 from illegalmining.compute import hear, watched_by
 from illegalmining.detect.findings import Findings
@@ -146,7 +145,7 @@ def ground_of(cube: xr.Dataset, archive: MonitoringArchive, quarantine: list[dic
             (partial / "about.json").write_text(json.dumps(about, ensure_ascii=False, sort_keys=True), "utf-8")
         for other in home.iterdir():
             if other.name != key:
-                shutil.rmtree(other)
+                remove_folder(other)
         return made
     about = json.loads((home / key / "about.json").read_text("utf-8"))
     quarantine.extend(about["quarantine"])

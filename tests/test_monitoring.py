@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import rioxarray  # noqa: F401
 import xarray as xr
 import zarr
 
+from illegalmining.atomic import sweep
 from illegalmining.chunks import COMPRESSION, Chunked, Window
 from illegalmining.detect.findings import Findings
 from illegalmining.detect.radar import detect_radar
@@ -135,6 +137,34 @@ def test_a_night_that_breaks_leaves_what_was(tmp_path: Path, monkeypatch: pytest
     monkeypatch.undo()
     found, _ = night(cube, tmp_path, AS_OF)
     same(found, detect_surface(cube, HISTORY, MONITOR, AS_OF))
+
+
+def test_a_kill_while_a_state_is_dropped_leaves_none_that_is_half(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then a scene comes late for which that state would have been the one to go on from."""
+    cube = ground()
+    stamps = cube.time.values
+    late = int(np.flatnonzero(stamps >= np.datetime64("2026-04-10"))[0])
+    without = cube.isel(time=np.delete(np.arange(len(stamps)), late))
+    for day in (*stamps[[late - 1]], *stamps[late + 1 : late + 3]):
+        night(without, tmp_path, str(day)[:10])
+    removing, last = shutil.rmtree, str(stamps[late + 3])[:10]
+
+    def killed(path: Path, **named: bool) -> None:
+        """Some of it goes, and then the process does."""
+        if Path(path).exists():
+            next(Path(path).rglob("0.*")).unlink()
+            raise KeyboardInterrupt
+        removing(path, **named)
+
+    monkeypatch.setattr(shutil, "rmtree", killed)
+    with pytest.raises(KeyboardInterrupt):
+        night(without, tmp_path, last)
+    monkeypatch.undo()
+    sweep(tmp_path)
+    found, _ = night(cube, tmp_path, last)
+    same(found, detect_surface(cube, HISTORY, MONITOR, last))
 
 
 def test_states_of_long_ago_are_dropped_and_their_records_kept(tmp_path: Path) -> None:

@@ -61,6 +61,14 @@ def make_folder(folder: Path, mode: int = 0o777) -> None:
         sync(one.parent)
 
 
+def remove_folder(path: Path) -> None:
+    """Remove a folder in one step: one that is emptied file by file would, broken off, be half a folder."""
+    gone = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=PARTIAL, dir=path.parent))
+    os.rename(path, gone)
+    sync(path.parent)
+    shutil.rmtree(gone)
+
+
 def sweep(folder: Path) -> None:
     """Remove what writes that were broken off left in a folder and below; for whoever alone writes there."""
     for left in sorted(folder.rglob(f".*{PARTIAL}")):

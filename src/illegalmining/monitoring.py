@@ -14,7 +14,6 @@ within the history makes another baseline. In every case the result is that of a
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -25,7 +24,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from illegalmining.atomic import atomic_folder
+from illegalmining.atomic import atomic_folder, remove_folder
 from illegalmining.checkpoint import key_of
 from illegalmining.chunks import Chunked
 from illegalmining.detect.baseline import Baseline, Floats, season
@@ -101,7 +100,7 @@ class MonitoringArchive:
         forget(series, name, self.parameters)
         for other in self.folder.iterdir():
             if other != series:
-                shutil.rmtree(other)
+                remove_folder(other)
 
 
 def read_runs(series: Path) -> dict[str, Run]:
@@ -133,16 +132,16 @@ def forget(series: Path, latest: str, parameters: KeepingParameters) -> None:
     runs = read_runs(series)
     chain = chain_of(runs[latest], runs)
     mine = {run.folder for run in chain}
-    for run in runs.values():
+    for run in sorted(runs.values(), key=lambda run: -len(run.scenes)):  # no run loses the one that it rests on
         if run.folder not in mine:
-            shutil.rmtree(run.folder)
+            remove_folder(run.folder)
     newest, last_kept, enough = chain[-1].scenes[-1][0], chain[-1].scenes[-1][0], False
     for run in reversed(chain[:-1]):
         day = run.scenes[-1][0] if run.scenes else newest
         if not enough and last_kept - day >= parameters.spacing_days:
             last_kept, enough = day, newest - day >= parameters.late_days
-        else:
-            shutil.rmtree(run.folder / "watch", ignore_errors=True)
+        elif run.usable:
+            remove_folder(run.folder / "watch")
 
 
 @dataclass(frozen=True)
