@@ -19,6 +19,7 @@ from illegalmining.district import District, ImagerySource
 from illegalmining.errors import InputError
 from illegalmining.imagery.open import dated_files, open_source, source_files, stored_inputs
 from illegalmining.imagery.picture import LOOKED_AT, SCENES, picture
+from illegalmining.imagery.scenes import known_headers
 from illegalmining.journal import Journal, digests
 from illegalmining.monitoring import MonitoringArchive
 from illegalmining.publish.content import Picture
@@ -58,7 +59,8 @@ def watch_source(district: District, journal: Journal, detector: Detector, sourc
     def compute() -> Watched:
         quarantine: list[dict[str, Any]] = []
         try:
-            cube = open_source(source, district, quarantine)
+            with known_headers(district.state / "headers" / f"{source.name}.json"):
+                cube = open_source(source, district, quarantine)
         except InputError:
             journal.quarantine.extend(quarantine)
             raise

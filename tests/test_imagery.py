@@ -9,6 +9,7 @@ import json
 import pickle
 import shutil
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,10 @@ from odc.geo.crs import CRS as GridCRS
 from odc.geo.geobox import GeoBox
 from scipy.ndimage import map_coordinates
 
+from illegalmining import lazy
 from illegalmining.district import District, read_district
 from illegalmining.errors import InputError
+from illegalmining.imagery import layers, mosaic, scenes
 from illegalmining.imagery.bands import band_of
 from illegalmining.imagery.grids import BLOCK_BYTES, BLOCK_STEP, blocks, split
 from illegalmining.imagery.layers import in_words_of
@@ -272,6 +275,77 @@ def test_pixels_that_prove_broken_leave_a_gap_and_a_line(tmp_path: Path, caplog:
         ("s/*.tif", "red", "pixels can be read")
     ]
     assert "pixels cannot be read" in caplog.text
+
+
+@pytest.mark.parametrize(("interleave", "room", "opened_times"), [("pixel", 1e6, 2), ("band", 1e6, 6), ("pixel", 9, 6)])
+def test_bands_side_by_side_are_unpacked_once_and_are_what_each_is_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, interleave: str, room: float, opened_times: int
+) -> None:
+    """Of two dates and three bands; not where the file keeps bands apart, nor where there is no room for them all."""
+    random = np.random.default_rng(3)
+    for day in ("20240101", "20240201"):
+        bands = {name: random.integers(0, 3000, (40, 60)).astype(np.int16) for name in ("red", "green", "nir")}
+        bands["red"][random.random((40, 60)) < 0.2] = NODATA
+        write_tiff(tmp_path / f"s/{day}.tif", bands, north_up(10), scale=1e-4, interleave=interleave)
+    cube = opened(district(tmp_path, OPTICAL_STACK))
+    alone = {name: band.values for name, band in cube.data_vars.items()}
+    names, opening = [], rasterio.open
+    monkeypatch.setattr(
+        mosaic.rasterio, "open", lambda *given, **named: names.append(given) or opening(*given, **named)
+    )
+    monkeypatch.setattr(lazy, "Shelf", partial(lazy.Shelf, room=room))
+    window = slice(0, 2), slice(3, 40), slice(0, 33)
+    together = lazy.read_together([lazy.Window.of(band.data, window) for band in cube.data_vars.values()])
+    assert len(names) == opened_times
+    for values, name in zip(together, cube.data_vars, strict=True):
+        np.testing.assert_array_equal(values, alone[name][window])
+    assert np.isnan(alone["red"]).any()
+    assert not np.isnan(alone["nir"]).all()
+
+
+def test_headers_of_files_nobody_wrote_to_are_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    red = stored(plane(*centres(north_up(10), (40, 60))))
+    for day in ("20240101", "20240201", "20240301"):
+        write_tiff(tmp_path / f"s/{day}.tif", {"red": red, "nir": red}, north_up(10), scale=1e-4)
+    (tmp_path / "s/20240401.tif").write_bytes(b"not a raster")
+    where, read = district(tmp_path, OPTICAL_STACK), []
+    monkeypatch.setattr(scenes, "read_header", lambda path: read.append(Path(path).stem) or layers.read_header(path))
+
+    def night() -> tuple[xr.Dataset, list[dict[str, Any]], list[str]]:
+        quarantine: list[dict[str, Any]] = []
+        read.clear()
+        with scenes.known_headers(tmp_path / "known.json"):
+            cube = opened(where, quarantine).compute()
+        return cube, quarantine, sorted(read)
+
+    first, aside, everything = night()
+    assert everything == ["20240101", "20240201", "20240301", "20240401"]
+    written = (tmp_path / "known.json").stat().st_mtime_ns
+    again, aside_again, unknown = night()
+    assert unknown == ["20240401"], "what could not be read is tried again"
+    assert aside_again == aside
+    assert (tmp_path / "known.json").stat().st_mtime_ns == written
+    xr.testing.assert_identical(again, first)
+    write_tiff(tmp_path / "s/20240201.tif", {"red": red // 2}, north_up(10), scale=1e-4)
+    (tmp_path / "s/20240301.tif").unlink()
+    changed, _, unknown = night()
+    assert unknown == ["20240201", "20240401"]
+    assert sorted(json.loads((tmp_path / "known.json").read_text())) == [
+        str(tmp_path / f"s/{day}.tif") for day in ("20240101", "20240201")
+    ]
+    np.testing.assert_allclose(changed["red"].values[1], first["red"].values[1] / 2, atol=1e-4)
+    assert np.isnan(changed["nir"].values[1]).all()
+
+
+@pytest.mark.parametrize("crs", [CRS, "EPSG:32650", "+proj=tmerc +lon_0=110.5 +x_0=37500000 +ellps=krass"])
+def test_a_header_written_down_is_the_header(tmp_path: Path, crs: str) -> None:
+    bands = {"red": np.ones((40, 60), np.float32), "": np.ones((40, 60), np.float32)}
+    options = {"nodata": np.nan, "scale": 1e-4, "offset": -0.1}
+    header = layers.read_header(str(write_tiff(tmp_path / "a.tif", bands, north_up(10), crs, **options)))
+    read = scenes.from_plain(json.loads(json.dumps(scenes.plain(header))))
+    assert repr(read) == repr(header)
+    assert read.geobox == header.geobox
+    assert read.geobox.crs == header.geobox.crs
 
 
 def test_wrong_place_and_wrong_time_are_said(tmp_path: Path) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -14,6 +16,8 @@ import numpy.typing as npt
 
 Read = Callable[[slice, slice, slice], npt.NDArray[np.float32]]
 Index = tuple[slice, slice, slice]
+SHELF_BYTES = 64e6
+"""Pixels that are kept for whoever asks next, of each thread that reads."""
 
 
 class Reader:
@@ -61,3 +65,35 @@ class Window:
         if isinstance(self.source, da.Array):
             return np.asarray(self.source.compute(scheduler="synchronous"))
         return np.asarray(self.source)
+
+
+@dataclass
+class Shelf:
+    """What readers had to unpack beside what they were asked for, by their own keys. room: bytes that are left."""
+
+    kept: dict[Any, Any] = field(default_factory=dict)
+    room: float = SHELF_BYTES
+
+    def put(self, key: Any, value: Any, size: int) -> None:
+        """Keep a value that takes `size` bytes."""
+        self.kept[key] = value
+        self.room -= size
+
+
+SHELF: ContextVar[Shelf | None] = ContextVar("shelf", default=None)
+
+
+@contextmanager
+def sharing() -> Iterator[None]:
+    """Inside the block, and as long as it lasts, what one read had to unpack is there for the next."""
+    token = SHELF.set(Shelf())
+    try:
+        yield
+    finally:
+        SHELF.reset(token)
+
+
+def read_together(windows: Sequence[Window]) -> list[npt.NDArray[Any]]:
+    """The values of windows, such as the bands of the same dates."""
+    with sharing():
+        return [window() for window in windows]

@@ -219,12 +219,8 @@ class StoredMemory:
         Chunked.open(folder / "codes").write(place, codes.reshape(-1, codes.shape[2]))
         np.save(folder / offset_name(place), offset)
 
-    def of(self, inside: npt.NDArray[np.bool_]) -> tuple[Codes, Floats]:
-        """Codes (N, T, K) of all dates, and expected values (N, T, K), of the pixels in a mask (Y, X), row by row."""
-        window = around(inside)
-        (top, bottom), (left, right) = window
-        at = np.flatnonzero(inside[top:bottom, left:right])
-        rows, columns = at // (right - left) + top, at % (right - left) + left
+    def of(self, rows: npt.NDArray[np.intp], columns: npt.NDArray[np.intp]) -> tuple[Codes, Floats]:
+        """Codes (N, T, K) of all dates, and expected values (N, T, K), of N pixels by their rows and columns."""
         folders = [self.baseline, *(run.folder for run in self.chain), *([self.run.folder] if self.run else [])]
         features, terms = self.layout.features, self.layout.terms
         codes = np.concatenate([Chunked.open(folder / "codes").pick(rows, columns) for folder in folders])
@@ -232,7 +228,7 @@ class StoredMemory:
         coefficients = Chunked.open(self.baseline / SEASON).pick(rows, columns).reshape(features, terms, -1)
         design = season(self.days.astype(np.float64), (terms - 1) // 2)
         expected = np.empty(codes.shape, np.float32)
-        for tile in self.tiles(window):
+        for tile in self.tiles((int(rows.min()), int(rows.max())), (int(columns.min()), int(columns.max()))):
             (top, bottom), (left, right) = tile
             here = (rows >= top) & (rows < bottom) & (columns >= left) & (columns < right)
             if here.any():
@@ -240,21 +236,13 @@ class StoredMemory:
                 expected[here] = expected_of(design, coefficients[:, :, here], offset)
         return codes, expected
 
-    def tiles(self, window: Place) -> Iterator[Place]:
-        """The tiles that a window meets, row by row."""
+    def tiles(self, rows: tuple[int, int], columns: tuple[int, int]) -> Iterator[Place]:
+        """The tiles that hold the pixels from a first to a last row and column, row by row."""
         downs, acrosses = (
-            [edge for edge in edges(length, self.layout.tile) if edge[0] < last and edge[1] > first]
-            for length, (first, last) in zip(self.layout.shape, window, strict=True)
+            [edge for edge in edges(length, self.layout.tile) if edge[0] <= last and edge[1] > first]
+            for length, (first, last) in zip(self.layout.shape, (rows, columns), strict=True)
         )
         yield from product(downs, acrosses)
-
-
-def around(inside: npt.NDArray[np.bool_]) -> Place:
-    """The least window of a mask (Y, X) that holds all of it."""
-    rows = np.flatnonzero(inside.any(axis=1))
-    top, bottom = int(rows[0]), int(rows[-1]) + 1
-    columns = np.flatnonzero(inside[top:bottom].any(axis=0))
-    return (top, bottom), (int(columns[0]), int(columns[-1]) + 1)
 
 
 def noise_shapes(layout: Layout) -> Shapes:

@@ -23,7 +23,7 @@ from illegalmining.detect.memory import Memory, Place, Scale
 from illegalmining.detect.monitor import MonitorParameters, update
 from illegalmining.detect.noise import inverted, noise, weather
 from illegalmining.detect.watch import Watch, unwatched
-from illegalmining.lazy import Window
+from illegalmining.lazy import Window, read_together
 
 DAY = np.timedelta64(1, "D")
 
@@ -101,9 +101,12 @@ class Histories:
     observed: Floats
     expected: Floats
 
-    def of(self, inside: npt.NDArray[np.bool_]) -> tuple[Floats, Floats]:
-        """Observed and expected of the pixels in a mask (Y, X)."""
-        mine = np.flatnonzero(inside[self.where[:, 0], self.where[:, 1]])
+    def of(self, inside: npt.NDArray[np.bool_], corner: tuple[int, int] = (0, 0)) -> tuple[Floats, Floats]:
+        """Observed and expected of the pixels in a mask (Y, X) of the grid, or of its part from a corner on."""
+        rows, columns = (self.where - corner).T
+        near = (rows >= 0) & (rows < inside.shape[0]) & (columns >= 0) & (columns < inside.shape[1])
+        mine = np.flatnonzero(near)
+        mine = mine[inside[rows[mine], columns[mine]]]
         mine = mine[np.lexsort((self.where[mine, 1], self.where[mine, 0]))]
         return self.observed[mine], self.expected[mine]
 
@@ -115,9 +118,9 @@ class Remembered:
     memory: Memory
     scale: Scale
 
-    def of(self, inside: npt.NDArray[np.bool_]) -> tuple[Floats, Floats]:
-        """Observed and expected of the pixels in a mask (Y, X)."""
-        codes, expected = self.memory.of(inside)
+    def of(self, inside: npt.NDArray[np.bool_], corner: tuple[int, int] = (0, 0)) -> tuple[Floats, Floats]:
+        """Observed and expected of the pixels in a mask (Y, X) of the grid, or of its part from a corner on."""
+        codes, expected = self.memory.of(*(np.argwhere(inside) + corner).T)
         return self.scale.read(codes), expected
 
 
@@ -237,7 +240,7 @@ def judge_block(
     memory: Memory | None,
 ) -> list[tuple[Maps, Histories | None]]:
     """The tiles of one block, read at once."""
-    parts = [[window() for window in windows] for windows in block.parts]
+    parts = [read_together(windows) for windows in block.parts]
     top, left = block.corner
     height, width = parts[0][0].shape[1:] if parts else (0, 0)
     found = []

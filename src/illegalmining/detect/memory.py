@@ -69,8 +69,8 @@ class Memory(Protocol):
     def keep_unseen(self, place: Place, watch: Watch) -> None:
         """Keep a tile of which the dates fed now show nothing; `watch` as it was recalled."""
 
-    def of(self, inside: npt.NDArray[np.bool_]) -> tuple[Codes, Floats]:
-        """Codes (N, T, K) of all dates, and expected values (N, T, K), of the pixels in a mask (Y, X), row by row."""
+    def of(self, rows: npt.NDArray[np.intp], columns: npt.NDArray[np.intp]) -> tuple[Codes, Floats]:
+        """Codes (N, T, K) of all dates, and expected values (N, T, K), of N pixels by their rows and columns."""
 
 
 class Archive(Protocol):

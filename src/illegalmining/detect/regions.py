@@ -167,7 +167,7 @@ def region_rows(
     """
     pixel_m2 = abs(transform.a * transform.e)
     label, _ = labelled(maps, pixel_m2, parameters)
-    everywhere, asked = maps, np.zeros(label.shape, bool)
+    everywhere = maps
     rows = []
     for number, place in enumerate(ndimage.find_objects(label), 1):
         roi = rimmed(place, label.shape)
@@ -175,16 +175,15 @@ def region_rows(
         nats, lasting = region_nats(maps, inside, pixel_m2, parameters)
         if nats <= 0:
             continue
-        asked[roi] = inside & (np.nan_to_num(maps.evidence) >= parameters.grow)
-        observed, expected = histories.of(asked)
-        asked[roi] = False
+        told = inside & (np.nan_to_num(maps.evidence) >= parameters.grow)
+        observed, expected = histories.of(told, (roi[0].start, roi[1].start))
         changed = min(nats, novelty(observed, expected, maps, inside, when, parameters))
         if changed <= 0:
             continue
         unlike = telling.unlike(level_now(observed, maps, inside, when, parameters))
         nats = max(changed - unlike, math.log(parameters.artefact))
         geometry = outline(inside, roi, transform)
-        onsets = maps.onset[inside & (np.nan_to_num(maps.evidence) >= parameters.grow)]
+        onsets = maps.onset[told]
         attributes = described(maps, inside, onsets, lasting, pixel_m2, telling, parameters)
         attributes["series"] = series(observed, expected, inside, maps, when, telling, parameters)
         if nats <= 0:

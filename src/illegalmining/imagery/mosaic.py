@@ -17,6 +17,7 @@ import xarray as xr
 from dask.base import tokenize
 from odc.geo.geobox import GeoBox
 from odc.geo.xr import xr_coords
+from rasterio.enums import Interleaving
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
@@ -114,8 +115,9 @@ def planned(layers: Sequence[Layer], source: ImagerySource, district: District, 
     check_bands(bands, source)
     days = sorted({layer.day for layer in layers})
     plans = {}
-    for band in bands:
-        of_band, conversion = with_units([layer for layer in layers if layer.band == band], grid, aside)
+    with lazy.sharing():
+        known = {band: with_units([layer for layer in layers if layer.band == band], grid, aside) for band in bands}
+    for band, (of_band, conversion) in known.items():
         timed = band not in STATIC
         if not timed:
             of_band = [replace(layer, day=days[0]) for layer in of_band]
@@ -234,10 +236,7 @@ def on_grid(layer: Layer, way: Overlap, window: GeoBox, plan: BandPlan) -> np.nd
 
 def stored(layer: Layer, roi: Roi) -> np.ndarray:
     """A layer's pixels (rows, columns), float32, after declared scale and offset; no data is NaN."""
-    window = Window.from_slices(*roi)
-    with rasterio.Env(**gdal_options(layer.address)), rasterio.open(for_gdal(layer.address)) as source:
-        raw = source.read(layer.index, window=window)
-        mask = source.dataset_mask(window=window) if layer.masked else None
+    raw, mask = unpacked(layer, roi)
     values = raw.astype(np.float32)
     missing = empty(raw, layer)
     if layer.scaled:
@@ -247,6 +246,28 @@ def stored(layer: Layer, roi: Roi) -> np.ndarray:
     if mask is not None:
         values[mask == 0] = np.nan
     return values
+
+
+def unpacked(layer: Layer, roi: Roi) -> tuple[np.ndarray, np.ndarray | None]:
+    """A layer's pixels as its file has them, and the file's mask where it carries one.
+
+    A file that holds the bands of a pixel side by side is unpacked once for all of them.
+    """
+    rows, columns = roi
+    shelf, key = lazy.SHELF.get(), (layer.address, rows.start, rows.stop, columns.start, columns.stop)
+    if shelf is not None and key in shelf.kept:
+        bands, mask = shelf.kept[key]
+        return bands[layer.index - 1], mask
+    window = Window.from_slices(rows, columns)
+    with rasterio.Env(**gdal_options(layer.address)), rasterio.open(for_gdal(layer.address)) as source:
+        mask = source.dataset_mask(window=window) if layer.masked else None
+        size = source.count * window.height * window.width * np.dtype(layer.dtype).itemsize
+        side_by_side = source.count > 1 and source.interleaving == Interleaving.pixel
+        if shelf is None or not side_by_side or size > shelf.room:
+            return source.read(layer.index, window=window), mask
+        bands = source.read(window=window)
+    shelf.put(key, (bands, mask), size)
+    return bands[layer.index - 1], mask
 
 
 def empty(raw: np.ndarray, layer: Layer) -> np.ndarray:
