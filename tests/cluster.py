@@ -17,6 +17,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -26,6 +27,8 @@ STARTED_S = 60
 HERE = Path(__file__).parent
 """Workers are asked by functions of the tests."""
 MEMORY = "2GB"
+ARRAYS, PAGES = 20, 500
+"""How many arrays are filled to see whether memory is used again, and how many pages of 4 KiB each has."""
 POOLS = ("OMP", "OPENBLAS", "NUMBA", "GDAL")
 ONE_THREAD = {
     **{f"{pool}_NUM_THREADS": "1" for pool in POOLS},
@@ -152,6 +155,15 @@ def ask(made: Cluster, question: Any, workers: int = 2, of_scheduler: bool = Fal
 def most_held() -> int:
     """The most memory a process has held, bytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def pages_cleared() -> int:
+    """How many pages the system gives a process that fills arrays one after another, of which one is there at a time."""
+    np.ones(ARRAYS * PAGES * 512)  # so that the process holds as much as will be asked for
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(ARRAYS):
+        np.ones(PAGES * 512)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
 
 def cpu_seconds() -> float:
