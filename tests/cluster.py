@@ -158,7 +158,7 @@ def most_held() -> int:
 
 
 def pages_cleared() -> int:
-    """How many pages the system gives a process that fills arrays one after another, of which one is there at a time."""
+    """How many pages the system gives a process that fills arrays one after another."""
     np.ones(ARRAYS * PAGES * 512)  # so that the process holds as much as will be asked for
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     for _ in range(ARRAYS):

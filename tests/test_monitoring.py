@@ -207,7 +207,7 @@ def test_a_window_is_read_as_zarr_reads_it(tmp_path: Path, window: Window) -> No
     made[:] = values
     assert not (tmp_path / "a" / "0.2.1").exists()
     (top, bottom), (left, right) = window
-    array = Chunked.open(tmp_path / "a")
+    array = Chunked(tmp_path / "a", values.shape, 16, "<f4")
     np.testing.assert_array_equal(array.read(window), values[:, top:bottom, left:right].reshape(3, -1))
     rows, columns = (axis.ravel() for axis in np.mgrid[top:bottom, left:right])
     np.testing.assert_array_equal(array.pick(rows, columns), values[:, rows, columns])
@@ -217,8 +217,8 @@ def test_what_is_written_in_tiles_is_what_zarr_reads(tmp_path: Path) -> None:
     """Tiles of one chunk, of several, and of part of one at the array's end; one of nothing but zeros has no file."""
     values = np.random.default_rng(7).integers(0, 9, (3, 70, 50)).astype("f4")
     values[:, :32, :16] = 0
-    Chunked.make(tmp_path / "a", values.shape, 16, "f4")
-    array = Chunked.open(tmp_path / "a")
+    array = Chunked(tmp_path / "a", values.shape, 16, "<f4")
+    array.make()
     for top, bottom in ((0, 32), (32, 48), (48, 70)):
         for left, right in ((0, 16), (16, 32), (32, 50)):
             array.write(((top, bottom), (left, right)), values[:, top:bottom, left:right].reshape(3, -1))
@@ -229,9 +229,9 @@ def test_what_is_written_in_tiles_is_what_zarr_reads(tmp_path: Path) -> None:
 def test_what_is_taken_over_from_another_array_is_never_written_into(tmp_path: Path) -> None:
     """Done again by another worker, a tile is another file; the array it was taken from stands."""
     window = ((0, 16), (0, 16))
-    for name in "ab":
-        Chunked.make(tmp_path / name, (2, 16, 16), 16, "f4")
-    former, new = (Chunked.open(tmp_path / name) for name in "ab")
+    former, new = (Chunked(tmp_path / name, (2, 16, 16), 16, "<f4") for name in "ab")
+    former.make()
+    new.make()
     ones = np.ones((2, 256), "f4")
     former.write(window, ones)
     for _ in range(2):

@@ -6,7 +6,6 @@ event loop takes milliseconds for each, and a night writes several of every tile
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -36,17 +35,10 @@ class Chunked:
     side: int
     dtype: str
 
-    @classmethod
-    def open(cls, path: Path) -> Chunked:
-        """The array in a folder."""
-        about = json.loads((path / ".zarray").read_text("utf-8"))
-        return cls(path, tuple(about["shape"]), about["chunks"][2], about["dtype"])
-
-    @classmethod
-    def make(cls, path: Path, shape: tuple[int, int, int], side: int, dtype: str) -> None:
-        """An array of zeros, of which nothing is written yet."""
-        named = {"dtype": dtype, "compressors": COMPRESSION, "fill_value": 0, "zarr_format": 2}
-        zarr.create_array(str(path), shape=shape, chunks=(shape[0], side, side), **named)
+    def make(self) -> None:
+        """Make it, of zeros, of which nothing is written yet."""
+        named = {"dtype": self.dtype, "compressors": COMPRESSION, "fill_value": 0, "zarr_format": 2}
+        zarr.create_array(str(self.path), shape=self.shape, chunks=(self.shape[0], self.side, self.side), **named)
 
     def file(self, down: int, across: int) -> Path:
         """Where a chunk lies; Zarr leaves out one of nothing but zeros."""

@@ -290,7 +290,9 @@ def worked(work: Callable[[Piece], Result], pieces: Sequence[Piece], facts: Sequ
     from distributed import KilledWorker, as_completed
 
     run = uuid.uuid4().hex
-    futures = client.map(partial(do_there, work), pieces, key=[f"tile-{run}-{at}" for at in range(len(pieces))], pure=False)
+    futures = client.map(
+        partial(do_there, work), pieces, key=[f"tile-{run}-{at}" for at in range(len(pieces))], pure=False
+    )
     places = {future.key: at for at, future in enumerate(futures)}
     results: list[Any] = [None] * len(pieces)
     try:

@@ -32,8 +32,6 @@ from illegalmining.detect.change import edges, expected_of
 from illegalmining.detect.memory import Codes, Layout, Memory, Place
 from illegalmining.detect.watch import Watch, unwatched
 
-SEASON = "coefficients"
-"""Apart from the rest of a baseline, because the series of a region takes no more."""
 TRIANGULAR = ("information", "spread", "whitening")
 SYMMETRIC = ("information", "spread")
 Shapes = dict[str, tuple[int, ...]]
@@ -160,33 +158,48 @@ class StoredMemory:
     def prepare(self) -> None:
         """Make the arrays that `keep` fills."""
         assert self.run is not None, "there is nothing new to keep"
-        features = self.layout.features
-        for name, rows in unwatched(1, features)._asdict().items():
-            self.make(self.run.folder / "watch" / name, len(rows), rows.dtype.str)
-        self.make(self.run.folder / "codes", self.run.fed * features, "u1")
+        new = [self.codes(self.run.folder), *self.watch(self.run.folder)]
         if self.dates == 0:
-            self.make(self.baseline / SEASON, features * self.layout.terms, "f4")
-            self.make(self.baseline / "numbers", length(noise_shapes(self.layout)), "f4")
-            self.make(self.baseline / "clear", 1, "i4")
-            self.make(self.baseline / "codes", self.history * features, "u1")
+            new += [self.codes(self.baseline), self.waves, self.numbers]
+        for array in new:
+            array.make()
 
-    def make(self, path: Path, rows: int, dtype: str) -> None:
-        """An empty array (rows, Y, X), one chunk a tile."""
-        Chunked.make(path, (rows, *self.layout.shape), self.layout.tile, dtype)
+    def array(self, path: Path, rows: int, dtype: str) -> Chunked:
+        """An array (rows, Y, X), one chunk a tile."""
+        return Chunked(path, (rows, *self.layout.shape), self.layout.tile, dtype)
+
+    @property
+    def waves(self) -> Chunked:
+        """Coefficients of the season; apart from the rest of a baseline, because a region's series takes no more."""
+        return self.array(self.baseline / "coefficients", self.layout.features * self.layout.terms, "<f4")
+
+    @property
+    def numbers(self) -> Chunked:
+        """The rest of a baseline."""
+        return self.array(self.baseline / "numbers", length(noise_shapes(self.layout)), "<f4")
+
+    def watch(self, folder: Path) -> list[Chunked]:
+        """The state of a watch as a run left it."""
+        parts = unwatched(1, self.layout.features)._asdict()
+        return [self.array(folder / "watch" / name, len(rows), rows.dtype.str) for name, rows in parts.items()]
+
+    def codes(self, folder: Path) -> Chunked:
+        """What the dates of the history showed, or those that a run fed."""
+        feeding = {run.folder: run.fed for run in (*self.chain, self.run) if run}
+        return self.array(folder / "codes", feeding.get(folder, self.history) * self.layout.features, "|u1")
 
     def recall(self, place: Place) -> tuple[Baseline, Watch]:
         """Baseline and watch of a tile after the first `dates` dates."""
-        found = unpacked(Chunked.open(self.baseline / "numbers").read(place), noise_shapes(self.layout))
+        found = unpacked(self.numbers.read(place), noise_shapes(self.layout))
         for name in TRIANGULAR:
             side = self.layout.terms if name == "information" else self.layout.features
             found[name] = squared(found[name], side, name in SYMMETRIC)
-        waves = Chunked.open(self.baseline / SEASON).read(place).reshape(self.layout.features, self.layout.terms, -1)
-        clear = Chunked.open(self.baseline / "clear").read(place)[0]
-        baseline = Baseline(waves, **found, clear=clear)
+        found["clear"] = found["clear"].astype(np.int32)
+        waves = self.waves.read(place).reshape(self.layout.features, self.layout.terms, -1)
+        baseline = Baseline(waves, **found)
         if not self.chain:
             return baseline, unwatched(baseline.clear.size, self.layout.features)
-        folder = self.chain[-1].folder / "watch"
-        return baseline, Watch(*(Chunked.open(folder / name).read(place) for name in Watch._fields))
+        return baseline, Watch(*(array.read(place) for array in self.watch(self.chain[-1].folder)))
 
     def keep(self, place: Place, baseline: Baseline, watch: Watch, codes: Codes, offset: Floats) -> None:
         """Keep a tile after all dates; `codes` (T, K, P) and `offset` (T, K) are those of the dates fed now."""
@@ -195,37 +208,36 @@ class StoredMemory:
         if self.dates == 0:
             parts = {name: getattr(baseline, name) for name in noise_shapes(self.layout)}
             parts |= {name: parts[name][np.tril_indices(len(parts[name]))] for name in TRIANGULAR}
-            Chunked.open(self.baseline / SEASON).write(place, packed([baseline.coefficients]))
-            Chunked.open(self.baseline / "numbers").write(place, packed(list(parts.values())))
-            Chunked.open(self.baseline / "clear").write(place, baseline.clear[None].astype(np.int32))
+            parts["clear"] = parts["clear"].astype(np.float32)
+            self.waves.write(place, packed([baseline.coefficients]))
+            self.numbers.write(place, packed(list(parts.values())))
             self.record(self.baseline, place, codes[:past], offset[:past])
-        for name, rows in watch._asdict().items():
-            Chunked.open(self.run.folder / "watch" / name).write(place, rows)
+        for array, rows in zip(self.watch(self.run.folder), watch, strict=True):
+            array.write(place, rows)
         self.record(self.run.folder, place, codes[past:], offset[past:])
 
     def keep_unseen(self, place: Place, watch: Watch) -> None:
         """Keep a tile of which the dates fed now show nothing; `watch` as it was recalled."""
         assert self.run is not None, "there is nothing new to keep"
-        for name, rows in watch._asdict().items():
-            array = Chunked.open(self.run.folder / "watch" / name)
+        for at, array in enumerate(self.watch(self.run.folder)):
             if self.chain:
-                array.take(Chunked.open(self.chain[-1].folder / "watch" / name), place)
+                array.take(self.watch(self.chain[-1].folder)[at], place)
             else:
-                array.write(place, rows)
+                array.write(place, watch[at])
         np.save(self.run.folder / offset_name(place), np.zeros((self.run.fed, self.layout.features), np.float32))
 
     def record(self, folder: Path, place: Place, codes: Codes, offset: Floats) -> None:
         """Keep what some dates showed."""
-        Chunked.open(folder / "codes").write(place, codes.reshape(-1, codes.shape[2]))
+        self.codes(folder).write(place, codes.reshape(-1, codes.shape[2]))
         np.save(folder / offset_name(place), offset)
 
     def of(self, rows: npt.NDArray[np.intp], columns: npt.NDArray[np.intp]) -> tuple[Codes, Floats]:
         """Codes (N, T, K) of all dates, and expected values (N, T, K), of N pixels by their rows and columns."""
         folders = [self.baseline, *(run.folder for run in self.chain), *([self.run.folder] if self.run else [])]
         features, terms = self.layout.features, self.layout.terms
-        codes = np.concatenate([Chunked.open(folder / "codes").pick(rows, columns) for folder in folders])
+        codes = np.concatenate([self.codes(folder).pick(rows, columns) for folder in folders])
         codes = codes.reshape(len(self.days), features, -1).transpose(2, 0, 1)
-        coefficients = Chunked.open(self.baseline / SEASON).pick(rows, columns).reshape(features, terms, -1)
+        coefficients = self.waves.pick(rows, columns).reshape(features, terms, -1)
         design = season(self.days.astype(np.float64), (terms - 1) // 2)
         expected = np.empty(codes.shape, np.float32)
         for tile in self.tiles((int(rows.min()), int(rows.max())), (int(columns.min()), int(columns.max()))):
@@ -257,6 +269,7 @@ def noise_shapes(layout: Layout) -> Shapes:
         "every_season": (features,),
         "spread": (triangle,),
         "scales": (features,),
+        "clear": (),
     }
 
 
