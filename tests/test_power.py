@@ -102,6 +102,20 @@ def test_a_gap_is_unknown_and_no_zero(tmp_path: Path) -> None:
     assert np.isnan(second["total"]), "ten unknown hours leave no total"
 
 
+@pytest.mark.parametrize("hours", [1, 2])
+def test_a_gap_too_short_for_a_dead_register_is_unknown_and_no_zero(tmp_path: Path, hours: int) -> None:
+    """Three zeros in a row are a dead register and would be unknown anyway; one or two would be load of nothing."""
+    frame = readings(minutes=15)
+    end = f"2026-03-02 0{2 + hours}:59"
+    frame[~frame["time"].between("2026-03-02 03:00", end)].to_parquet(tmp_path / "r.parquet")
+    profiles, _ = read(tmp_path / "r.parquet", meters_table("a"))
+    second = profiles[profiles["day"] == "2026-03-02"].iloc[0]
+    unknown = np.isnan(second[HOUR_COLUMNS].to_numpy(float))
+    assert np.flatnonzero(unknown).tolist() == list(range(3, 3 + hours))
+    assert second["total"] == pytest.approx(24.0), "the day's mean stands for the gap"
+    assert second["faults"] == "gap"
+
+
 def test_a_broken_file_leaves_the_others(tmp_path: Path) -> None:
     readings().to_parquet(tmp_path / "good.parquet")
     (tmp_path / "bad.parquet").write_bytes(b"PAR1 nothing of the kind")

@@ -214,6 +214,23 @@ def test_a_meter_cut_now_and_then_hides_no_campaign_and_the_cuts_are_listed() ->
     assert [nats for nats, _ in asked(judge(profile("m", quiet)), "worked_while_forbidden") if nats > ALARM] == []
 
 
+def test_days_of_zeros_are_a_cut_and_listed_where_a_mine_always_draws_something() -> None:
+    load = by_night(by_shift(at_rest(7)), NIGHTS, 0.4 * STEP)
+    load[[408, 409, 421]] = 0.0
+    ((nats, told),) = asked(judge(profile("m", load)), "worked_while_forbidden")
+    assert nats > ALARM
+    assert told["unread_days"] == [f"{DAYS[day]:%Y-%m-%d}" for day in (408, 409, 421)]
+
+
+def test_the_first_day_of_an_order_is_not_counted() -> None:
+    """Work runs down: what is drawn on that day proves nothing, and what is drawn on the next days does."""
+    load = by_shift(at_rest(16), ended="2026-02-02")
+    load[np.asarray((DAYS >= "2026-02-02") & (DAYS <= "2026-02-06")), 6:22] += STEP
+    ((nats, told),) = asked(judge(profile("m", load), order="2026-02-02"), "worked_while_forbidden")
+    assert nats > 0
+    assert told["worked_on"] == ["2026-02-03", "2026-02-04", "2026-02-05", "2026-02-06"]
+
+
 def test_a_hoist_tells_what_the_whole_meter_hides() -> None:
     """The mine's power is made even; its hoist runs by night."""
     hoist = np.full((len(DAYS), 24), 4.0) * np.random.default_rng(8).gamma(50, 1 / 50, (len(DAYS), 24))
@@ -257,35 +274,79 @@ def test_work_on_a_village_meter_near_by_is_the_shut_mines() -> None:
     assert 0 < nats < ALARM, "bounded: a reason to look"
 
 
-def heated(load: np.ndarray, begun: str, kw: float) -> np.ndarray:
+def chill(seed: int) -> np.ndarray:
+    """Daily mean temperature: a winter of -8 degrees, warm and cold spells of days."""
+    rng = np.random.default_rng(seed)
+    spell = np.zeros(len(DAYS))
+    for day in range(1, len(DAYS)):
+        spell[day] = 0.7 * spell[day - 1] + rng.normal(0, 2.5)
+    return 9.0 - 17.0 * np.cos(2 * np.pi * (DAYS.dayofyear.to_numpy() - 15) / 365) + spell
+
+
+def heated(load: np.ndarray, begun: str, kw: float, temperature: np.ndarray) -> np.ndarray:
     """The same with night storage heaters, charged from 22:00 to 6:00 as cold nights ask, at most `kw`."""
-    rng = np.random.default_rng(20)
-    chill = 9.0 - 17.0 * np.cos(2 * np.pi * (DAYS.dayofyear.to_numpy() - 15) / 365) + rng.normal(0, 3, len(DAYS))
-    charge = kw * np.clip((8.0 - chill) / 18.0, 0.0, 1.0) * np.asarray(begun <= DAYS)
+    charge = kw * np.clip((8.0 - temperature) / 18.0, 0.0, 1.0) * np.asarray(begun <= DAYS)
     load = load.copy()
     load[:, [22, 23, *range(6)]] += charge[:, None]
     return load
 
 
+def beside(load: np.ndarray, seed: int, **more: Any) -> list[tuple[float, dict[str, Any]]]:
+    """Rows above the alarm of a shut mine at rest and a village near by with this load."""
+    other = profile("v", load)
+    findings = judge(profile("m", by_shift(at_rest(seed))), other, others={"v": "other"}, place=0.01, **more)
+    return [(nats, told) for nats, told in asked(findings, "any") if nats > ALARM]
+
+
 @pytest.mark.parametrize(
-    "begun",
+    ("begun", "kw", "measured"),
     [
-        "2025-01-01",
-        "2025-10-15",
-        pytest.param(
-            "2026-01-05",
-            marks=pytest.mark.xfail(
-                strict=True, reason="heaters first charged in the judged winter pass for night work"
-            ),
-        ),
+        ("2025-01-01", 600.0, True),
+        ("2025-10-15", 600.0, False),
+        ("2026-01-05", 150.0, True),
+        ("2026-01-05", 150.0, False),
+        ("2026-01-05", 600.0, True),
+        ("2026-01-05", 600.0, False),
+        ("2026-01-20", 150.0, False),
     ],
 )
-@pytest.mark.parametrize("kw", [150.0, 600.0])
-def test_night_storage_heaters_of_a_village_near_a_shut_mine_are_no_work(begun: str, kw: float) -> None:
-    """On the cheap hours of cold nights, as strong as the mine's own step."""
-    village_meter = profile("v", heated(village(20), begun, kw))
-    findings = judge(profile("m", by_shift(at_rest(20))), village_meter, others={"v": "other"}, place=0.01)
-    assert [(nats, told["question"]) for nats, told in asked(findings, "any") if nats > ALARM] == []
+def test_night_storage_heaters_of_a_village_near_a_shut_mine_are_no_work(begun: str, kw: float, measured: bool) -> None:
+    """On the cheap hours of cold nights, as strong as the mine's own step, also when first charged while it is shut."""
+    cold = chill(20)
+    weather = pd.DataFrame({"temperature_c": cold}, index=DAYS) if measured else None
+    assert beside(heated(village(20), begun, kw, cold), 20, weather=weather) == []
+
+
+@pytest.mark.parametrize(
+    ("nights", "measured"),
+    [
+        pytest.param(NIGHTS - 30, False, id="every second"),
+        pytest.param(np.arange(372, 392), True, id="every, measured"),
+        pytest.param(np.arange(372, 392), False, id="every"),
+        pytest.param(np.delete(np.arange(372, 384), [4, 9]), True, id="a fortnight, measured"),
+        pytest.param(np.arange(372, 515), True, id="to the end, measured"),
+        pytest.param(np.arange(372, 515), False, id="to the end"),
+    ],
+)
+def test_work_moved_to_a_village_in_winter_does_not_pass_for_heaters(nights: np.ndarray, measured: bool) -> None:
+    """As strong on a mild night as on a cold one; it ends before the cold does, or goes on after."""
+    weather = pd.DataFrame({"temperature_c": chill(21)}, index=DAYS) if measured else None
+    ((_, told),) = beside(by_night(village(21), nights, 0.5 * STEP), 21, weather=weather)
+    assert told["question"] == "moved_to_neighbour"
+    assert told["nights"] == pytest.approx(len(nights), abs=1)
+
+
+@pytest.mark.parametrize(("begun", "measured"), [("2025-01-01", True), ("2026-01-05", True), ("2026-01-05", False)])
+def test_work_on_a_heated_villages_meter_is_told_from_its_heaters(begun: str, measured: bool) -> None:
+    """Every second night of a month, whose dates are found although the heaters run before, with it and after."""
+    cold, worked = chill(22), NIGHTS + 35
+    weather = pd.DataFrame({"temperature_c": cold}, index=DAYS) if measured else None
+    load = by_night(heated(village(22), begun, 300.0, cold), worked, 0.5 * STEP)
+    ((_, told),) = beside(load, 22, weather=weather)
+    assert told["question"] == "moved_to_neighbour"
+    assert told["nights"] == pytest.approx(len(worked), abs=2)
+    low, high = told["first_seen_interval"]
+    assert low <= f"{DAYS[worked[0]]:%Y-%m-%d}" <= high
 
 
 def test_a_meter_of_nobodys_mine_that_always_drew_like_one_is_a_candidate() -> None:

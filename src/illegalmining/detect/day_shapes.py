@@ -21,6 +21,8 @@ Flags = npt.NDArray[np.bool_]
 HOURS = 24
 NOON = 12
 TINY = 1e-3
+LEAST_OCTAVES = 3
+"""Scatter this many times halved is none."""
 LEAST_SHAPE = 0.3
 """An hour scatters in proportion to its usual load, but no less than as one of this share of the day's mean."""
 
@@ -74,6 +76,22 @@ class Rest:
     noise: float
     together: float
     earlier: float = 0.0
+
+
+@dataclass(frozen=True)
+class Added:
+    """A load besides rest, in certain hours, relative to `reference_kw`. block: (B,) share of each block of hours.
+    mean, sd: (D,) of each day's height; every hour scatters by itself as much as all do together. nats: log density of
+    the days with it over that without, whatever its hours, height and first day."""
+
+    block: Floats
+    mean: Floats
+    sd: Floats
+    nats: float
+
+    def covariance(self, sd: float) -> Floats:
+        """(B, B) of days whose height scatters so much."""
+        return np.asarray(sd**2 * (np.outer(self.block, self.block) + np.diag(self.block**2)))
 
 
 @dataclass(frozen=True)
@@ -179,7 +197,7 @@ class Alike:
 
     rows: which days. known: (B,) hours. some: (K,) blocks of work that touch those hours. work: those, (k, b). bias:
     (k,) log weight of each under an oddity. service: (S, b). turns: (T, b) hours after rain sets in, or before it has
-    been pumped.
+    been pumped. besides: (b, b) covariance that a load besides rest adds, 0 where there is none.
     """
 
     rows: npt.NDArray[np.int64]
@@ -189,10 +207,12 @@ class Alike:
     bias: Floats
     service: Floats
     turns: Floats
+    besides: Floats
 
 
-def alike(load: Floats, wanted: Flags, p: ShapeParameters) -> list[Alike]:
-    """The wanted days, (D,), grouped by which of their hours are known; days with too few are left out."""
+def alike(load: Floats, wanted: Flags, p: ShapeParameters, besides: Added | None = None) -> list[Alike]:
+    """The wanted days, (D,), grouped by which of their hours are known, and by how much a load besides rest scatters;
+    days with too few hours are left out."""
     there = np.isfinite(load)
     rows = np.flatnonzero(wanted & (there.mean(axis=1) >= p.least_known))
     if not len(rows):
@@ -201,16 +221,32 @@ def alike(load: Floats, wanted: Flags, p: ShapeParameters) -> list[Alike]:
     shapes, light = blocks_of_work(width, p)
     service = service_shapes(width, p)
     turns = turning(width)
-    patterns, which = np.unique(there[rows], axis=0, return_inverse=True)
+    scatter = np.zeros(len(load)) if besides is None else steps_of(besides.sd)
+    patterns, which = np.unique(np.column_stack([there, scatter])[rows], axis=0, return_inverse=True)
     groups = []
-    for number, known in enumerate(patterns):
+    for number, (*hours, sd) in enumerate(patterns):
+        known = np.array(hours, dtype=bool)
         some = shapes[:, known].sum(axis=1) > 0
         bias = np.log1p((p.day_bias - 1) * light[some])
         own = rows[which.reshape(-1) == number]
         bias -= logsumexp(bias)
         turned = turns[turns[:, known].sum(axis=1) > 0][:, known]
-        groups.append(Alike(own, known, some, shapes[some][:, known], bias, service[:, known], turned))
+        widened = np.zeros((width, width)) if besides is None else besides.covariance(sd)
+        groups.append(
+            Alike(
+                own, known, some, shapes[some][:, known], bias, service[:, known], turned, widened[np.ix_(known, known)]
+            )
+        )
     return groups
+
+
+def steps_of(sd: Floats) -> Floats:
+    """Standard deviations in steps of half an octave: few groups of days, and none far off."""
+    top = float(sd.max(initial=0.0))
+    if top == 0.0:
+        return np.zeros(len(sd))
+    octaves = np.round(2 * np.log2(np.maximum(sd / top, 1e-9))) / 2
+    return np.where(octaves < -LEAST_OCTAVES, 0.0, top * 2.0**octaves)
 
 
 def turning(width: int) -> Floats:
@@ -239,8 +275,8 @@ def emissions(
         known[rows] = True
         away = load[np.ix_(rows, there)] - expected[np.ix_(rows, there)]
         sides = np.ix_(there, there)
-        dry = Quadratic(away, dry_spread[sides], p.tail)
-        wet = Quadratic(away - p.wet[0] * pumped[there], wet_spread[sides], p.tail)
+        dry = Quadratic(away, dry_spread[sides] + group.besides, p.tail)
+        wet = Quadratic(away - p.wet[0] * pumped[there], wet_spread[sides] + group.besides, p.tail)
         found["dry"][rows], found["wet"][rows] = dry.plain(), wet.plain()
         if len(group.turns):
             turns = group.turns * pumped[there]

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from illegalmining.detect.day_densities import times
 from illegalmining.detect.day_shapes import (
+    Added,
     Alike,
     Emissions,
     Flags,
@@ -82,7 +83,8 @@ class WorkParameters:
 class RestingDays:
     """What is to be judged. load: (D, B) kW in blocks from noon to noon, NaN where unknown. counted: (D,) days on which
     work is forbidden. quiet: (D,) earlier days on which the mine was seen at rest. covariates: (D, F) what lifts rest.
-    weekday: (D,) 0-6. full_kw: step of a block from rest to full work. reference_kw: a first idea of rest."""
+    weekday: (D,) 0-6. full_kw: step of a block from rest to full work. reference_kw: a first idea of rest. besides: a
+    load that is there at rest and at work alike."""
 
     load: Floats
     counted: Flags
@@ -92,6 +94,7 @@ class RestingDays:
     full_kw: float
     reference_kw: float
     belief: LevelBelief
+    besides: Added | None = None
 
 
 @dataclass(frozen=True)
@@ -147,8 +150,7 @@ def hidden_work(days: RestingDays, parameters: WorkParameters) -> HiddenWork:
     judge = Judge(days, parameters)
     null, work = judge.both()
     work = judge.accustomed(work)
-    log_lr = float(np.clip(parameters.temper * (work.score - null.score), -parameters.most, parameters.most))
-    return judge.told(work, log_lr)
+    return judge.told(work, null.score)
 
 
 @dataclass(frozen=True)
@@ -173,10 +175,10 @@ class Judge:
     def __init__(self, days: RestingDays, parameters: WorkParameters) -> None:
         self.days, self.p = days, parameters
         self.load = days.load / days.reference_kw
+        if days.besides is not None:
+            self.load = self.load - np.outer(days.besides.mean, days.besides.block)
         full = days.full_kw / days.reference_kw
-        low, high = parameters.amounts
-        least = max(low * full, parameters.least_amount)
-        self.amounts = (least, max(high * full, 3 * least))
+        self.amounts = amounts_of_work(days, parameters)
         resting = np.where((days.counted | days.quiet)[:, None], self.load, np.nan)
         self.lifts = of_the_night(days.covariates, self.load.shape[1])
         self.noise, self.together = scatter(np.where(days.counted[:, None], self.load, np.nan), full, parameters.rest)
@@ -186,7 +188,7 @@ class Judge:
         choices = product(parameters.begins, parameters.ends, parameters.duties)
         self.chains = [work_chain(parameters, *choice) for choice in choices]
         self.stacked = np.array([moves for moves, _ in self.chains]), np.array([first for _, first in self.chains])
-        self.groups: list[Alike] = alike(self.load, days.counted | days.quiet, parameters.shapes)
+        self.groups: list[Alike] = alike(self.load, days.counted | days.quiet, parameters.shapes, days.besides)
         self.seen: dict[int, tuple[Rest, Emissions, Floats]] = {}
 
     def both(self) -> tuple[Explanation, Explanation]:
@@ -298,8 +300,8 @@ class Judge:
         weight = np.where(found.known, np.maximum(weight, 1e-6), 0.0)
         return weight, np.where(found.known, np.minimum(weight + soaked, 1.0), 0.0)
 
-    def told(self, work: Explanation, log_lr: float) -> HiddenWork:
-        """The days of work under the better explanation with work."""
+    def told(self, work: Explanation, rest_score: float) -> HiddenWork:
+        """The days of work under the better explanation with work, held against the score of rest."""
         found = work.found
         matrix, _ = self.matrix(found, work.usual, working=True)
         states = state_probabilities(matrix, *work.chain)
@@ -312,8 +314,11 @@ class Judge:
         scale = self.days.reference_kw
         spread = np.sqrt(self.p.shapes.dry_sd**2 + wet * self.p.shapes.wet[1] ** 2)
         level = expected(work.rest, self.days.covariates, self.days.quiet).mean(axis=1) + wet * self.p.shapes.wet[0]
+        if (besides := self.days.besides) is not None:
+            level += besides.mean * besides.block.mean()
+            spread = np.hypot(spread, besides.sd * besides.block.mean())
         return HiddenWork(
-            log_lr,
+            evidence(work.score - rest_score, self.p),
             working,
             level * scale,
             spread * scale,
@@ -338,6 +343,18 @@ class Judge:
         backward /= backward.sum(axis=1, keepdims=True)
         low, high = self.when(not_yet(np.ascontiguousarray(matrix[::-1]), backward, steady, WORK), 0)
         return end - 1 - high, end - 1 - low
+
+
+def amounts_of_work(days: RestingDays, p: WorkParameters) -> tuple[float, float]:
+    """Least and largest lift that is called work, relative to the reference."""
+    low, high = (share * days.full_kw / days.reference_kw for share in p.amounts)
+    least = max(low, p.least_amount)
+    return least, max(high, 3 * least)
+
+
+def evidence(gained: float, p: WorkParameters) -> float:
+    """Nats of a difference of log densities: tempered and bounded."""
+    return float(np.clip(p.temper * gained, -p.most, p.most))
 
 
 def either(usual: Floats, p: WorkParameters) -> Floats:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import product
 from typing import Any
 
 import geopandas as gpd
@@ -19,10 +20,18 @@ import pandas as pd
 import shapely
 from shapely.geometry import Point
 
-from illegalmining.detect.day_shapes import Flags, Floats, ShapeParameters
+from illegalmining.detect.day_shapes import Flags, Floats, ShapeParameters, covariance
 from illegalmining.detect.densities import student_log_density
 from illegalmining.detect.findings import detection
-from illegalmining.detect.hidden_work import HiddenWork, RestingDays, WorkParameters, hidden_work
+from illegalmining.detect.heating import Course, HeatingParameters, NewLoad, cold
+from illegalmining.detect.hidden_work import (
+    HiddenWork,
+    RestingDays,
+    WorkParameters,
+    amounts_of_work,
+    evidence,
+    hidden_work,
+)
 from illegalmining.detect.holidays import spring_festival
 from illegalmining.detect.load import POWER, LoadParameters, MeterTable, MineLoad, levels, mine_load
 from illegalmining.detect.rest_profile import LevelBelief, RestParameters
@@ -30,6 +39,7 @@ from illegalmining.detect.seasons import SeasonParameters, covariates
 from illegalmining.detect.shut_mines import Factor, OrderParameters, Orders, iso, lift, nights_of, rounded, series
 
 NIGHT, EVENING = slice(0, 6), slice(18, 22)
+FEWEST_WARM = 30
 
 
 @dataclass(frozen=True)
@@ -67,6 +77,7 @@ class OtherMeterParameters:
     likeness_meters: float = 8.0
     likeness_most: float = 2.5
     seasons: SeasonParameters = field(default_factory=SeasonParameters)
+    heating: HeatingParameters = field(default_factory=HeatingParameters)
 
 
 @dataclass(frozen=True)
@@ -267,12 +278,44 @@ def against_past(
         reference_kw=usual,
         belief=LevelBelief(((usual, p.level_sd),), (False,)),
     )
-    found = hidden_work(given, p.work)
+    courses = cold(days, weather, p.heating)
+    found = beside_heaters(given, courses, p)
     if found.log_lr > 0:
         early = past & (np.arange(len(days)) < before[len(before) // 2])
         placebo = replace(given, counted=past & ~early, quiet=early)
-        found = replace(found, log_lr=found.log_lr - max(hidden_work(placebo, p.work).log_lr, 0.0))
+        found = replace(found, log_lr=found.log_lr - max(beside_heaters(placebo, courses, p).log_lr, 0.0))
     return found, Factor(POWER, of, replace(level, quiet_kw=usual), past, lifts, np.nan)
+
+
+def beside_heaters(given: RestingDays, courses: list[Course], p: OtherMeterParameters) -> HiddenWork:
+    """Work against rest, and against heaters, which the meter may have had or got."""
+    found = hidden_work(given, p.work)
+    if found.log_lr <= 0:
+        return found
+    there = given.counted | given.quiet
+    away = np.where(there[:, None], given.load / given.reference_kw, np.nan)
+    usual = usual_of(away, given.quiet, courses)
+    spread = covariance(replace(found.rest, profile=usual), (0.0, p.work.shapes.dry_sd), p.work.shapes)
+    seen = partial(NewLoad, away - usual, spread, p.work.shapes.tail, p.heating)
+    cold_days = np.maximum.reduce([mean for mean, _ in courses]) > 0
+    heaters = seen().heaters(courses, there & cold_days)
+    if heaters is None:
+        return found
+    chains, amounts = list(product(p.work.begins, p.work.ends, p.work.duties)), amounts_of_work(given, p.work)
+    none, share = heaters.nats + np.log(p.heating.share), p.heating.share
+    alone = seen().work(chains, given.counted, amounts) + np.log1p(-share)
+    besides = seen(under=heaters).work(chains, given.counted, amounts) + none
+    if besides > alone:
+        found = replace(hidden_work(replace(given, besides=heaters), p.work), log_lr=found.log_lr)
+    against = evidence(float(np.logaddexp(alone, besides) - none), p.work)
+    return replace(found, log_lr=-float(np.logaddexp(-found.log_lr, -against)))
+
+
+def usual_of(load: Floats, past: Flags, courses: list[Course]) -> Floats:
+    """(B,) usual course of the past's warm days, of all of them where few are warm."""
+    warm = past & (np.minimum.reduce([mean for mean, _ in courses]) == 0) & np.isfinite(load).any(axis=1)
+    chosen = warm if warm.sum() >= FEWEST_WARM else past
+    return np.array([float(np.median(hour[chosen & np.isfinite(hour)])) for hour in load.T])
 
 
 def strange_days(load: Floats, past: Flags, full_kw: float, p: OtherMeterParameters) -> Flags:
