@@ -6,6 +6,7 @@ import importlib.metadata
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import cache
 from glob import escape
 from typing import Any
 
@@ -24,6 +25,9 @@ from illegalmining.journal import Journal, digests
 from illegalmining.monitoring import MonitoringArchive
 from illegalmining.publish.content import Picture
 from illegalmining.registers.read import Registers
+
+LAST = "last.json"
+"""Beside the findings: what the last run asked for, and the name of what answers it."""
 
 
 @dataclass(frozen=True)
@@ -55,20 +59,27 @@ def watch(district: District, journal: Journal, detector: Detector) -> list[Watc
 
 def watch_source(district: District, journal: Journal, detector: Detector, source: ImagerySource) -> Watched:
     """The detector's findings over one source."""
+    quarantine: list[dict[str, Any]] = []
 
-    def compute() -> Watched:
-        quarantine: list[dict[str, Any]] = []
+    @cache
+    def opened() -> xr.Dataset:
         try:
             with known_headers(district.state / "headers" / f"{source.name}.json"):
-                cube = open_source(source, district, quarantine)
+                return open_source(source, district, quarantine)
         except InputError:
             journal.quarantine.extend(quarantine)
             raise
+
+    def compute() -> Watched:
+        cube = opened()
         kept = archive(district, detector, source, cube, known) if detector.sequential else None
         findings = detector.detect(cube, kept) if kept else detector.detect(cube)
         hear()
         ground = ground_of(cube, kept, quarantine) if kept and source.sensor == "optical" else None
         return Watched(findings, about(detector.name, source, cube), quarantine, ground)
+
+    def dates() -> list[str]:
+        return opened()["time"].values.astype("datetime64[D]").astype(str).tolist()
 
     with journal.stage(f"{detector.name}: {source.name}") as entry:
         files, known = source_digests(district, source)
@@ -81,7 +92,9 @@ def watch_source(district: District, journal: Journal, detector: Detector, sourc
             journal.note("tile", stage=entry["stage"], **facts)
 
         with watched_by(done):
-            watched = remembered(district, f"{detector.name}-{source.name}", given, compute, entry)
+            # of what lies elsewhere not every file is known, so that a later day may bring more of the same dates
+            asked = None if "://" in source.href else dates
+            watched = remembered(district, f"{detector.name}-{source.name}", given, compute, entry, asked)
         looked_at = sum(read) if detector.sequential else watched.about["pixel_dates"]
         entry["pixel_dates"] = 0 if entry["remembered"] else looked_at
     return watched
@@ -155,21 +168,34 @@ def ground_of(cube: xr.Dataset, archive: MonitoringArchive, quarantine: list[dic
 
 
 def remembered(
-    district: District, name: str, given: Any, compute: Callable[[], Watched], entry: dict[str, Any]
+    district: District,
+    name: str,
+    given: Any,
+    compute: Callable[[], Watched],
+    entry: dict[str, Any],
+    dates: Callable[[], list[str]] | None = None,
 ) -> Watched:
     """What was computed before from the same inputs, else computed now and kept.
+
+    dates: the days that the result rests on, where of `as_of` it takes no more than that they lie before it: then a
+    night that brings none computes nothing. They are asked for only where something is not as it was the last time.
 
     A fresh result is read back too, so that a run that resumes gives to the byte what an unbroken one gives.
     """
     days = district.configuration.district.model_dump(exclude={"name", "language"})
-    key = key_of(importlib.metadata.version("illegalmining"), days, given)
-    folder = district.state / "findings" / name / key
-    watched = load(folder)
+    home, version = district.state / "findings" / name, importlib.metadata.version("illegalmining")
+    key = asked = key_of(version, days, given)
+    last = json.loads((home / LAST).read_text("utf-8")) if (home / LAST).is_file() else {}
+    if dates is not None:
+        key = last[asked] if asked in last else key_of(version, days | {"as_of": None}, given, dates())
+    watched = load(home / key)
     entry["remembered"] = watched is not None
     if watched is None:
-        save(folder, compute())
-        watched = load(folder)
-    assert watched is not None, f"{folder} was just written"
+        save(home / key, compute())
+        watched = load(home / key)
+    assert watched is not None, f"{home / key} was just written"
+    if dates is not None and asked not in last:
+        write_bytes(home / LAST, json.dumps({asked: key}).encode())
     entry["detections"] = len(watched.findings.detections)
     return watched
 

@@ -399,6 +399,12 @@ def cube_of(band: str = "displacement", level: float = 0.003, many: int = 12) ->
 
 def written(folder: Path, cube: xr.Dataset, kind: str, sensor: str = "displacement", **encoding: Any) -> Path:
     file = folder / f"cube.{kind}"
+    if kind == "tif":
+        for stamp, image in zip(cube["time"].values, cube["displacement"].values, strict=True):
+            scene = tiff(folder / "s" / f"{pd.Timestamp(stamp):%Y%m%d}.tif", image, band="displacement")
+            with rasterio.open(scene, "r+") as raster:
+                raster.update_tags(**cube.attrs)
+        return write_district(folder, source("stack", "s/*.tif", sensor))
     if kind == "zarr":
         cube.to_zarr(file, zarr_format=2, consolidated=True, encoding=encoding)
     else:
@@ -406,7 +412,7 @@ def written(folder: Path, cube: xr.Dataset, kind: str, sensor: str = "displaceme
     return write_district(folder, source("cube", file.name, sensor))
 
 
-@pytest.mark.parametrize("kind", ["zarr", "nc"])
+@pytest.mark.parametrize("kind", ["zarr", "nc", "tif"])
 @pytest.mark.parametrize(("factor", "said"), [(1.0, False), (100.0, True), (1000.0, True)])
 def test_centimetres_for_metres_are_seen_and_said(kind: str, factor: float, said: bool, tmp_path: Path) -> None:
     heard = check(written(tmp_path, cube_of() * factor, kind))
@@ -415,11 +421,12 @@ def test_centimetres_for_metres_are_seen_and_said(kind: str, factor: float, said
     assert not said or "looks like centimetres or millimetres" in heard.text()
 
 
-def test_fast_broad_sinking_is_no_wrong_unit(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["nc", "tif"])
+def test_fast_broad_sinking_is_no_wrong_unit(kind: str, tmp_path: Path) -> None:
     """Half the district sinks by 0.4 m a year, as the fastest cities do."""
     cube = cube_of(many=30)
     years = (cube["time"] - cube["time"][0]).dt.days / 365.25
-    assert check(written(tmp_path, cube - 0.4 * years, "nc")).code == 0
+    assert check(written(tmp_path, cube - 0.4 * years, kind)).code == 0
 
 
 def no_crs(cube: xr.Dataset) -> xr.Dataset:

@@ -7,6 +7,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -33,7 +34,7 @@ from illegalmining.journal import Journal
 from illegalmining.pipelines.nightly import nightly
 from warm_runs import ONLY
 
-KILLS = 50
+KILLS, UPDATE_KILLS = 50, 10
 ONLY_THESE = [word for name in sorted(ONLY) for word in ("--only", name)]
 Tree = dict[str, str]
 
@@ -169,6 +170,49 @@ def test_a_run_killed_at_fifty_moments_ends_as_an_unbroken_one(
         assert not list((folder / "state").rglob(f"*{atomic.PARTIAL}"))
         shutil.rmtree(folder)
     assert ended >= 2
+
+
+def as_of(folder: Path, day: str) -> None:
+    """Set the last day that a district's runs look at."""
+    path = folder / "district.toml"
+    path.write_text(re.sub(r"(?m)^as_of = .*$", f"as_of = {day}", path.read_text()))
+
+
+def test_a_night_that_goes_on_from_others_killed_at_any_moment_ends_as_an_unbroken_one(
+    tiny_inputs: Path, warm: WarmRuns, tmp_path: Path
+) -> None:
+    """Its state is a baseline and what each night added; the nights before left states that this one drops."""
+    shutil.copytree(tiny_inputs, tmp_path / "known")
+    for day in ("2026-05-31", "2026-07-31", "2026-09-15"):
+        as_of(tmp_path / "known", day)
+        assert warm.end(warm.begin(tmp_path / "known")) == 0
+    as_of(tmp_path / "known", "2026-10-31")
+    shutil.copytree(tmp_path / "known", tmp_path / "unbroken")
+    begun = time.perf_counter()
+    assert warm.end(warm.begin(tmp_path / "unbroken")) == 0
+    seconds, whole = time.perf_counter() - begun, results(tmp_path / "unbroken")
+    left = sorted(path.relative_to(tmp_path / "unbroken") for path in memory_of(tmp_path / "unbroken"))
+    random, killed, ended = np.random.default_rng(20261128), 0, 0
+    while killed < UPDATE_KILLS:
+        folder, code = tmp_path / f"d{ended}", -signal.SIGKILL
+        shutil.copytree(tmp_path / "known", folder)
+        while code == -signal.SIGKILL:
+            child = warm.begin(folder)
+            time.sleep(random.uniform(0.02, 0.98) * seconds)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
+            code = warm.end(child)
+            killed += code == -signal.SIGKILL
+        assert code == 0
+        ended += 1
+        assert results(folder) == whole
+        assert sorted(path.relative_to(folder) for path in memory_of(folder)) == left
+        shutil.rmtree(folder)
+
+
+def memory_of(folder: Path) -> list[Path]:
+    """Every file that is remembered of images."""
+    return [path for path in (folder / "state" / "monitoring").rglob("*") if path.is_file()]
 
 
 @pytest.mark.parametrize("fault", [errno.ENOSPC, errno.EIO])

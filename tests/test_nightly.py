@@ -6,6 +6,7 @@ import filecmp
 import hashlib
 import json
 import shutil
+from datetime import date, timedelta
 from pathlib import Path
 
 import geopandas as gpd
@@ -17,6 +18,9 @@ from typer.testing import CliRunner
 from illegalmining.checkpoint import only_run
 from illegalmining.cli import app, main
 from illegalmining.district import read_district
+from illegalmining.imagery.open import open_source
+from illegalmining.journal import Journal
+from illegalmining.pipelines.nightly import nightly
 from illegalmining.publish.results import read_cases
 from illegalmining.tables import CASES, DETECTIONS, HOTSPOTS
 
@@ -115,6 +119,41 @@ def contents(out: Path) -> dict[str, str]:
         for path in sorted(out.iterdir())
         if path.is_file() and path.name != "run.json"
     }
+
+
+def stages_of(folder: Path, as_of: date) -> tuple[dict[str, bool], Path]:
+    """Run a district as of a day; which of its sources were remembered, and where the results are."""
+    district, journal = read_district(folder / "district.toml").at(as_of), Journal(quiet=True)
+    nightly(district, journal, frozenset({"surface", "radar", "subsidence"}))
+    found = {stage["stage"].split(": ")[1]: stage["remembered"] for stage in journal.stages if "remembered" in stage}
+    return found, district.out
+
+
+def test_a_night_computes_only_what_its_new_dates_bear_on(tiny_inputs: Path, tmp_path: Path) -> None:
+    """A day without a scene computes nothing; an optical scene leaves radar and movement as they are; and detections
+    are those of a district that was never run before."""
+    folder, day = tmp_path / "d", timedelta(days=1)
+    shutil.copytree(tiny_inputs, folder)
+    district = read_district(folder / "district.toml")
+    seen = {
+        one.name: open_source(one, district)["time"].values.astype("datetime64[D]").tolist()
+        for one in district.configuration.imagery
+    }
+    others = {*seen["sentinel-1"], *seen["insar"]}
+    scene = min(one for one in seen["sentinel-2"] if one > date(2026, 3, 1) and not others & {one, one - day})
+    computed, _ = stages_of(folder, scene - 2 * day)
+    assert computed == dict.fromkeys(seen, False)
+    quiet, _ = stages_of(folder, scene - day)
+    assert quiet == dict.fromkeys(seen, True), "nothing was new but the day"
+    new, grown = stages_of(folder, scene)
+    assert new == {**quiet, "sentinel-2": False}
+    shutil.copytree(tiny_inputs, tmp_path / "fresh")
+    _, at_once = stages_of(tmp_path / "fresh", scene)
+    for name in ("detections.parquet", "coverage.tif"):
+        assert (grown / name).read_bytes() == (at_once / name).read_bytes()
+    other = min(one for one in others if one > scene)
+    moved, _ = stages_of(folder, other)
+    assert not any(moved[name] for name, days in seen.items() if other in days), "its own date makes a source new"
 
 
 def test_other_workers_and_a_fresh_folder_give_the_same_bytes(night: Path, inputs: Path, tmp_path: Path) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -40,7 +42,7 @@ from illegalmining.imagery.grids import (
 )
 from illegalmining.imagery.layers import Layer, in_words_of
 from illegalmining.imagery.resample import resampled
-from illegalmining.imagery.units import AS_IS, Conversion, recognise
+from illegalmining.imagery.units import AS_IS, Conversion, recognise, refuse_large_steps
 from illegalmining.registers.quarantine import SetAside
 from illegalmining.storage import for_gdal, gdal_options
 
@@ -117,6 +119,7 @@ def planned(layers: Sequence[Layer], source: ImagerySource, district: District, 
     plans = {}
     with lazy.sharing():
         known = {band: with_units([layer for layer in layers if layer.band == band], grid, aside) for band in bands}
+        refuse_large_steps(steps_of([layer for layer in layers if layer.band == "displacement"], grid), aside)
     for band, (of_band, conversion) in known.items():
         timed = band not in STATIC
         if not timed:
@@ -173,6 +176,27 @@ def sample(layers: Sequence[Layer], grid: GeoBox) -> np.ndarray:
         except (RasterioError, OSError):
             log.debug("%s cannot be sampled", layer.address)
     return np.concatenate(values)
+
+
+def steps_of(layers: Sequence[Layer], grid: GeoBox) -> list[tuple[float, int]]:
+    """Median movement between scenes of one place that follow each other, some along time, and the days between."""
+    boxes = Counter(layer.geobox for layer in layers)
+    ordered = sorted((one for one in layers if one.geobox == boxes.most_common(1)[0][0]), key=lambda one: one.day)
+    pairs = [(one, other) for one, other in pairwise(ordered) if one.day < other.day]
+    found = []
+    for at in np.unique(np.linspace(0, len(pairs) - 1, SAMPLED_LAYERS).round().astype(int)) if pairs else ():
+        way = overlap(pairs[at][0].geobox, grid)
+        assert way is not None, "layers outside the grid were left out before"
+        try:
+            before, after = (stored(layer, middle_of(way.source, SAMPLED_SIDE)) for layer in pairs[at])
+        except (RasterioError, OSError):
+            log.debug("%s cannot be sampled", pairs[at][1].address)
+            continue
+        seen = np.abs(after - before)
+        seen = seen[np.isfinite(seen)]
+        days = (pairs[at][1].day - pairs[at][0].day).days
+        found.append((float(np.median(seen)) if len(seen) else float("nan"), days))
+    return found
 
 
 def plan_of(
