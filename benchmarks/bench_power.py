@@ -18,7 +18,6 @@ import sys
 import tempfile
 import time
 from datetime import date
-from functools import partial
 from pathlib import Path
 
 import geopandas as gpd
@@ -27,7 +26,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from illegalmining.compute import apart
+from illegalmining.compute import crew
 from illegalmining.detect.power import detect_power
 from illegalmining.journal import peak_memory
 from illegalmining.power.readings import read_profiles
@@ -89,9 +88,8 @@ def read_and_judge(pattern: str, keep: str) -> None:
     read, cpu_read = time.perf_counter() - begun, cpu_of_all() - cpu
     count = profiles["meter_id"].nunique()
     meters, mines, status = registers(count)
-    findings = detect_power(
-        profiles, meters, mines, status, None, ORDER, LAST, each=partial(apart, processes=PROCESSES)
-    )
+    with crew(PROCESSES) as each:
+        findings = detect_power(profiles, meters, mines, status, None, ORDER, LAST, each=each)
     whole, cpu_whole = time.perf_counter() - begun, cpu_of_all() - cpu
     rows = count * READINGS
     memory = peak_memory() / 2**30 + PROCESSES * resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20

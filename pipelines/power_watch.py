@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from functools import partial
+from contextlib import nullcontext
 from glob import glob
 from pathlib import Path
 from typing import Any
 
 from illegalmining.checkpoint import Watched
-from illegalmining.compute import apart
+from illegalmining.compute import crew
 from illegalmining.detect.power import PowerParameters, detect_power
 from illegalmining.district import District
 from illegalmining.errors import InputError
@@ -39,18 +39,19 @@ def power_watch(district: District, registers: Registers, journal: Journal, only
         quarantine: list[dict[str, Any]] = []
         profiles = read_meters(district, registers.meters, quarantine)
         weather = None if sky is None else read_weather(Path(sky), str(power.weather), quarantine)
-        findings = detect_power(
-            profiles,
-            registers.meters,
-            registers.mines,
-            registers.mine_status,
-            registers.production,
-            days.monitor_from,
-            days.as_of,
-            parameters,
-            weather,
-            each=partial(apart, processes=workers) if many and workers > 1 else map,
-        )
+        with crew(workers) if many and workers > 1 else nullcontext(map) as each:
+            findings = detect_power(
+                profiles,
+                registers.meters,
+                registers.mines,
+                registers.mine_status,
+                registers.production,
+                days.monitor_from,
+                days.as_of,
+                parameters,
+                weather,
+                each=each,
+            )
         return Watched(findings, about_readings(profiles), quarantine)
 
     with journal.stage("power: readings") as entry:

@@ -157,6 +157,22 @@ def test_a_day_that_one_of_two_meters_misses_is_unknown_and_not_half() -> None:
     np.testing.assert_allclose(known.dropna(), 15.0)
 
 
+def test_days_of_zeros_say_nothing_unless_most_days_are_zero() -> None:
+    """A cut or a dead register at a mine that always draws something; the rest of a mine that is dark."""
+    load = np.full((len(DAYS), 24), 10.0)
+    load[100:103] = 0.0
+    cut = mine_load(MeterTable(profile("one", load), DAYS[-1]), ["one"])
+    assert cut is not None
+    assert np.flatnonzero(np.isnan(cut.mean_kw)).tolist() == [100, 101, 102]
+    assert np.isnan(cut.hours[100:103]).all()
+    dark = np.zeros_like(load)
+    dark[100:103] = 10.0
+    shut = mine_load(MeterTable(profile("one", dark), DAYS[-1]), ["one"])
+    assert shut is not None
+    assert np.isfinite(shut.mean_kw).all()
+    assert shut.mean_kw.sum() == pytest.approx(30.0)
+
+
 def profile(meter: str, hours: np.ndarray) -> pd.DataFrame:
     """A profile table from hourly energy, (D, 24)."""
     frame = pd.DataFrame(hours, columns=HOUR_COLUMNS)

@@ -6,7 +6,6 @@ import json
 import os
 import signal
 from datetime import date
-from functools import partial
 from typing import Any
 
 import geopandas as gpd
@@ -15,7 +14,7 @@ import pandas as pd
 import pytest
 from geopandas.testing import assert_geodataframe_equal
 
-from illegalmining.compute import apart
+from illegalmining.compute import crew
 from illegalmining.detect.findings import Findings
 from illegalmining.detect.holidays import spring_festival
 from illegalmining.detect.load import HOUR_COLUMNS
@@ -194,6 +193,21 @@ def test_the_plot_shows_load_band_orders_and_work() -> None:
     worked = table.index.isin(told["worked_on"])
     assert (table["observed"] > table["high"])[worked].mean() > 0.8
     assert (table["observed"] > table["high"])[~worked].mean() < 0.2
+
+
+@pytest.mark.parametrize("status", ["suspended", "closed"])
+def test_work_round_the_clock_on_every_day_is_found_by_what_rest_was(status: str) -> None:
+    """No day of rest among them betrays it; pumps that draw half as much again as rest, all year, are no work."""
+    shut = np.asarray(DAYS >= "2025-10-01")
+    load, pumped = by_shift(at_rest(13), ended="2025-10-01"), by_shift(at_rest(13), ended="2025-10-01")
+    even = np.random.default_rng(5).gamma(400, 1 / 400, load[shut].shape)
+    load[shut] += 0.75 * STEP * even
+    ((nats, told),) = asked(judge(profile("m", load), status=status, order="2025-10-01"), "worked_while_forbidden")
+    assert ALARM < nats < 4, "bounded: other loads may have come onto the meter"
+    assert told["nights"] == np.count_nonzero(f"{MONITOR}" <= DAYS)
+    assert told["excess_kwh"] == pytest.approx(0.75 * STEP * 24 * told["nights"], rel=0.1)
+    pumped[shut] += 0.5 * REST * even
+    assert asked(judge(profile("m", pumped), status=status, order="2025-10-01"), "worked_while_forbidden") == []
 
 
 def test_work_by_day_under_a_maintenance_notice_is_found() -> None:
@@ -402,7 +416,8 @@ def test_processes_find_what_one_does() -> None:
     worked = by_night(by_shift(at_rest(12)), NIGHTS, STEP)
     given = (profile("m", worked), profile("v", by_night(village(9), NIGHTS, 0.5 * STEP)), profile("x", village(3)))
     alone = judge(*given, others={"v": "other", "x": "other"}, place=0.01)
-    shared = judge(*given, others={"v": "other", "x": "other"}, place=0.01, each=partial(apart, processes=2, at_once=1))
+    with crew(2, at_once=1) as each:
+        shared = judge(*given, others={"v": "other", "x": "other"}, place=0.01, each=each)
     assert asked(alone, "worked_while_forbidden")
     assert asked(alone, "moved_to_neighbour")
     assert_geodataframe_equal(shared.detections, alone.detections)
@@ -416,6 +431,8 @@ def ended_from_without(piece: int) -> int:
 
 
 def test_pieces_done_apart_come_in_order_and_a_lost_process_is_said() -> None:
-    assert list(apart(abs, iter([-3, 1, -2, 0, 5]), processes=2, at_once=1)) == [3, 1, 2, 0, 5]
-    with pytest.raises(IllegalMiningError, match=r"memory.*compute\.workers"):
-        list(apart(ended_from_without, range(2), processes=1))
+    with crew(2, at_once=1) as each:
+        assert list(each(abs, iter([-3, 1, -2, 0, 5]))) == [3, 1, 2, 0, 5]
+        assert list(each(abs, [-7])) == [7], "the same processes do the next pieces too"
+    with pytest.raises(IllegalMiningError, match=r"memory.*compute\.workers"), crew(1) as each:
+        list(each(ended_from_without, range(2)))

@@ -17,10 +17,10 @@ from illegalmining.detect.day_shapes import Rest, ShapeParameters, alike, emissi
 from illegalmining.detect.declared_output import Output, OutputParameters, Specific, declared_output
 from illegalmining.detect.hidden_work import Explanation, Judge, RestingDays, WorkParameters, rest_chain, work_chain
 from illegalmining.detect.holidays import FIRST_YEAR, NEW_YEARS, lunar_new_year, spring_festival
-from illegalmining.detect.load import Levels
+from illegalmining.detect.load import Levels, MineLoad
 from illegalmining.detect.markov import log_likelihoods, not_yet, state_probabilities
 from illegalmining.detect.rest_profile import LevelBelief
-from illegalmining.detect.shut_mines import within
+from illegalmining.detect.shut_mines import Factor, OrderParameters, level_belief, within
 from illegalmining.errors import InputError
 from illegalmining.power.clock import ClockParameters, clock_errors, put_right
 from illegalmining.power.fault_list import listed_faults
@@ -263,6 +263,17 @@ def test_neither_explanation_is_searched_better_than_the_other(lazy: bool, monke
     null, work = judge.both()
     assert null.score >= judge.explained(work.rest, working=False).score > judge.explained(poor, working=False).score
     assert work.score >= judge.explained(null.rest, working=True).score > judge.explained(poor, working=True).score
+
+
+def test_a_closed_mine_is_held_to_next_to_nothing_once_its_power_is_to_be_removed() -> None:
+    """5 % of its safety load, whatever its quiet days drew; until then, and while it is only stopped, to its rest."""
+    load = MineLoad(pd.date_range("2025-01-01", periods=2), np.full((2, 24), 400.0), np.full(2, 400.0), 24)
+    quiet = np.zeros(2, dtype=bool)
+    factor = Factor("power", load, Levels(400.0, 1000.0, 900.0, True), quiet, np.zeros((2, 1)), 300.0)
+    p = OrderParameters()
+    assert [kw for kw, _ in level_belief(factor, True, p.closing_days + 1, 400.0, p).centres] == [15.0]
+    for closed, days in ((True, p.closing_days), (False, p.closing_days + 1)):
+        assert [kw for kw, _ in level_belief(factor, closed, days, 400.0, p).centres] == [400.0, 300.0]
 
 
 def test_transitions_are_probabilities() -> None:

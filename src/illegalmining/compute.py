@@ -204,10 +204,10 @@ def keep_freed() -> None:
         library.mallopt(MMAP_THRESHOLD, LARGEST_KEPT_BYTES)
 
 
-def apart(
-    work: Callable[[Piece], Result], pieces: Iterable[Piece], processes: int, at_once: int = 4
-) -> Iterator[Result]:
-    """Results in the order of the pieces, done by processes of this machine: for work that is all Python.
+@contextmanager
+def crew(processes: int, at_once: int = 4) -> Iterator[Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]]:
+    """Processes of this machine, for work that is all Python: applies a function to many pieces as `map`
+    does, in order.
 
     `pieces` are taken as they are needed, `at_once` ahead for each process, so that they need not all fit into memory.
 
@@ -217,15 +217,19 @@ def apart(
         A process was ended from without, most likely for want of memory.
     """
     started = multiprocessing.get_context("spawn")  # a fork of a process with threads may wait for ever
-    waiting: deque[Future[Result]] = deque()
+
+    def each(work: Callable[[Piece], Result], pieces: Iterable[Piece]) -> Iterator[Result]:
+        waiting: deque[Future[Result]] = deque()
+        for piece in pieces:
+            waiting.append(pool.submit(work, piece))
+            if len(waiting) >= processes * at_once:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
     try:
         with ProcessPoolExecutor(processes, mp_context=started, initializer=begin_worker) as pool:
-            for piece in pieces:
-                waiting.append(pool.submit(work, piece))
-                if len(waiting) >= processes * at_once:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
+            yield each
     except BrokenProcessPool as error:
         raise IllegalMiningError(
             f"one of {processes} processes was ended from without, most likely for want of memory; set fewer "

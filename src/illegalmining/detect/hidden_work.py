@@ -55,7 +55,10 @@ class WorkParameters:
     amounts: least and largest lift called work, as shares of the step to full load. least_amount: no smaller lift
     is called work, relative to rest. refined, rounds, settled: how many
     profiles are refined, how often, and until which gain, nats. temper: weight of a day's evidence, as days
-    resemble each other, 0.5-1. most: bound, nats. sure: probability within the interval of dates.
+    resemble each other, 0.5-1. most: bound, nats. sure: probability within the interval of dates. unbroken_amount: work
+    on every day alike is seen from this share of the step to full load on, as a daily mean. unbroken_share: how often
+    a mine works so, for every one whose rest is no longer what it was. most_unbroken: bound of such evidence, nats:
+    pumps, or a village on the mine's meter, may draw the same.
     """
 
     shapes: ShapeParameters = field(default_factory=ShapeParameters)
@@ -77,6 +80,9 @@ class WorkParameters:
     temper: float = 0.8
     most: float = 12.0
     sure: float = 0.9
+    unbroken_amount: float = 0.3
+    unbroken_share: float = 0.1
+    most_unbroken: float = 3.0
 
 
 @dataclass(frozen=True)
@@ -150,7 +156,37 @@ def hidden_work(days: RestingDays, parameters: WorkParameters) -> HiddenWork:
     judge = Judge(days, parameters)
     null, work = judge.both()
     work = judge.accustomed(work)
-    return judge.told(work, null.score)
+    found = judge.told(work, null.score)
+    without = unbroken(days, null, parameters)
+    return found if without is None or without.log_lr <= found.log_lr else without
+
+
+def unbroken(days: RestingDays, null: Explanation, p: WorkParameters) -> HiddenWork | None:
+    """Work on every day alike, which no day of rest among them betrays: a load far above what the register and earlier
+    days say of rest. None where there is none."""
+    known = [centre for centre, _ in days.belief.centres] + [days.reference_kw] * bool(days.quiet.any())
+    amount = float(null.rest.profile.mean()) * days.reference_kw - max(known)
+    if amount < p.unbroken_amount * days.full_kw or all(days.belief.one_sided):
+        return None
+    width = days.load.shape[1]
+    height = np.where(days.counted, amount / days.reference_kw, 0.0)
+    every = Added(np.ones(width), height, np.zeros(len(height)), 0.0)
+    judge = Judge(replace(days, besides=every), p)
+    rest = judge.settle(judge.guesses, working=False)
+    gained = rest.score + np.log(p.unbroken_share) - null.score
+    there = days.counted & np.isfinite(days.load).any(axis=1)
+    begin, end = (int(day) for day in np.flatnonzero(there)[[0, -1]])
+    level = np.asarray(expected(rest.rest, days.covariates, days.quiet).mean(axis=1) * days.reference_kw)
+    return HiddenWork(
+        min(evidence(gained, p), p.most_unbroken),
+        there.astype(float),
+        level,
+        np.full(len(level), p.shapes.dry_sd * days.reference_kw),
+        np.where(there, amount, 0.0),
+        (begin, begin),
+        (end, end),
+        rest.rest,
+    )
 
 
 @dataclass(frozen=True)

@@ -63,6 +63,7 @@ class OtherMeterParameters:
             rest=RestParameters(noise=(0.06, 0.5), effect_sd=0.25),
             amounts=(0.15, 2.0),
             least_amount=0.5,
+            unbroken_amount=np.inf,
         )
     )
     history_days: tuple[int, int] = (365, 60)
