@@ -18,14 +18,29 @@ from pathlib import Path
 
 import numpy as np
 
-from illegalmining.detect.baseline import BaselineParameters, fit, fit_with, season
+from illegalmining.detect.baseline import BaselineParameters, doubled, fit, pairs_of, season, whole_quads
 from illegalmining.detect.monitor import MonitorParameters, update
 from illegalmining.detect.noise import noise, weather
+from illegalmining.detect.robust_fit import (
+    LANES,
+    MOST_PAIRS,
+    MOST_TERMS,
+    MOST_WAVES,
+    QUAD,
+    factorise,
+    kernel,
+    load,
+    normal_matrix,
+    step_on,
+    sum_residuals,
+    sum_waves,
+)
 from illegalmining.detect.watch import unwatched
 
 THREADS = 2
 SIDE = 128
 HISTORY, NEW = 110, 30
+BARE = "bare fit: normal equations", "bare update, 30 dates at once", "bare update, date by date"
 
 
 def synthetic(bands: int, tiles: int) -> tuple[np.ndarray, list[np.ndarray]]:
@@ -44,9 +59,91 @@ def synthetic(bands: int, tiles: int) -> tuple[np.ndarray, list[np.ndarray]]:
 
 def bare(values: np.ndarray, design: np.ndarray) -> np.ndarray:
     """Least squares by normal equations, once, no robustness, no covariance: what a fit cannot do without."""
-    ridge = np.full(design.shape[1], 1e-3, np.float32)
-    nothing = np.zeros((values.shape[1], design.shape[1]), np.float32)
-    return fit_with(values, design, ridge, nothing, BaselineParameters(rounds=1))[0]
+    coefficients = np.empty((values.shape[1], design.shape[1], values.shape[2]), np.float32)
+    bare_fit(values, *tables(design), pairs_of(design.shape[1] // 2), coefficients)
+    return coefficients
+
+
+def tables(design: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The waves of a design, and the doubled waves whose sums make the normal matrix, in whole quads of dates."""
+    return whole_quads(design, MOST_TERMS), whole_quads(doubled(design), MOST_WAVES)
+
+
+@kernel
+def bare_fit(values, waves, doubled_waves, pairs, coefficients):
+    """Normal equations of groups of pixels, from the parts of the robust fit, solved by Cholesky."""
+    _, features, pixels = values.shape
+    quads, terms = waves.shape[1] // QUAD, coefficients.shape[1]
+    local = np.zeros((1, features, QUAD, LANES), np.float32)
+    here = np.zeros((1, QUAD, LANES), np.float32)
+    sums = np.zeros((MOST_WAVES, LANES), np.float32)
+    right = np.zeros((features, MOST_TERMS, LANES), np.float32)
+    square = np.zeros((features, LANES), np.float32)
+    normal = np.zeros((MOST_PAIRS, LANES), np.float32)
+    factor = np.zeros((MOST_PAIRS, LANES), np.float32)
+    share = np.ones(LANES, np.float32)
+    solution = np.zeros((features, MOST_TERMS, LANES), np.float32)
+    ridge, prior = np.full(MOST_TERMS, 1e-3, np.float32), np.zeros((features, MOST_TERMS), np.float32)
+    for at in range(0, pixels, LANES):
+        lanes = min(LANES, pixels - at)
+        sums[:], right[:], solution[:] = 0.0, 0.0, 0.0
+        for quad in range(quads):
+            here[:] = 0.0
+            load(values[quad * QUAD :], 0, at, lanes, local, here)
+            sum_waves(here[0], doubled_waves, quad * QUAD, sums)
+            for k in range(features):
+                sum_residuals(local[0, k], k, quad * QUAD, waves, here[0], right, square)
+        normal_matrix(sums, pairs, normal)
+        factorise(normal, ridge, terms, factor)
+        for k in range(features):
+            step_on(factor, right, k, share, ridge, prior, solution)
+            for c in range(terms):
+                row = coefficients[k, c, at : at + lanes]
+                for lane in range(lanes):
+                    row[lane] = solution[k, c, lane]
+
+
+@kernel
+def bare_update(values, waves, doubled_waves, sums, right):
+    """Normal equations kept for each pixel, `sums` (MOST_WAVES, P) of the matrix (their first is the count) and `right`
+    (K, MOST_TERMS, P), with new dates (T, K, P) added: read once and written once, however many dates."""
+    dates, features, pixels = values.shape
+    quads = waves.shape[1] // QUAD
+    local = np.zeros((1, features, QUAD, LANES), np.float32)
+    here = np.zeros((1, QUAD, LANES), np.float32)
+    more = np.zeros((MOST_WAVES, LANES), np.float32)
+    further = np.zeros((features, MOST_TERMS, LANES), np.float32)
+    square = np.zeros((features, LANES), np.float32)
+    for at in range(0, pixels, LANES):
+        lanes = min(LANES, pixels - at)
+        if dates == 1:
+            load(values, 0, at, lanes, local, here)
+            for i in range(MOST_WAVES):
+                row, x = sums[i, at : at + lanes], doubled_waves[i, 0]
+                for lane in range(lanes):
+                    row[lane] += x * here[0, 0, lane]
+            for k in range(features):
+                for c in range(MOST_TERMS):
+                    row, x = right[k, c, at : at + lanes], waves[c, 0]
+                    for lane in range(lanes):
+                        row[lane] += x * local[0, k, 0, lane]
+            continue
+        more[:], further[:] = 0.0, 0.0
+        for quad in range(quads):
+            here[:] = 0.0
+            load(values[quad * QUAD :], 0, at, lanes, local, here)
+            sum_waves(here[0], doubled_waves, quad * QUAD, more)
+            for k in range(features):
+                sum_residuals(local[0, k], k, quad * QUAD, waves, here[0], further, square)
+        for i in range(MOST_WAVES):
+            row = sums[i, at : at + lanes]
+            for lane in range(lanes):
+                row[lane] += more[i, lane]
+        for k in range(features):
+            for c in range(MOST_TERMS):
+                row = right[k, c, at : at + lanes]
+                for lane in range(lanes):
+                    row[lane] += further[k, c, lane]
 
 
 def timed(work: Callable[[int], object], count: int) -> float:
@@ -89,23 +186,32 @@ def report(bands: int, tiles: int) -> None:
             common = shared[i][0][now], shared[i][1][now]
             update(states[i], made[i][now], design[now], days[now].astype(np.int32), common, bases[i], 3.0, watched)
 
-    def copy(i: int) -> object:
-        return histories[i].copy()
+    sums = [np.zeros((MOST_WAVES, SIDE * SIDE), np.float32) for _ in made]
+    right = [np.zeros((bands, MOST_TERMS, SIDE * SIDE), np.float32) for _ in made]
+
+    def add(i: int) -> None:
+        bare_update(fresh[i], *tables(design[new]), sums[i], right[i])
+
+    def add_each(i: int) -> None:
+        for t in range(NEW):
+            now = slice(HISTORY + t, HISTORY + t + 1)
+            bare_update(fresh[i][t : t + 1], *tables(design[now]), sums[i], right[i])
 
     rates: dict[str, float] = {}
-    pixel_dates = {"history": tiles * HISTORY * SIDE * SIDE, "new": tiles * NEW * SIDE * SIDE}
-    for name, work, kind in (
-        ("copy of the data", copy, "history"),
-        ("bare normal equations", lambda i: bare(histories[i], design[past]), "history"),
-        ("robust fit", lambda i: fit(histories[i], design[past], parameters), "history"),
-        ("robust fit, noise and weather", whole, "history"),
-        ("update, 30 dates at once", follow, "new"),
-        ("update, date by date", follow_each, "new"),
-    ):
-        rate = pixel_dates[kind] / timed(work, tiles) / 1e6
-        rates[name] = rate
-        beside = f"{rate / rates['bare normal equations']:6.0%} of bare" if "bare normal equations" in rates else ""
-        print(f"{bands} band(s)  {name:32s} {rate:8.1f} M pixel-dates/s {rate * bands:8.1f} M per band {beside}")
+    cases: list[tuple[str, Callable[[int], object], int, str]] = [
+        ("copy of the data", lambda i: histories[i].copy(), HISTORY, ""),
+        ("bare fit: normal equations", lambda i: bare(histories[i], design[past]), HISTORY, ""),
+        ("robust fit", lambda i: fit(histories[i], design[past], parameters), HISTORY, BARE[0]),
+        ("robust fit, noise and weather", whole, HISTORY, BARE[0]),
+        ("bare update, 30 dates at once", add, NEW, ""),
+        ("update, 30 dates at once", follow, NEW, BARE[1]),
+        ("bare update, date by date", add_each, NEW, ""),
+        ("update, date by date", follow_each, NEW, BARE[2]),
+    ]
+    for name, work, dates, beside in cases:
+        rates[name] = rate = tiles * dates * SIDE * SIDE / timed(work, tiles) / 1e6
+        share = f" {rate / rates[beside]:6.0%} of bare" if beside else ""
+        print(f"{bands} band(s)  {name:32s} {rate:8.1f} M pixel-dates/s {rate * bands:8.1f} M per band{share}")
 
 
 def peer(interpreter: str) -> None:

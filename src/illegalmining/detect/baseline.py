@@ -13,6 +13,7 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
+from illegalmining.detect.medians import medians_kernel
 from illegalmining.detect.robust_fit import MOST_TERMS, MOST_WAVES, QUAD, Days, Floats, fit_kernel
 
 DAYS_A_YEAR = 365.2425
@@ -96,8 +97,9 @@ def fit(values: Floats, design: Floats, parameters: BaselineParameters) -> tuple
     ridge = np.full(design.shape[1], parameters.wave_ridge, np.float32)
     ridge[0] = 0.0
     nothing = np.zeros((values.shape[1], design.shape[1]), np.float32)
-    typical = nan_median(values[:, :, sampled(values.shape[2], parameters.sample)], axis=2)[:, :, None]
-    surroundings = fit_with(np.ascontiguousarray(typical), design, ridge, nothing, parameters)[0][:, :, 0]
+    typical = np.empty((*values.shape[:2], 1), np.float32)
+    medians_kernel(values, sampled(values.shape[2], parameters.sample), typical[:, :, 0])
+    surroundings = fit_with(typical, design, ridge, nothing, parameters)[0][:, :, 0]
     return fit_with(values, design, ridge, surroundings, parameters)
 
 
@@ -113,7 +115,9 @@ def fit_with(
     clear = np.empty(pixels, np.int32)
     floor, tail = np.float32(parameters.smallest_noise), np.float32(parameters.tail)
     waves, double = whole_quads(design, MOST_TERMS), whole_quads(doubled(design), MOST_WAVES)
-    given = waves, double, pairs_of(terms // 2).copy(), ridge, prior, parameters.rounds, tail, floor
+    padded, towards = np.zeros(MOST_TERMS, np.float32), np.zeros((features, MOST_TERMS), np.float32)
+    padded[:terms], towards[:, :terms] = ridge, prior
+    given = waves, double, pairs_of(terms // 2).copy(), padded, towards, parameters.rounds, tail, floor
     fit_kernel(values, *given, coefficients, information, scales, clear)
     return coefficients, information, scales, clear
 
@@ -155,9 +159,9 @@ def pairs_of(order: int) -> Days:
     return np.array(rows, np.int32)
 
 
-def sampled(pixels: int, most: int) -> slice:
-    """Evenly spread positions of at most `most` of `pixels`; a slice, which is read far faster than a list of them."""
-    return slice(0, pixels, max(1, -(-pixels // most)))
+def sampled(pixels: int, most: int) -> int:
+    """Every how many pixels one is looked at, so that at most `most` of `pixels` are, evenly spread."""
+    return max(1, -(-pixels // most))
 
 
 def nan_median(values: npt.NDArray, axis: int) -> npt.NDArray:

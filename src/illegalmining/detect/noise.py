@@ -8,14 +8,10 @@ import numpy.typing as npt
 from illegalmining.detect.baseline import (
     Baseline,
     BaselineParameters,
-    along,
-    nan_median,
     sampled,
 )
+from illegalmining.detect.medians import spreads_kernel
 from illegalmining.detect.robust_fit import LANES, Days, Floats, kernel, part
-
-AT_A_TIME = 16
-"""Dates looked at together, which bounds the memory."""
 
 T_MAD = 0.765
 """Median absolute value of a t distribution with 3 degrees of freedom and unit scale."""
@@ -146,18 +142,15 @@ def weather(
     Haze, a late spring or a shift of the geolocation moves or scatters most pixels of a date together; a pit does not.
     Both are shrunk to "nothing" where few pixels are clear. The offset is NaN on a date that hides the ground.
     """
-    some = sampled(values.shape[2], parameters.sample)
-    fitted, unit = coefficients[:, :, some], scales[:, some]
+    step = sampled(values.shape[2], parameters.sample)
+    unit = np.ascontiguousarray(scales[:, ::step])
     middle, spread = np.empty((2, *values.shape[:2]), np.float32)
-    count = np.empty(len(values))
-    for first in range(0, len(values), AT_A_TIME):
-        now = slice(first, first + AT_A_TIME)
-        residual = (values[now, :, some] - along(design[now], fitted)) / unit
-        count[now] = np.isfinite(residual[:, 0]).sum(axis=1)
-        middle[now] = nan_median(residual, axis=2)
-        spread[now] = nan_median(np.abs(residual - middle[now, :, None]), axis=2) / T_MAD
+    count = np.empty(len(values), np.int32)
+    mine = np.ascontiguousarray(coefficients[:, :, ::step])
+    spreads_kernel(values, step, design, mine, np.float32(1.0) / unit, middle, spread, count)
+    spread /= T_MAD
     belief = count / (count + parameters.few_pixels)
-    scale = np.median(scales[:, some], axis=1)
+    scale = np.median(unit, axis=1)
     shared = np.nan_to_num(middle * belief[:, None])
     offset = np.where(np.abs(shared).max(axis=1, keepdims=True) > parameters.blind, np.nan, shared * scale)
     noisier = np.nan_to_num(np.maximum(spread.max(axis=1), parameters.calmest), nan=1.0)
