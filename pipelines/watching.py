@@ -6,7 +6,8 @@ import importlib.metadata
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
 from glob import escape
 from typing import Any
 
@@ -30,34 +31,78 @@ from illegalmining.registers.read import Registers
 class Detector:
     """A detector ready to run: `detect` takes a cube of `sensor`; `given` is all else its result depends on.
 
-    sequential: it takes an archive too, and goes on from what it left there.
+    sequential: it takes an archive too, and goes on from what it left there. jointly: it takes the cubes of all sources
+    at once, by name, and gives the findings of each.
     """
 
     name: str
     sensor: str
-    detect: Callable[..., Findings]
+    detect: Callable[..., Any]
     given: Any
     sequential: bool = False
+    jointly: bool = False
+
+
+@dataclass
+class Together:
+    """Sources that are judged in one call, when the first of them is asked for.
+
+    opened, quarantine, found: cubes, rows set aside while reading, and findings, by name, as far as there are any.
+    """
+
+    district: District
+    detector: Detector
+    sources: list[ImagerySource]
+    opened: dict[str, xr.Dataset] = field(default_factory=dict)
+    quarantine: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    found: dict[str, Findings] = field(default_factory=dict)
+
+    def cube(self, source: ImagerySource) -> xr.Dataset:
+        """A source's cube; raises InputError where it cannot be used."""
+        if source.name not in self.opened:
+            aside = self.quarantine[source.name] = []
+            self.opened[source.name] = open_source(source, self.district, aside)
+        return self.opened[source.name]
+
+    def watched(self, source: ImagerySource) -> Watched:
+        """What a source says together with every other that can be used."""
+        cube = self.cube(source)
+        if not self.found:
+            cubes = {}
+            for other in self.sources:
+                with suppress(InputError):  # it is said when its own turn comes
+                    cubes[other.name] = self.cube(other)
+            self.found = self.detector.detect(cubes)
+            hear()
+        return Watched(self.found[source.name], about(self.detector.name, source, cube), self.quarantine[source.name])
 
 
 def watch(district: District, journal: Journal, detector: Detector) -> list[Watched]:
     """The detector's findings over every source of its sensor; a source that cannot be used is set aside and said."""
     watched = []
-    for source in district.configuration.imagery:
-        if source.sensor != detector.sensor:
-            continue
+    sources = [source for source in district.configuration.imagery if source.sensor == detector.sensor]
+    together = Together(district, detector, sources) if detector.jointly else None
+    for source in sources:
         try:
-            watched.append(watch_source(district, journal, detector, source))
+            watched.append(watch_source(district, journal, detector, source, together))
         except InputError as error:
             journal.set_aside(source.href, f"imagery {source.name}", error)
     return watched
 
 
-def watch_source(district: District, journal: Journal, detector: Detector, source: ImagerySource) -> Watched:
-    """The detector's findings over one source."""
+def watch_source(
+    district: District, journal: Journal, detector: Detector, source: ImagerySource, together: Together | None = None
+) -> Watched:
+    """The detector's findings over one source, judged by itself or `together` with others."""
 
     def compute() -> Watched:
         quarantine: list[dict[str, Any]] = []
+        if together:
+            try:
+                return together.watched(source)
+            except InputError:
+                journal.quarantine.extend(together.quarantine[source.name])
+                raise
         try:
             cube = open_source(source, district, quarantine)
         except InputError:
@@ -72,7 +117,7 @@ def watch_source(district: District, journal: Journal, detector: Detector, sourc
     with journal.stage(f"{detector.name}: {source.name}") as entry:
         files, known = source_digests(district, source)
         journal.inputs.update(files)
-        given = (source.model_dump(), files, detector.given)
+        given = (source.model_dump(), files, detector.given, beside(district, source, together))
         read: list[int] = []
 
         def done(**facts: Any) -> None:
@@ -84,6 +129,16 @@ def watch_source(district: District, journal: Journal, detector: Detector, sourc
         looked_at = sum(read) if detector.sequential else watched.about["pixel_dates"]
         entry["pixel_dates"] = 0 if entry["remembered"] else looked_at
     return watched
+
+
+def beside(district: District, source: ImagerySource, together: Together | None) -> list[Any]:
+    """The sources that one is judged together with, and their files' digests."""
+    known = []
+    for other in together.sources if together else []:
+        if other is not source:
+            with suppress(InputError):  # a source that cannot be used is judged together with nothing
+                known.append((other.model_dump(), source_digests(district, other)[0]))
+    return known
 
 
 def source_digests(district: District, source: ImagerySource) -> tuple[dict[str, str], dict[str, list[Any]]]:
