@@ -228,7 +228,9 @@ def undeclared_faces(tracks: Sequence[Track], monitor_day: float, parameters: Su
             error[face.window] = np.maximum(error[face.window], face.error_z)
         error = maximum_filter(error, 2 * round(parameters.declared.blur_m / search.movement.pixel_m) + 1)
         cores, moving = lost_cores(search.movement, monitor_day, parameters.lost), error > 0
-        cores_of[track.name] = [core for core in cores if not moving[core.row, core.column]]  # the others are declared
+        cores_of[track.name] = [
+            core for core in cores if not moving[core.row, core.column]
+        ]  # what a declared face lost is its own
         screens.append(screened(search, track.templates, error))
     faces: list[Found] = []
     taken: list[tuple[Core, Track]] = []
