@@ -2,6 +2,7 @@
 
     python benchmarks/bench_subsidence_quality.py [FIRST_SEED LAST_SEED]
     python benchmarks/bench_subsidence_quality.py --declared [FIRST_SEED LAST_SEED]
+    python benchmarks/bench_subsidence_quality.py --orbits HOW [FIRST_SEED LAST_SEED]
 
 Every seed is 36 km2 at 30 m and two years of passes 12 days apart, the second year monitored: hidden faces alone and
 250 m beside a declared face at work, declared faces that are dug and that never are, groundwater, forest and water
@@ -12,6 +13,10 @@ figures come from others.
 
 With `--declared` every face of a seed is declared, and the register is off as registers are: faces begin and stop weeks
 from what it says, seams are thicker or thinner, outlines lie beside them. No face that is reported there is true.
+
+With `--orbits both` the same ground is seen from the west and from the east, on other days, and judged together. As
+files go wrong, the source from the east may be `opposite` (of the other sign), `turned` (its azimuth said the other way
+round), or hold `half` of the ground; `one` is as without.
 """
 
 from __future__ import annotations
@@ -30,8 +35,8 @@ import xarray as xr
 from shapely.geometry import Point
 
 from illegalmining.cases.evaluate import share_interval
-from illegalmining.detect.subsidence import detect_subsidence
-from illegalmining.simulate.insar import AZIMUTH, INCIDENCE, displacement, strip_movement
+from illegalmining.detect.subsidence import detect_together
+from illegalmining.simulate.insar import ORBITS, Orbit, displacement, strip_movement
 from illegalmining.simulate.plan import Event, Panel, Plan
 from illegalmining.simulate.preset import Preset
 from illegalmining.simulate.scene import grid_of, make_ground
@@ -41,6 +46,7 @@ FROM, MONITOR, AS_OF = date(2024, 1, 1), date(2025, 1, 1), date(2025, 12, 31)
 APART_M = 250.0
 FOUND_M = 200.0
 LEAST_PEAK_MM = 60.0
+Cubes = dict[str, xr.Dataset]
 ROLES = ("hidden", "hidden", "hidden", "beside", "beside", "declared", "paper", "quiet", "groundwater")
 
 
@@ -76,8 +82,8 @@ def panel(rng: np.random.Generator, x: float, y: float, start: date, azimuth: fl
     )
 
 
-def scene(seed: int) -> tuple[Plan, dict[str, list[Panel]], xr.Dataset, gpd.GeoDataFrame]:
-    """A plan, its panels by role, the cube and the register of faces."""
+def scene(seed: int, orbits: str = "one") -> tuple[Plan, dict[str, list[Panel]], Cubes, gpd.GeoDataFrame]:
+    """A plan, its panels by role, the cubes and the register of faces."""
     rng = np.random.default_rng([seed, 7])
     preset = Preset("bench", "EPSG:32649", (500_000.0, 4_000_000.0), history_from=FROM, monitor_from=MONITOR,
                     as_of=AS_OF, atmosphere_m=float(rng.uniform(0.005, 0.010)))  # fmt: skip
@@ -99,17 +105,32 @@ def scene(seed: int) -> tuple[Plan, dict[str, list[Panel]], xr.Dataset, gpd.GeoD
             by_role[role].append(panel(rng, *place, later, mine.azimuth))
     plan.panels += by_role["hidden"] + by_role["beside"] + by_role["declared"]
     rows = [row_of(f"{role}-{k}", face, face) for role in ("declared", "paper") for k, face in enumerate(by_role[role])]
-    return plan, by_role, seen(preset, plan, seed), register(rows, preset)
+    return plan, by_role, seen_from(preset, plan, seed, orbits), register(rows, preset)
 
 
-def seen(preset: Preset, plan: Plan, seed: int) -> xr.Dataset:
+def seen_from(preset: Preset, plan: Plan, seed: int, orbits: str) -> Cubes:
+    """What satellites see of a plan."""
+    west = {"west": seen(preset, plan, seed, ORBITS[0])}
+    if orbits == "one":
+        return west
+    east = seen(preset, plan, seed, ORBITS[1])
+    if orbits == "opposite":
+        east = east.assign(displacement=-east["displacement"])
+    elif orbits == "turned":
+        east = east.assign_attrs(azimuth_angle=east.attrs["azimuth_angle"] + 180.0)
+    elif orbits == "half":
+        east = east.isel(x=slice(0, east.sizes["x"] // 2))
+    return west | {"east": east}
+
+
+def seen(preset: Preset, plan: Plan, seed: int, orbit: Orbit) -> xr.Dataset:
     """What a satellite sees of a plan."""
     grid = grid_of(preset, PIXEL_M)
-    moved = displacement(preset, plan, make_ground(preset, plan, grid, seed), seed)
+    moved = displacement(preset, plan, make_ground(preset, plan, grid, seed), seed, orbit)
     return xr.Dataset(
         {"displacement": (("time", "y", "x"), moved.series), "temporal_coherence": (("y", "x"), moved.coherence)},
         coords={"time": pd.to_datetime(moved.days), "y": grid.y, "x": grid.x},
-        attrs={"incidence_angle": INCIDENCE, "azimuth_angle": AZIMUTH},
+        attrs={"incidence_angle": orbit.incidence, "azimuth_angle": orbit.azimuth},
     ).rio.write_crs(preset.crs)
 
 
@@ -127,7 +148,13 @@ def register(rows: list[dict], preset: Preset) -> gpd.GeoDataFrame:
     return faces
 
 
-def declared_only(seed: int) -> tuple[int, int]:
+def judged(cubes: Cubes, faces: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+    """The detections of all sources."""
+    found = detect_together(cubes, faces, FROM, MONITOR, AS_OF).values()
+    return pd.concat([one.detections for one in found], ignore_index=True)
+
+
+def declared_only(seed: int, orbits: str) -> tuple[int, int]:
     """Faces reported where every face is declared, by a register that is off; and how many there are."""
     rng = np.random.default_rng([seed, 11])
     preset = Preset("bench", "EPSG:32649", (500_000.0, 4_000_000.0), history_from=FROM, monitor_from=MONITOR,
@@ -146,7 +173,7 @@ def declared_only(seed: int) -> tuple[int, int]:
         )
         plan.panels.append(face)
         rows.append(row_of(f"declared-{block}", face, said))
-    found = detect_subsidence(seen(preset, plan, seed), register(rows, preset), FROM, MONITOR, AS_OF).detections
+    found = judged(seen_from(preset, plan, seed, orbits), register(rows, preset))
     questions = [json.loads(said)["question"] for said in found["attributes"]]
     print(f"seed {seed:4}", pd.Series(questions).value_counts().to_dict(), flush=True)
     return questions.count("undeclared_face"), len(rows)
@@ -180,6 +207,9 @@ def compare(face: Panel, said: dict, row: pd.Series, tally: Tally) -> None:
     error["start"] = (row["first_seen"].date() - face.start).days
     error["slender"] = long / wide
     error["peak"] = peak_mm(face)
+    error["nats"] = row["log_lr"]
+    for name, (low, high) in said["intervals_90"].items():
+        error[f"{name} interval"] = (pd.Timestamp(high) - pd.Timestamp(low)).days if name == "start" else high - low
     tally.errors.append(error)
     held = {name: low <= truth[name] <= high for name, (low, high) in said["intervals_90"].items() if name in truth}
     if "azimuth_deg" in said["intervals_90"] and long / wide > 1.3:
@@ -188,11 +218,11 @@ def compare(face: Panel, said: dict, row: pd.Series, tally: Tally) -> None:
     tally.inside.append(held)
 
 
-def one(seed: int, tally: Tally) -> None:
+def one(seed: int, tally: Tally, orbits: str) -> None:
     """Judge one scene."""
-    _, by_role, cube, faces = scene(seed)
+    _, by_role, cubes, faces = scene(seed, orbits)
     begun = time.process_time()
-    found = detect_subsidence(cube, faces, FROM, MONITOR, AS_OF).detections
+    found = judged(cubes, faces)
     seconds = time.process_time() - begun
     tally.seconds += seconds
     found["said"] = found["attributes"].map(json.loads)
@@ -241,6 +271,9 @@ def report(tally: Tally) -> None:
         size = errors[name].abs() if name != "azimuth" else errors.loc[errors["slender"] > 1.3, name]
         print(f"{name}: median {size.median():.2f}, 90 % below {size.quantile(0.9):.2f}, within {limit}: "
               f"{rate(list(size <= limit))}")  # fmt: skip
+    widths = [name for name in errors if name.endswith("interval")]
+    print("medians: nats", f"{errors['nats'].median():.2f};", ", ".join(
+        f"{name} {errors[name].median():.3g}" for name in widths))  # fmt: skip
     print(f"false faces: {tally.false_faces} in {tally.km2_years:.0f} km2 years, "
           f"{400 * tally.false_faces / tally.km2_years:.2f} per 400 km2 and year")  # fmt: skip
     for what, said in (("declared and dug", tally.dug), ("declared, never dug", tally.paper)):
@@ -253,14 +286,15 @@ def report(tally: Tally) -> None:
 
 def main(arguments: list[str]) -> None:
     """All seeds, then the figures."""
-    seeds = [int(word) for word in arguments if word != "--declared"] or [1001, 1002]
+    orbits = arguments[arguments.index("--orbits") + 1] if "--orbits" in arguments else "one"
+    seeds = [int(word) for word in arguments if word.isdigit()] or [1001, 1002]
     if "--declared" in arguments:
-        told = [declared_only(seed) for seed in range(seeds[0], seeds[-1] + 1)]
+        told = [declared_only(seed, orbits) for seed in range(seeds[0], seeds[-1] + 1)]
         print(f"false faces: {sum(false for false, _ in told)} beside {sum(faces for _, faces in told)} declared ones")
         return
     tally = Tally()
     for seed in range(seeds[0], seeds[-1] + 1):
-        one(seed, tally)
+        one(seed, tally, orbits)
     report(tally)
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import importlib.metadata
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from functools import cache
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
 from glob import escape
 from typing import Any
 
@@ -34,70 +34,125 @@ LAST = "last.json"
 class Detector:
     """A detector ready to run: `detect` takes a cube of `sensor`; `given` is all else its result depends on.
 
-    sequential: it takes an archive too, and goes on from what it left there.
+    sequential: it takes an archive too, and goes on from what it left there. jointly: it takes the cubes of all sources
+    at once, by name, and gives the findings of each.
     """
 
     name: str
     sensor: str
-    detect: Callable[..., Findings]
+    detect: Callable[..., Any]
     given: Any
     sequential: bool = False
+    jointly: bool = False
+
+
+@dataclass
+class Sources:
+    """The sources of a detector, each opened when it is first asked for.
+
+    opened, quarantine: cubes, and rows set aside while reading, by name. found: findings of all, once they are judged
+    together.
+    """
+
+    district: District
+    detector: Detector
+    all: list[ImagerySource]
+    opened: dict[str, xr.Dataset] = field(default_factory=dict)
+    quarantine: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    found: dict[str, Findings] = field(default_factory=dict)
+
+    def cube(self, source: ImagerySource) -> xr.Dataset:
+        """A source's cube; raises InputError where it cannot be used."""
+        if source.name not in self.opened:
+            aside = self.quarantine[source.name] = []
+            with known_headers(self.district.state / "headers" / f"{source.name}.json"):
+                self.opened[source.name] = open_source(source, self.district, aside)
+        return self.opened[source.name]
+
+    def judged_with(self, source: ImagerySource) -> list[ImagerySource]:
+        """The sources that the findings over one rest on: itself first, then those it is judged together with."""
+        return [source, *(other for other in self.all if self.detector.jointly and other is not source)]
+
+    def cubes(self, wanted: list[ImagerySource]) -> dict[str, xr.Dataset]:
+        """The cubes of those sources that can be used, by name; what is amiss with others is said at their own turn."""
+        usable = {}
+        for source in wanted:
+            with suppress(InputError):
+                usable[source.name] = self.cube(source)
+        return usable
+
+    def together(self) -> dict[str, Findings]:
+        """The findings over every source that can be used, all judged in one call."""
+        if not self.found:
+            self.found = self.detector.detect(self.cubes(self.all))
+        return self.found
 
 
 def watch(district: District, journal: Journal, detector: Detector) -> list[Watched]:
     """The detector's findings over every source of its sensor; a source that cannot be used is set aside and said."""
     watched = []
-    for source in district.configuration.imagery:
-        if source.sensor != detector.sensor:
-            continue
+    sources = Sources(
+        district, detector, [source for source in district.configuration.imagery if source.sensor == detector.sensor]
+    )
+    for source in sources.all:
         try:
-            watched.append(watch_source(district, journal, detector, source))
+            watched.append(watch_source(sources, journal, source))
         except InputError as error:
             journal.set_aside(source.href, f"imagery {source.name}", error)
     return watched
 
 
-def watch_source(district: District, journal: Journal, detector: Detector, source: ImagerySource) -> Watched:
+def watch_source(sources: Sources, journal: Journal, source: ImagerySource) -> Watched:
     """The detector's findings over one source."""
-    quarantine: list[dict[str, Any]] = []
-
-    @cache
-    def opened() -> xr.Dataset:
-        try:
-            with known_headers(district.state / "headers" / f"{source.name}.json"):
-                return open_source(source, district, quarantine)
-        except InputError:
-            journal.quarantine.extend(quarantine)
-            raise
+    district, detector = sources.district, sources.detector
+    behind = sources.judged_with(source)
 
     def compute() -> Watched:
-        cube = opened()
+        cube, quarantine = sources.cube(source), sources.quarantine[source.name]
         kept = archive(district, detector, source, cube, known) if detector.sequential else None
-        findings = detector.detect(cube, kept) if kept else detector.detect(cube)
+        if detector.jointly:
+            findings = sources.together()[source.name]
+        else:
+            findings = detector.detect(cube, kept) if kept else detector.detect(cube)
         hear()
         ground = ground_of(cube, kept, quarantine) if kept and source.sensor == "optical" else None
         return Watched(findings, about(detector.name, source, cube), quarantine, ground)
 
-    def dates() -> list[str]:
-        return opened()["time"].values.astype("datetime64[D]").astype(str).tolist()
+    def dates() -> dict[str, list[str]]:
+        sources.cube(source)
+        cubes = sources.cubes(behind)
+        return {name: cube["time"].values.astype("datetime64[D]").astype(str).tolist() for name, cube in cubes.items()}
 
     with journal.stage(f"{detector.name}: {source.name}") as entry:
         files, known = source_digests(district, source)
         journal.inputs.update(files)
-        given = (source.model_dump(), files, detector.given)
+        given = (source.model_dump(), files, detector.given, digests_beside(district, behind[1:]))
         read: list[int] = []
 
         def done(**facts: Any) -> None:
             read.append(facts["pixel_dates"])
             journal.note("tile", stage=entry["stage"], **facts)
 
-        with watched_by(done):
-            # of what lies elsewhere not every file is known, so that a later day may bring more of the same dates
-            asked = None if "://" in source.href else dates
-            watched = remembered(district, f"{detector.name}-{source.name}", given, compute, entry, asked)
+        # of what lies elsewhere not every file is known, so that a later day may bring more of the same dates
+        asked = None if any("://" in one.href for one in behind) else dates
+        try:
+            with watched_by(done):
+                watched = remembered(district, f"{detector.name}-{source.name}", given, compute, entry, asked)
+        except InputError:
+            journal.quarantine.extend(sources.quarantine.get(source.name, []))
+            raise
         looked_at = sum(read) if detector.sequential else watched.about["pixel_dates"]
         entry["pixel_dates"] = 0 if entry["remembered"] else looked_at
     return watched
+
+
+def digests_beside(district: District, others: list[ImagerySource]) -> list[Any]:
+    """Sources that another is judged together with, and their files' digests."""
+    known = []
+    for other in others:
+        with suppress(InputError):  # a source that cannot be used is judged together with nothing
+            known.append((other.model_dump(), source_digests(district, other)[0]))
+    return known
 
 
 def source_digests(district: District, source: ImagerySource) -> tuple[dict[str, str], dict[str, list[Any]]]:
@@ -173,7 +228,7 @@ def remembered(
     given: Any,
     compute: Callable[[], Watched],
     entry: dict[str, Any],
-    dates: Callable[[], list[str]] | None = None,
+    dates: Callable[[], Any] | None = None,
 ) -> Watched:
     """What was computed before from the same inputs, else computed now and kept.
 

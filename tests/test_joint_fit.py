@@ -14,7 +14,8 @@ from illegalmining.detect.deformation import Nuisance
 from illegalmining.detect.face_draws import DrawParameters, drawn
 from illegalmining.detect.face_fit import FaceFitParameters, Window, problem_of
 from illegalmining.detect.inversion import long_side_first
-from illegalmining.detect.joint_fit import JointParameters, Scene, Together, fit_beside, fit_declared, near
+from illegalmining.detect.joint_fit import Together, fit_beside, fit_declared
+from illegalmining.detect.joint_scene import JointParameters, Scene, near
 from illegalmining.detect.pim import Panel, look_vector, outline
 
 DAYS, NOISE, MONITOR = np.arange(0, 720, 24.0), 0.006, 360.0
@@ -41,7 +42,7 @@ def scene(rng: np.random.Generator, hidden: list[tuple[Panel, Advance]], dug: Pa
     face = Declared("F", "M", outline(placed), placed, 380.0, 530.0, False, within, empty, empty[0])
     steps = np.arange(-525.0, 526.0, JOINT.grid_m)
     places = [(e, n) for e in steps for n in steps if near(face, ORIGIN[0] + e, ORIGIN[1] + n, (face,), JOINT)]
-    return Scene(problem, (face,), ORIGIN, np.array(places), len(places) * JOINT.grid_m**2)
+    return Scene(problem, (), (face,), ORIGIN, np.array(places), len(places) * JOINT.grid_m**2)
 
 
 def beside(rng: np.random.Generator) -> tuple[Panel, Advance]:

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
+import geopandas as gpd
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 from scipy.ndimage import binary_dilation, binary_fill_holes
 
+from illegalmining.detect import hidden_faces
 from illegalmining.detect.advance import Advance
 from illegalmining.detect.deformation import Deformation, last_seen
 from illegalmining.detect.face_fit import FittedFace
 from illegalmining.detect.lost_core import LostParameters, lost_core, lost_cores, steps_apart
 from illegalmining.detect.pim import Panel, look_vector
-from test_subsidence import DAYS, SIDE, bowl, course, detected, off, scene
+from illegalmining.detect.subsidence import tracks_of
+from illegalmining.detect.subsidence_parameters import SubsidenceParameters
+from test_subsidence import DAYS, MONITOR, SIDE, bowl, course, detected, off, register, scene
 
 FAST = FittedFace(
     Panel(1500.0, 1500.0, 90.0, 300.0, 120.0, 110.0, 2.0), Advance(1, 600.0, 120.0), 5.0, (), 1.0, 0.0, 0.0
@@ -127,3 +133,29 @@ def test_what_is_lost_is_told_from_gaps_and_from_what_was_hardly_seen() -> None:
     values[5:8, 0, 1] = np.nan
     assert last_seen(values).tolist() == [[12, 20, 20, 0, 0]]
     assert last_seen(np.isfinite(values[:12]) * 1.0).tolist() == [[12] * 5]
+
+
+def begun_from(cube: xr.Dataset, faces: gpd.GeoDataFrame | None, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """How far from (1500, 1500) fits of bowls that no declared face explains begin, m."""
+    began: list[float] = []
+
+    def note(heard: Any, *_: Any) -> None:
+        peak = heard[0].peak
+        began.append(float(np.hypot(30.0 * peak.column - 1500, 30.0 * peak.row - 1500)))
+
+    monkeypatch.setattr(hidden_faces, "invert", note)
+    parameters = SubsidenceParameters()
+    tracks, monitor_day = tracks_of({"": cube}, faces, pd.Timestamp(MONITOR), parameters)
+    hidden_faces.undeclared_faces(tracks, monitor_day, parameters)
+    return began
+
+
+def test_what_a_declared_face_lost_is_no_place_for_another_to_begin(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two faces 400 m apart, one of which lost its middle; where it is declared, that ground is its own."""
+    own = course(590, 60)[:, None, None] * bowl(1500, 1500, (300, 160), 125, 1.6)
+    beside = course(660, 120)[:, None, None] * bowl(1500, 1900, (250, 100), 100, 0.15)
+    cube = lost_where_fast(172, own + beside)
+    told = begun_from(cube, register(1500, 1500, (300, 160), 590, 650), monkeypatch)
+    assert len(told) >= 1
+    assert min(told) > 250
+    assert min(begun_from(cube, None, monkeypatch)) < 60

@@ -21,9 +21,11 @@ from shapely.geometry import box
 from illegalmining.detect import subsidence
 from illegalmining.detect.declared_faces import explain
 from illegalmining.detect.deformation import read_deformation
-from illegalmining.detect.subsidence import SubsidenceParameters, detect_subsidence, scene_of
+from illegalmining.detect.subsidence import detect_subsidence
+from illegalmining.detect.subsidence_parameters import SubsidenceParameters
 from illegalmining.detect.subsidence_steps import candidate_bowls, cleaned_movement, declared_movement
 from illegalmining.detect.tiles import tiles_of
+from illegalmining.detect.track import scene_of
 
 WEST, NORTH, PIXEL, SIDE = 500_000.0, 4_000_000.0, 30.0, 100
 FIRST, MONITOR, AS_OF = pd.Timestamp("2023-01-01"), "2024-07-05", "2025-12-31"
@@ -34,10 +36,13 @@ def day(number: float) -> pd.Timestamp:
     return FIRST + pd.Timedelta(days=number)
 
 
-def bowl(east: float, south: float, sides: tuple[float, float], radius: float, peak: float) -> np.ndarray:
+def bowl(
+    east: float, south: float, sides: tuple[float, float], radius: float, peak: float,
+    look: tuple[float, float] = (39.0, 281.0), grid: tuple[int, float] = (SIDE, PIXEL),
+) -> np.ndarray:  # fmt: skip
     """Line of sight of an east-west panel, written apart from the library's: W at peak, U = 0.3 r dW/dx."""
-    x = np.arange(SIDE) * PIXEL - east
-    y = south - np.arange(SIDE) * PIXEL
+    x = np.arange(grid[0]) * grid[1] - east
+    y = south - np.arange(grid[0]) * grid[1]
 
     def share(s: np.ndarray, side: float) -> np.ndarray:
         root = np.sqrt(np.pi) / radius
@@ -45,33 +50,36 @@ def bowl(east: float, south: float, sides: tuple[float, float], radius: float, p
 
     down = np.outer(share(y, sides[1]), share(x, sides[0]))
     down *= peak / down.max()
-    north_slope, east_slope = np.gradient(down, -PIXEL, PIXEL)
-    incidence, azimuth = np.deg2rad(39.0), np.deg2rad(281.0)
+    north_slope, east_slope = np.gradient(down, -grid[1], grid[1])
+    incidence, azimuth = np.deg2rad(look)
     level = 0.3 * radius * (east_slope * np.sin(azimuth) + north_slope * np.cos(azimuth))
     return level * np.sin(incidence) - down * np.cos(incidence)
 
 
-def course(start: float, duration: float) -> np.ndarray:
-    parts = [1 - np.exp(-5 / 365 * np.clip(DAYS - start - duration * (k + 0.5) / 10, 0, None)) for k in range(10)]
+def course(start: float, duration: float, days: np.ndarray = DAYS) -> np.ndarray:
+    parts = [1 - np.exp(-5 / 365 * np.clip(days - start - duration * (k + 0.5) / 10, 0, None)) for k in range(10)]
     return np.mean(parts, axis=0)
 
 
-def air(rng: np.random.Generator) -> np.ndarray:
-    k = np.hypot(np.fft.fftfreq(2 * SIDE)[:, None], np.fft.rfftfreq(2 * SIDE)[None])
+def air(rng: np.random.Generator, side: int) -> np.ndarray:
+    k = np.hypot(np.fft.fftfreq(2 * side)[:, None], np.fft.rfftfreq(2 * side)[None])
     k[0, 0] = np.inf
-    field = np.fft.irfft2(np.fft.rfft2(rng.standard_normal((2 * SIDE, 2 * SIDE))) * k ** (-4 / 3))[:SIDE, :SIDE]
-    return rng.uniform(0.004, 0.009) * (field - field.mean()) / field.std() + rng.normal(0, 0.0015, (SIDE, SIDE))
+    field = np.fft.irfft2(np.fft.rfft2(rng.standard_normal((2 * side, 2 * side))) * k ** (-4 / 3))[:side, :side]
+    return rng.uniform(0.004, 0.009) * (field - field.mean()) / field.std() + rng.normal(0, 0.0015, (side, side))
 
 
-def scene(seed: int, *moved: np.ndarray) -> xr.Dataset:
+def scene(
+    seed: int, *moved: np.ndarray, look: tuple[float, float] = (39.0, 281.0), grid: tuple[int, float] = (SIDE, PIXEL),
+    days: np.ndarray = DAYS, noise: float = 1.0,
+) -> xr.Dataset:  # fmt: skip
     rng = np.random.default_rng(seed)
-    stack = np.stack([air(rng) for _ in DAYS]) + sum(moved, np.zeros((1, 1, 1)))
+    stack = noise * np.stack([air(rng, grid[0]) for _ in days]) + sum(moved, np.zeros((1, 1, 1)))
     stack = (stack - stack[:1]).astype(np.float32)
-    centres = np.arange(SIDE) * PIXEL
+    centres = np.arange(grid[0]) * grid[1]
     cube = xr.Dataset(
         {"displacement": (("time", "y", "x"), stack)},
-        coords={"time": [day(d) for d in DAYS], "y": NORTH - centres, "x": WEST + centres},
-        attrs={"incidence_angle": 39.0, "azimuth_angle": 281.0},
+        coords={"time": [day(d) for d in days], "y": NORTH - centres, "x": WEST + centres},
+        attrs={"incidence_angle": look[0], "azimuth_angle": look[1]},
     )
     return cube.rio.write_crs(32649)
 
@@ -184,14 +192,15 @@ def test_as_many_tiles_are_in_hand_as_fit_into_the_memory(monkeypatch: pytest.Mo
     inside, most, seen = threading.Lock(), [0, 0], []
     judge = subsidence.judged
 
-    def slowly(cube: xr.Dataset, *more: Any) -> Any:
+    def slowly(cubes: dict[str, xr.Dataset], *more: Any) -> Any:
+        cube = cubes[""]
         with inside:
             most[0] += 1
             most[1] = max(most)
             seen.append(cube["displacement"].shape)
         time.sleep(0.2)
         try:
-            return judge(cube.isel(y=slice(0, 10), x=slice(0, 10)), *more)
+            return judge({"": cube.isel(y=slice(0, 10), x=slice(0, 10))}, *more)
         finally:
             with inside:
                 most[0] -= 1
@@ -262,15 +271,15 @@ def test_steps_one_by_one_lead_to_the_bowl_that_is_hidden() -> None:
 def test_a_declared_face_in_an_inclined_seam_is_expected_down_the_dip() -> None:
     """Dip 20 degrees eastward at 240 m: the bowl lies 240 cot(90 - 0.7 x 20) = 60 m east of the face in plan."""
     parameters = SubsidenceParameters()
-    ground = read_deformation(scene(191), parameters.deformation)
-    faces, epochs = register(1500, 1500, (300, 100), 500, 700), FIRST + pd.to_timedelta(DAYS, "D")
+    ground, faces = read_deformation(scene(191), parameters.deformation), register(1500, 1500, (300, 100), 500, 700)
+    search = scene_of(ground, parameters.deformation, parameters.search)
     faces["depth_m"] = 240.0
-    level = explain(scene_of(ground, parameters), faces, epochs, parameters.declared)[0].panel
+    level = explain(search, faces, FIRST, parameters.declared)[0].panel
     inclined = faces.assign(dip_deg=20.0, dip_towards_deg=90.0)
-    panel = explain(scene_of(ground, parameters), inclined, epochs, parameters.declared)[0].panel
+    panel = explain(search, inclined, FIRST, parameters.declared)[0].panel
     assert (panel.x - level.x, panel.y - level.y) == (pytest.approx(59.8, abs=0.1), pytest.approx(0.0, abs=1e-6))
     unsaid = faces.assign(dip_deg=np.nan, dip_towards_deg=np.nan)
-    assert explain(scene_of(ground, parameters), unsaid, epochs, parameters.declared)[0].panel == level
+    assert explain(search, unsaid, FIRST, parameters.declared)[0].panel == level
 
 
 def test_a_declared_face_that_never_moved_is_said() -> None:

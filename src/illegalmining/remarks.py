@@ -85,6 +85,10 @@ SAID = {
         "en": "Ground movement not judged: almost no pixel has data.",
         "zh": "未判断地表形变：几乎没有像元有数据。",
     },
+    "opposite_movement": {
+        "en": "Left out in {tiles} tile(s): the ground rises where other sources see it sink. Check its sign.",
+        "zh": "在{tiles}个分块中未予采用：其他来源显示下沉处，本来源显示抬升。请核对其正负号。",
+    },
     "meters_without_mines": {
         "en": "Without a register of mines no meter can be judged.",
         "zh": "没有矿山登记，无法判断任何电表。",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -76,7 +76,8 @@ class Templates:
 class Peak:
     """A bowl found. row, column: pixel. shape: the best panel about (0, 0). template: index. z: standard deviations.
 
-    ratio: nats over the null after the search. noise: of the shape's filter there, in an epoch's weight.
+    ratio: nats over the null after the search. noise: of the shape's filter there, in an epoch's weight. broad: z of
+    the best broad bowl near it. veto: what its noise is widened by for z, the declared faces' error.
     """
 
     row: int
@@ -86,6 +87,8 @@ class Peak:
     z: float
     ratio: float
     noise: float
+    broad: float = 0.0
+    veto: float = 1.0
 
 
 def time_templates(days: Floats, monitor_day: float, parameters: SearchParameters) -> Templates:
@@ -103,6 +106,13 @@ def time_templates(days: Floats, monitor_day: float, parameters: SearchParameter
                 starts.append(start)
                 extraction.append(dug)
     return Templates(np.array(shares).reshape(-1, len(days)), np.array(starts), np.array(extraction))
+
+
+def on_days(templates: Templates, days: Floats, parameters: SearchParameters) -> Templates:
+    """The same courses on the epochs of another source."""
+    pairs = zip(templates.starts, templates.extraction, strict=True)
+    shares = [settled_share(days - start, float(dug), parameters.per_year) for start, dug in pairs]
+    return Templates(np.array(shares).reshape(-1, len(days)), templates.starts, templates.extraction)
 
 
 def bowl_shapes(pixel_m: float, parameters: SearchParameters) -> list[Panel]:
@@ -152,11 +162,19 @@ def search_nats(known: Bools, pixel_m: float, templates: Templates, parameters: 
 
 def series_at(search: Search, peak: Peak) -> Floats:
     """The course (T,) of the peak's bowl there, whitened, without the null model, in its noise."""
-    bowl = bowl_of(peak.shape, mean_look(search.movement.look), search.movement.pixel_m)
-    half = fft.irfft2(search.whitening.matched(bowl), search.whitening.shape)
+    half = filter_of(search, peak.shape)[0]
     rows, columns = (np.arange(n) for n in search.known.shape)
     kernel = half[np.ix_(peak.row - rows, peak.column - columns)].astype(np.float32)
     return search.typical.nuisance.removed(np.tensordot(search.values, kernel, axes=2).astype(float)) / peak.noise
+
+
+def filter_of(search: Search, shape: Panel) -> tuple[Floats, float]:
+    """A bowl's matched filter in space, its middle at (0, 0), and what it makes of that bowl where W0 is 1 m."""
+    bowl = bowl_of(shape, mean_look(search.movement.look), search.movement.pixel_m)
+    half = fft.irfft2(search.whitening.matched(bowl), search.whitening.shape)
+    off = np.arange(bowl.shape[0]) - bowl.shape[0] // 2
+    rows, columns = (-off % n for n in half.shape)
+    return half, float((half[np.ix_(rows, columns)] * bowl).sum() / shape.w0_m)
 
 
 def nats_of(z: float, freedom: int) -> float:
@@ -218,8 +236,57 @@ class Courses:
         return z / (max(noise, 1e-12) * search.typical.local), which, noise
 
 
-def find_peaks(search: Search, templates: Templates, veto: Floats, least: float) -> list[Peak]:
-    """Bowls whose evidence after the search and against every rival is above `least` nats, strongest first.
+@dataclass(frozen=True)
+class Screen:
+    """A scene as every bowl and course in time sees it.
+
+    shapes, noises: the bowls, and the noise of their filters. z: (Y, X) highest of all, the declared faces' error in
+    its noise. shape_at, course_at: (Y, X) whose it is. broad: (Y, X) z of the best broad bowl near. widened: (Y, X) the
+    noise that z has over its filter's. covered: (Y, X) share of the ground about it that was seen. looks: nats that
+    looking everywhere costs.
+    """
+
+    search: Search
+    shapes: tuple[Panel, ...]
+    noises: tuple[float, ...]
+    z: Floats
+    shape_at: Counts
+    course_at: Counts
+    broad: Floats
+    widened: Floats
+    covered: Floats
+    looks: float
+
+    def peak_at(self, row: int, column: int) -> Peak:
+        """The highest bowl at a pixel."""
+        height, index = float(self.z[row, column]), self.shape_at[row, column]
+        broad, freedom = float(self.broad[row, column]), max(len(self.search.movement.days) - 4, 3)
+        ratio = min(nats_of(height, freedom) - self.looks, height**2 / 2 - broad**2 / 2)
+        noise = self.noises[index] * float(self.search.typical.local[row, column])
+        shape, course, widened = self.shapes[index], int(self.course_at[row, column]), float(self.widened[row, column])
+        return Peak(row, column, shape, course, height, ratio, noise, broad, widened)
+
+    def peaks(self, least: float, share: float = 1.0) -> list[Peak]:
+        """Bowls that bring `share` of what is asked for, `least` nats after the search, the strongest first."""
+        needed = np.sqrt(2 * max(share * (self.looks + least), 0.1))
+        return [self.peak_at(row, column) for row, column in local_peaks(self.z, self.search, needed)]
+
+    def same(self, peak: Peak, x: float, y: float) -> Peak | None:
+        """Another source's peak at x, y in this scene; None where this source does not see the ground there."""
+        ground = self.search.movement
+        row, column = (int(np.abs(at - to).argmin()) for at, to in ((ground.y[:, 0], y), (ground.x[0], x)))
+        far = max(abs(ground.x[row, column] - x), abs(ground.y[row, column] - y)) > ground.pixel_m
+        if far or self.covered[row, column] < self.search.parameters.least_covered:
+            return None
+        apart = [abs(one.radius_m - peak.shape.radius_m) + abs(one.length_m - peak.shape.length_m) / 4
+                 for one in self.shapes]  # fmt: skip
+        noise = self.noises[int(np.argmin(apart))] * float(self.search.typical.local[row, column])
+        broad, widened = float(self.broad[row, column]), float(self.widened[row, column])
+        return replace(peak, row=row, column=column, noise=noise, broad=broad, veto=widened)
+
+
+def screened(search: Search, templates: Templates, veto: Floats) -> Screen:
+    """A scene through every bowl's filter and along every course.
 
     `veto` (Y, X) is the error of the declared faces' movement in units of z: it widens the noise where they lie.
     """
@@ -234,24 +301,23 @@ def find_peaks(search: Search, templates: Templates, veto: Floats, least: float)
         noises.append(noise)
         better = z > highest
         highest[better], shape_at[better], course_at[better] = z[better], index, which[better]
-    highest /= np.sqrt(1 + veto**2)
+    widened = np.sqrt(1 + veto**2)
+    highest /= widened
     looks = search_nats(search.known, pixel_m, templates, search.parameters)
     broad = np.zeros(search.known.shape, np.float32)
     for sigma in search.parameters.broad_m:
         broad = np.maximum(broad, courses.best(search, broad_bowl(sigma, pixel_m))[0])
     reach = 2 * int(search.parameters.apart_m / pixel_m) + 1
     broad = maximum_filter(broad, reach)
-    peaks = []
-    freedom = max(len(search.movement.days) - 4, 3)
     covered = gaussian_filter(search.known.astype(float), 100.0 / pixel_m, mode="constant")
     highest[covered < search.parameters.least_covered] = -np.inf
-    for row, column in local_peaks(highest, search, np.sqrt(2 * max(looks + least, 0.1))):
-        height = float(highest[row, column])
-        ratio = min(nats_of(height, freedom) - looks, height**2 / 2 - float(broad[row, column]) ** 2 / 2)
-        index = shape_at[row, column]
-        noise = noises[index] * float(search.typical.local[row, column])
-        peaks.append(Peak(row, column, shapes[index], int(course_at[row, column]), height, ratio, noise))
-    return [peak for peak in peaks if peak.ratio > least]
+    at = shape_at, course_at
+    return Screen(search, tuple(shapes), tuple(noises), highest, *at, broad, widened, covered, looks)
+
+
+def find_peaks(search: Search, templates: Templates, veto: Floats, least: float) -> list[Peak]:
+    """Bowls whose evidence after the search and against every rival is above `least` nats, strongest first."""
+    return [peak for peak in screened(search, templates, veto).peaks(least) if peak.ratio > least]
 
 
 def local_peaks(z: Floats, search: Search, least: float) -> list[tuple[int, int]]:

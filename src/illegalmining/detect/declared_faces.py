@@ -108,9 +108,12 @@ def panel_of(geometry: BaseGeometry, depth_m: float, thickness_m: float, paramet
 
 
 def explain(
-    search: Search, faces: gpd.GeoDataFrame | None, epochs: pd.DatetimeIndex, parameters: DeclaredParameters
+    search: Search, faces: gpd.GeoDataFrame | None, first: pd.Timestamp, parameters: DeclaredParameters
 ) -> list[Declared]:
-    """The declared faces near the scene, each fitted to what those before it leave, largest volume first."""
+    """The declared faces near the scene, each fitted to what those before it leave, largest volume first.
+
+    first: the day that the scene's days are counted from.
+    """
     if faces is None or not len(faces):
         return []
     ground = search.movement
@@ -127,11 +130,11 @@ def explain(
         if np.isfinite([dip, towards]).all():
             panel = over_dip(panel, dip, towards, float(face.depth_m), parameters.propagation)
         inside = west <= panel.x <= east and south <= panel.y <= north
-        start = float((pd.Timestamp(face.start) - epochs[0]) / pd.Timedelta(days=1))
+        start = float((pd.Timestamp(face.start) - first) / pd.Timedelta(days=1))
         stop_date = getattr(face, "stop", pd.NaT)
         open_end = bool(pd.isna(stop_date))
         last = float(ground.days[-1])
-        stop = last if open_end else float((pd.Timestamp(stop_date) - epochs[0]) / pd.Timedelta(days=1))
+        stop = last if open_end else float((pd.Timestamp(stop_date) - first) / pd.Timedelta(days=1))
         if not inside or start > last or stop <= start:
             continue
         share = settled_share(ground.days - start, stop - start, parameters.per_year)

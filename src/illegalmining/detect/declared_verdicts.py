@@ -6,10 +6,12 @@ phase can follow (science.md); a filter that read the lost pixels as still groun
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from scipy.linalg import cho_factor, cho_solve
 
@@ -19,6 +21,9 @@ from illegalmining.detect.deformation import Bools
 from illegalmining.detect.findings import detection
 from illegalmining.detect.inversion import amplitudes, noise_covariance, noise_scale
 from illegalmining.detect.pim import DAYS_PER_YEAR, Floats, settled_share, sight
+from illegalmining.detect.track import Track
+
+Sources = npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True)
@@ -36,7 +41,9 @@ class VerdictParameters:
     to it. past_amount: least amount of movement again. decays: c of the decays after a stop that are innocent,
     1/year. alike: share of the largest singular value below which decays are alike. wrong_epoch: relative error of an
     epoch's amount. past_rate, past_work_days: c and length of the work after a stop that is looked for. handicap:
-    nats by which work after a stop is less likely beforehand. fewest: pixels, and epochs after a stop.
+    nats by which work after a stop is less likely beforehand. fewest: pixels, and epochs after a stop. sinks: standard
+    deviations from which a source is sure that a face sinks. contradicts: nats from which another that sees the
+    opposite is of the other sign.
     """
 
     per_year: float = 5.0
@@ -64,6 +71,8 @@ class VerdictParameters:
     past_work_days: float = 100.0
     handicap: float = 3.0
     fewest: int = 10
+    sinks: float = 5.0
+    contradicts: float = 12.0
 
 
 @dataclass(frozen=True)
@@ -112,6 +121,17 @@ def sighting(search: Search, face: Declared, moved_by_all: Floats, parameters: V
     return Sighting(left, moved, seen, x - panel.x, y - panel.y, pattern, beside, correlation, root_weight, noise)
 
 
+@dataclass(frozen=True)
+class Judged:
+    """A declared face as one source sees it."""
+
+    about: Sighting
+    face: Declared
+    days: Floats
+    epochs: pd.DatetimeIndex
+    first: pd.Timestamp
+
+
 def amount_of(about: Sighting, share: Floats, days: Floats, parameters: VerdictParameters) -> tuple[float, float]:
     """Amount of the declared movement that follows a course (T,) (1: as declared), and its standard deviation."""
     values = np.where(about.seen, about.left + about.moved, 0.0)
@@ -143,9 +163,16 @@ def loose_ground(x: Floats, y: Floats, sd: float) -> Floats:
     return ground.T @ ground
 
 
-def work_nats(
-    about: Sighting, face: Declared, days: Floats, parameters: VerdictParameters
-) -> tuple[float, float, float]:
+def together(amounts: list[tuple[float, float]]) -> tuple[float, float]:
+    """Amount and standard deviation of what several sources measured; infinite where none could."""
+    known = [(amount, sd) for amount, sd in amounts if np.isfinite(sd)]
+    if len(known) < 2:
+        return known[0] if known else (0.0, float("inf"))
+    weight = np.array([sd**-2 for _, sd in known])
+    return float(weight @ [amount for amount, _ in known] / weight.sum()), float(weight.sum() ** -0.5)
+
+
+def work_nats(seen: list[Judged], parameters: VerdictParameters) -> tuple[float, float, float]:
     """Nats for work as declared against none; the amount and its standard deviation where it began on its day.
 
     Work may begin late, and amounts to what seams and roofs allow: both are averaged over, so that a face of which
@@ -157,11 +184,13 @@ def work_nats(
     amounts, chances = parameters.amount * np.exp(parameters.amount_ln * step), np.exp(-0.5 * step**2)
     ratio, as_declared = 0.0, (0.0, float("inf"))
     for lag, weight in zip(late, weights / weights.sum(), strict=True):
-        share = settled_share(days - face.start - lag, max(face.stop - face.start, 1.0), parameters.per_year)
-        if np.ptp(share) < parameters.floor:
-            ratio += weight
-            continue
-        amount, sd = amount_of(about, share, days, parameters)
+        told = []
+        for one in seen:
+            since, length = one.days - one.face.start - lag, max(one.face.stop - one.face.start, 1.0)
+            share = settled_share(since, length, parameters.per_year)
+            if np.ptp(share) >= parameters.floor:
+                told.append(amount_of(one.about, share, one.days, parameters))
+        amount, sd = together(told)
         if not np.isfinite(sd):
             ratio += weight
             continue
@@ -176,30 +205,54 @@ def work_nats(
 
 
 def judge_declared(
-    search: Search,
-    declared: list[Declared],
-    moved_by_others: Floats,
-    epochs: pd.DatetimeIndex,
-    monitor_day: float,
-    parameters: VerdictParameters,
-) -> list[dict[str, Any]]:
-    """Detections of the declared faces that work, or stopped, in monitored time.
+    tracks: Sequence[Track], moved_by_others: Sequence[Floats], monitor_day: float, parameters: VerdictParameters
+) -> list[tuple[str, dict[str, Any]]]:
+    """Detections of the declared faces that work, or stopped, in monitored time, each with the name of the first source
+    that it rests on; every source that sees a face has its part in one verdict.
 
-    `search` holds what every known face leaves; noise is measured there, and a face's own movement added again.
-    `moved_by_others` (Y, X): how far faces that nobody declared moved the ground, m.
+    `tracks` hold what every known face leaves; noise is measured there, and a face's own movement added again.
+    `moved_by_others` (Y, X) of each: how far faces that nobody declared moved the ground, m.
     """
-    if not declared:
-        return []
-    moved = moved_by_others.copy()
-    for face in declared:
-        moved[face.window] += np.abs(face.moved[-1] - face.moved[0])
+    known: dict[str, list[tuple[str, Judged]]] = {}
+    for track, others in zip(tracks, moved_by_others, strict=True):
+        moved = others.copy()
+        for face in track.declared:
+            moved[face.window] += np.abs(face.moved[-1] - face.moved[0])
+        for face in track.declared:
+            about = sighting(track.search, face, moved, parameters)
+            if about is not None:
+                one = Judged(about, face, track.search.movement.days, track.epochs, track.first)
+                known.setdefault(face.face_id, []).append((track.name, one))
     rows = []
-    for face in declared:
-        about = sighting(search, face, moved, parameters)
-        if about is not None:
-            rows += at_work(search, about, face, epochs, monitor_day, parameters)
-            rows += past_stop(search, about, face, epochs, monitor_day, parameters)
+    for told in known.values():
+        seen = [one for _, one in told]
+        found = at_work(seen, monitor_day, parameters) + past_stop(seen, monitor_day, parameters)
+        rows += [(told[0][0], row) for row in found]
     return rows
+
+
+def contradicting(tracks: Sequence[Track], parameters: VerdictParameters) -> list[str]:
+    """Names of sources in which the ground rises over declared faces where others see it sink: of the other sign.
+
+    Nats are summed over the faces that another source sees sink beyond doubt.
+    """
+    amounts: dict[str, dict[str, float]] = {}
+    for track in tracks:
+        still = np.zeros(track.search.known.shape)
+        for face in track.declared:
+            about = sighting(track.search, face, still, parameters)
+            if about is None:
+                continue
+            since, length = track.search.movement.days - face.start, max(face.stop - face.start, 1.0)
+            share = settled_share(since, length, parameters.per_year)
+            amount, sd = amount_of(about, share, track.search.movement.days, parameters)
+            amounts.setdefault(face.face_id, {})[track.name] = amount / sd
+    against = dict.fromkeys((track.name for track in tracks), 0.0)
+    for z in amounts.values():
+        for name, mine in z.items():
+            if any(other > parameters.sinks for one, other in z.items() if one != name):
+                against[name] -= float(np.sign(mine)) * mine**2 / 2
+    return [name for name, nats in against.items() if nats > parameters.contradicts]
 
 
 def row_of(
@@ -218,26 +271,23 @@ def row_of(
     )
 
 
-def at_work(
-    search: Search,
-    about: Sighting,
-    face: Declared,
-    epochs: pd.DatetimeIndex,
-    monitor_day: float,
-    parameters: VerdictParameters,
-) -> list[dict[str, Any]]:
+def at_work(seen: list[Judged], monitor_day: float, parameters: VerdictParameters) -> list[dict[str, Any]]:
     """A face whose movement falls in monitored time, and moved as declared or never."""
-    days = search.movement.days
-    share = settled_share(days - face.start, max(face.stop - face.start, 1.0), parameters.per_year)
-    before = float(np.interp(monitor_day, days, share)) if monitor_day > 0 else float(share[0])
-    if share[-1] - before <= parameters.least_share:
+    face, origin = seen[0].face, seen[0].first
+    monitored = []
+    for one in seen:
+        length = max(one.face.stop - one.face.start, 1.0)
+        share = settled_share(one.days - one.face.start, length, parameters.per_year)
+        before = float(np.interp(monitor_day, one.days, share)) if monitor_day > one.days[0] else float(share[0])
+        monitored.append(share[-1] - before)
+    if max(monitored) <= parameters.least_share:
         return []
-    nats, amount, sd = work_nats(about, face, days, parameters)
+    nats, amount, sd = work_nats(seen, parameters)
     if abs(nats) < parameters.least_nats or not np.isfinite(sd):
         return []
     question = "declared_face" if nats > 0 else "declared_face_never_moved"
-    first = epochs[0] + pd.Timedelta(days=max(face.start, 0.0))
-    last = min(epochs[-1], epochs[0] + pd.Timedelta(days=face.stop))
+    first = origin + pd.Timedelta(days=max(face.start, 0.0))
+    last = min(max(one.epochs[-1] for one in seen), origin + pd.Timedelta(days=face.stop))
     told = {"amount": round(amount, 3), "amount_sd": round(sd, 3)}
     nats = float(np.clip(-nats, -parameters.most_nats, parameters.most_nats))
     return [row_of(face, question, first, last, nats, told)]
@@ -263,25 +313,22 @@ def amounts_by_epoch(about: Sighting, parameters: VerdictParameters) -> tuple[Fl
     return amounts, sd
 
 
-def past_stop(
-    search: Search,
-    about: Sighting,
-    face: Declared,
-    epochs: pd.DatetimeIndex,
-    monitor_day: float,
-    parameters: VerdictParameters,
-) -> list[dict[str, Any]]:
+def past_stop(seen: list[Judged], monitor_day: float, parameters: VerdictParameters) -> list[dict[str, Any]]:
     """A face that moves again after its stop, beyond every innocent decay."""
-    days = search.movement.days
+    face = max(seen, key=lambda one: one.face.stop).face
     earliest = max(face.stop + parameters.past_days, monitor_day - parameters.past_days / 2)
-    amounts, sd = amounts_by_epoch(about, parameters)
-    after = np.isfinite(sd) & (days > face.stop)
-    starts = days[(days >= earliest) & (days <= days[-3])][::2]
-    if face.open_end or not len(starts) or after.sum() < parameters.fewest:
+    told = [(one.days, *amounts_by_epoch(one.about, parameters)) for one in seen]
+    told = [(days[after], amounts[after], sd[after]) for days, amounts, sd in told
+            if (after := np.isfinite(sd) & (days > face.stop)).sum() >= parameters.fewest]  # fmt: skip
+    epochs = np.unique(np.concatenate([one.days for one in seen]))
+    starts = epochs[(epochs >= earliest) & (epochs <= epochs[-3])][::2]
+    if face.open_end or not len(starts) or not told:
         return []
-    days, sd = days[after], np.hypot(sd[after], parameters.wrong_epoch * np.abs(amounts[after]))
-    series = amounts[after] / sd
-    kept = innocent_courses(days - face.stop, sd, parameters)
+    source = np.repeat(np.arange(len(told)), [len(days) for days, _, _ in told])
+    days, amounts, sd = (np.concatenate(parts) for parts in zip(*told, strict=True))
+    sd = np.hypot(sd, parameters.wrong_epoch * np.abs(amounts))
+    series = amounts / sd
+    kept = innocent_courses(days - face.stop, sd, source, parameters)
     best, best_start, best_amount = 0.0, starts[0], 0.0
     for start in starts:
         course = settled_share(days - start, parameters.past_work_days, parameters.past_rate) / sd
@@ -298,14 +345,18 @@ def past_stop(
     nats = best**2 / 2 - np.log(len(starts)) - parameters.handicap
     if nats < parameters.least_nats or best_amount < parameters.past_amount:
         return []
-    first = epochs[0] + pd.Timedelta(days=float(best_start))
-    told = {"amount": round(best_amount, 3)}
-    return [row_of(face, "declared_face_past_stop", first, epochs[-1], min(parameters.most_nats, float(nats)), told)]
+    first = seen[0].first + pd.Timedelta(days=float(best_start))
+    last, amount = max(one.epochs[-1] for one in seen), {"amount": round(best_amount, 3)}
+    return [row_of(face, "declared_face_past_stop", first, last, min(parameters.most_nats, float(nats)), amount)]
 
 
-def innocent_courses(since_stop: Floats, sd: Floats, parameters: VerdictParameters) -> Floats:
-    """Orthonormal courses (T, K) that span every decay after a stop, divided by the noise `sd` (T,)."""
+def innocent_courses(since_stop: Floats, sd: Floats, source: Sources, parameters: VerdictParameters) -> Floats:
+    """Orthonormal courses (T, K) that span every decay after a stop, divided by the noise `sd` (T,).
+
+    Each `source` (T,), numbered from 0, has an offset of its own.
+    """
     rates = np.array(parameters.decays)[:, None] / DAYS_PER_YEAR
-    decays = np.vstack([np.ones_like(since_stop), np.exp(-rates * since_stop)]) / sd
+    offsets = (source == np.arange(source.max() + 1)[:, None]).astype(float)
+    decays = np.vstack([offsets, np.exp(-rates * since_stop)]) / sd
     left, size, _ = np.linalg.svd(decays.T, full_matrices=False)
     return left[:, size > parameters.alike * size[0]]

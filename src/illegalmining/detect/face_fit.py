@@ -8,6 +8,7 @@ with what the method itself gets wrong.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -159,12 +160,12 @@ class Prior:
 class Beside:
     """Faces beside the one that is fitted, whose parameters are free too, linear about their best.
 
-    moved: (K, P) their movement at their best, whitened in time. still: (N,) their distance from their priors there.
-    along: (K P + N, M) orthonormal directions in which they can change the residuals and that distance: what lies in
-    them says nothing of the face that is fitted.
+    moved: (K, P) their movement at their best, whitened in time, in each window. still: (N,) their distance from their
+    priors there. along: (K P + N, M) orthonormal directions in which they can change the residuals of all windows and
+    that distance: what lies in them says nothing of the face that is fitted.
     """
 
-    moved: Floats
+    moved: tuple[Floats, ...]
     still: Floats
     along: Floats
 
@@ -175,7 +176,11 @@ class Beside:
 
 @dataclass(frozen=True)
 class Problem:
-    """The least squares of one direction of advance. like: gives what is not fitted of a panel."""
+    """The least squares of one direction of advance in one window of the ground, or in several at once.
+
+    like: gives what is not fitted of a panel. also: the same face in the windows of other sources, each with its own
+    epochs, look and noise; of these only what a window is to them is used.
+    """
 
     window: Window
     data: Projected
@@ -188,6 +193,17 @@ class Problem:
     known: Prior
     like: Panel = LEVEL
     beside: Beside | None = None
+    also: tuple[Problem, ...] = ()
+
+    @property
+    def windows(self) -> tuple[Problem, ...]:
+        """This window and the others."""
+        return (self, *self.also)
+
+    @property
+    def last_day(self) -> float:
+        """Of the last epoch in any window."""
+        return max(float(one.days[-1]) for one in self.windows)
 
     def face(self, p: Floats) -> tuple[Panel, Advance, float]:
         """The face that the parameters mean."""
@@ -208,23 +224,39 @@ class Problem:
         flat = level.swapaxes(0, 1).reshape(level.shape[1], -1)
         return solve_triangular(self.factor, flat, lower=True, check_finite=False)
 
-    def modelled(self, p: Floats) -> Floats:
-        """The face's movement (K, P), whitened in time."""
-        panel, advance, rate = self.face(p)
+    def modelled(self, p: Floats) -> tuple[Floats, ...]:
+        """The face's movement (K, P), whitened in time, in each window."""
+        face = self.face(p)
+        return tuple(one.moved_by(*face) for one in self.windows)
+
+    def moved_by(self, panel: Panel, advance: Advance, rate: float) -> Floats:
+        """A face's movement (K, P) in this window, whitened in time."""
         count = self.parameters.strips
-        seen = strip_sights(panel, self.direction, self.window.x, self.window.y, self.look, count)
+        seen = strip_sights(panel, advance.direction, self.window.x, self.window.y, self.look, count)
         course = self.courses(strip_shares(self.days, advance, rate, count))
         return np.asarray(np.einsum("pkl,lp->kp", self.data.root, course.T @ seen))
 
     def modelled_gradient(self, p: Floats) -> Floats:
-        """Derivatives (K, P, 10) of `modelled`."""
-        panel, advance, rate = self.face(p)
-        if panel.skew or panel.drift_east or panel.drift_north:
+        """Derivatives (N, 10) of `modelled`, whitened in space too, the N values of all windows one after another."""
+        if self.like.skew or self.like.drift_east or self.like.drift_north:
             steps = 1e-4 * np.eye(len(p))
-            pairs = [self.modelled(p + step) - self.modelled(p - step) for step in steps]
-            return np.stack(pairs, axis=-1) / 2e-4
+            pairs = [(self.modelled(p + step), self.modelled(p - step)) for step in steps]
+            steps_by = ([(up[k] - down[k]) / 2e-4 for up, down in pairs] for k in range(len(self.windows)))
+            by: list[Floats] = [np.stack(step, axis=-1) for step in steps_by]
+        else:
+            face = self.face(p)
+            by = [one.gradient_of(*face) for one in self.windows]
+        return self.flat(by, len(p))
+
+    def flat(self, parts: Iterable[Floats], columns: int) -> Floats:
+        """(N, columns) of what each window holds (K, P, columns), whitened in space."""
+        told = [one.whitened(part).reshape(-1, columns) for one, part in zip(self.windows, parts, strict=True)]
+        return told[0] if len(told) == 1 else np.vstack(told)
+
+    def gradient_of(self, panel: Panel, advance: Advance, rate: float) -> Floats:
+        """Derivatives (K, P, 10) of `moved_by` by the fit's parameters, in a level seam."""
         count = self.parameters.strips
-        seen, by = strip_gradients(panel, self.direction, self.window.x, self.window.y, self.look, count)
+        seen, by = strip_gradients(panel, advance.direction, self.window.x, self.window.y, self.look, count)
         course = self.courses(strip_shares(self.days, advance, rate, count))
         in_time = strip_share_gradient(self.days, advance, rate, count)
         scale = np.array([100, 100, 1.0, panel.length_m, panel.width_m, panel.radius_m, panel.w0_m])
@@ -234,11 +266,16 @@ class Problem:
         )
         return np.concatenate([space, np.stack([duration * advance.duration, speed, begin * 30], axis=-1)], axis=2)
 
-    def left(self, moved: Floats | None = None) -> Floats:
-        """Whitened residuals when a face has `moved` (K, P) the ground, and what the faces beside it leave, flat."""
-        level = self.data.level if self.beside is None else self.data.level - self.beside.moved
-        flat = self.whitened(level if moved is None else level - moved).ravel()
-        return flat if self.beside is None else self.beside.freed(np.concatenate([flat, self.beside.still]))
+    def left(self, moved: tuple[Floats, ...] | None = None) -> Floats:
+        """Whitened residuals when a face has `moved` (K, P) the ground of each window, and what the faces beside it
+        leave, the windows one after another."""
+        flat = []
+        for k, one in enumerate(self.windows):
+            level = one.data.level if self.beside is None else one.data.level - self.beside.moved[k]
+            flat.append(one.whitened(level if moved is None else level - moved[k]).ravel())
+        if self.beside is None:
+            return np.concatenate(flat)
+        return self.beside.freed(np.concatenate([*flat, self.beside.still]))
 
     def misfit(self, p: Floats) -> Floats:
         """Whitened residuals and priors."""
@@ -250,7 +287,7 @@ class Problem:
 
     def jacobian(self, p: Floats) -> Floats:
         """Derivatives of `misfit`."""
-        flat = -self.whitened(self.modelled_gradient(p)).reshape(-1, len(p))
+        flat = -self.modelled_gradient(p)
         if self.beside is not None:
             flat = self.beside.freed(np.vstack([flat, np.zeros((len(self.beside.still), len(p)))]))
         return np.vstack([flat, self.known.slope])

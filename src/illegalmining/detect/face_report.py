@@ -12,6 +12,7 @@ from illegalmining.detect.bowls import Search, mean_look
 from illegalmining.detect.face_draws import Drawn
 from illegalmining.detect.inversion import Inverted
 from illegalmining.detect.pim import Floats, Panel, sight
+from illegalmining.detect.track import Track
 
 SIZES = ("advance_m_day", "length_m", "width_m", "radius_m", "w0_m", "volume_m3")
 """Measures whose interval is told to three digits."""
@@ -24,14 +25,16 @@ def middling(drawn: Drawn, found: Inverted) -> Panel:
 
 
 def attributes_of(
-    search: Search,
+    track: Track,
     found: Inverted,
     drawn: Drawn,
     peak_mm: float,
-    epochs: pd.DatetimeIndex,
     tan_betas: tuple[float, float, float],
 ) -> dict[str, Any]:
-    """What is said of a face, with its 90 % intervals. `tan_betas`: lowest, usual and highest, the prior of depth."""
+    """What is said of a face, with its 90 % intervals, as the first source that it was fitted to sees it.
+
+    `tan_betas`: lowest, usual and highest, the prior of depth.
+    """
     panel, (low, usual, high) = middling(drawn, found), tan_betas
     radius, start = drawn.quantiles("radius_m"), drawn.quantiles("start")
     return {
@@ -54,18 +57,25 @@ def attributes_of(
         "per_year": round(found.face.per_year, 2),
         "extraction_days": round(found.face.advance.duration, 0),
         "advance_m_day": round(float(drawn.quantiles("advance_m_day")[1]), 2),
-        "middle_seen": round(middle_seen(search, panel), 2),
+        "middle_seen": round(middle_seen(track.search, panel), 2),
         "lost_pixels": found.lost.pixels,
         "lost_core_nats": round(found.lost.nats, 2),
         "unexplained": round(found.face.unexplained, 3),
         "intervals_90": {
             **{name: tenths(drawn.quantiles(name)) for name in ("x", "y", "azimuth_deg")},
-            "start": [str((epochs[0] + pd.Timedelta(days=float(day))).date()) for day in start[[0, -1]]],
+            "start": [str((track.first + pd.Timedelta(days=float(day))).date()) for day in start[[0, -1]]],
             **{name: digits(drawn.quantiles(name)) for name in SIZES},
         },
         "z": round(found.course.z, 2),
-        "series": series_of(search, found, epochs),
+        "series": series_of(track.search, found, track.epochs),
+        **heard_of(found),
     }
+
+
+def heard_of(found: Inverted) -> dict[str, list[str]]:
+    """Whose ground it was fitted to, where that is not the only source, and which sources contradict it."""
+    sources = {"sources": sorted(found.sources)} if len(found.sources) > 1 else {}
+    return sources | ({"contradicted_by": sorted(found.against)} if found.against else {})
 
 
 def middle_seen(search: Search, panel: Panel) -> float:

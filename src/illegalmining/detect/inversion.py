@@ -7,6 +7,7 @@ movement cannot tell apart (depth and thickness) is held by priors.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -15,11 +16,11 @@ from scipy import fft
 from scipy.linalg import cho_factor, solve_triangular
 
 from illegalmining.detect.advance import advancing, dug_by
-from illegalmining.detect.bowls import Peak, Search, Templates, mean_look, series_at
-from illegalmining.detect.deformation import Bools, Nuisance, unit_courses
+from illegalmining.detect.bowls import Peak, Search, Templates, mean_look
+from illegalmining.detect.deformation import Bools, Deformation, Nuisance
 from illegalmining.detect.face_fit import FaceFitParameters, FittedFace, Window, fit_face, problem_of
 from illegalmining.detect.lost_core import NOTHING_LOST, LostCore
-from illegalmining.detect.pim import DAYS_PER_YEAR, Floats, Look, Panel, settled_share, sight, sight_gradient
+from illegalmining.detect.pim import DAYS_PER_YEAR, Floats, Panel, settled_share, sight, sight_gradient
 from illegalmining.detect.solving import least_squares
 
 Pixels = npt.NDArray[np.intp]
@@ -59,11 +60,41 @@ class InversionParameters:
 
 @dataclass(frozen=True)
 class Course:
-    """A course in time. share: (T,) settled share. start: day. z: its standard deviations."""
+    """A course in time. begun, dug, per_year: day of its start, days of its extraction, Knothe's c. start: the middle
+    of the likely days of the start. z: its standard deviations."""
 
-    share: Floats
+    begun: float
+    dug: float
+    per_year: float
     start: float
     z: float
+
+    def on(self, days: Floats) -> Floats:
+        """Settled share (T,)."""
+        return settled_share(days - self.begun, self.dug, self.per_year)
+
+
+@dataclass(frozen=True)
+class Series:
+    """A bowl's course as one source sees it. days: (T,). values: (T,) whitened, without the null model, in its noise.
+
+    gain: how much of the bowl its noise lets it see, over what the first source's does.
+    """
+
+    days: Floats
+    nuisance: Nuisance
+    values: Floats
+    gain: float = 1.0
+
+
+@dataclass(frozen=True)
+class Heard:
+    """A bowl in one source's scene: the peak's pixel there, and its course."""
+
+    name: str
+    search: Search
+    peak: Peak
+    series: Series
 
 
 @dataclass(frozen=True)
@@ -72,7 +103,8 @@ class Inverted:
 
     face: as fitted, its length along the advance. panel: what is dug by the last epoch, its length the longer side.
     origin: where the fit's x and y are 0. course: at the peak. expected: (T,) settled share of the movement at the
-    panel's middle. lost: what pixels that were lost say of it.
+    panel's middle. lost: what pixels that were lost say of it. sources: whose ground it was fitted to, the first of
+    them the one that `expected` is of. against: sources that see the ground there, contradict it and were left out.
     """
 
     face: FittedFace
@@ -81,15 +113,35 @@ class Inverted:
     course: Course
     expected: Floats
     lost: LostCore = NOTHING_LOST
+    sources: tuple[str, ...] = ()
+    against: tuple[str, ...] = ()
 
 
-def rival_nats(series: Floats, nuisance: Nuisance, courses: Floats) -> float:
-    """Largest nats of any of the courses (G, T), of either sign, in one whitened series (T,) in its noise."""
-    units = nuisance.removed(courses.T)
+def one_after_another(parts: list[Floats]) -> Floats:
+    """The parts, one below the other."""
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def unit_courses_of(seen: Sequence[Series], courses: Sequence[Floats]) -> Floats:
+    """Courses (G, T), given on every source's epochs, as they show in all of them together: of length one, (T, G).
+
+    A source of more gain counts for more: the bowl is one, and its size the same to all.
+    """
+    pairs = list(zip(seen, courses, strict=True))
+    units = one_after_another([one.gain * one.nuisance.removed(course.T) for one, course in pairs])
     size = np.sqrt((units**2).sum(axis=0))
-    least = 1e-3 * np.sqrt(((courses * nuisance.root_weight) ** 2).sum(axis=1))
-    z = (series @ units) / np.where(size > least, size, np.inf)
-    return float((z**2).max() / 2)
+    whole = [((one.gain * course * one.nuisance.root_weight) ** 2).sum(axis=1) for one, course in pairs]
+    return np.asarray(units / np.where(size > 1e-3 * np.sqrt(sum(whole)), size, np.inf))
+
+
+def levels_of(seen: Sequence[Series], courses: Sequence[Floats]) -> Floats:
+    """Standard deviations (G,) of courses (G, T) in the series of all sources together."""
+    return one_after_another([one.values for one in seen]) @ unit_courses_of(seen, courses)
+
+
+def rival_nats(seen: Sequence[Series], courses: Sequence[Floats]) -> float:
+    """Largest nats of any of the courses (G, T), of either sign."""
+    return float((levels_of(seen, courses) ** 2).max() / 2)
 
 
 def rival_courses(days: Floats) -> Floats:
@@ -98,48 +150,55 @@ def rival_courses(days: Floats) -> Floats:
     return np.concatenate([np.tri(count, count, -1).T[:-1], np.eye(count)])
 
 
-def old_workings(days: Floats, parameters: InversionParameters) -> Floats:
-    """Courses (K, T) of ground that still settles over workings closed before the first epoch, whenever that was."""
+def old_workings(days: Floats, first: float, parameters: InversionParameters) -> Floats:
+    """Courses (K, T) of ground that still settles over workings closed before day `first`, whenever that was."""
     rates = np.array(parameters.old_per_year)[:, None] / DAYS_PER_YEAR
-    return -np.exp(-rates * (days - days[0]))
+    return -np.exp(-rates * (days - first))
 
 
 def fit_course(
-    search: Search, peak: Peak, templates: Templates, monitor_day: float, parameters: InversionParameters
-) -> tuple[Course, float, Floats]:
-    """The course at a peak, the nats it leaves after rivals in time, and the epochs' weights (T,)."""
-    first, series = float(templates.starts[peak.template]), series_at(search, peak)
-    course, nats = course_of(search, series, first, templates, monitor_day, parameters)
-    root_weight = search.typical.nuisance.root_weight
-    return course, min(peak.ratio, nats), root_weight / root_weight.mean()
+    heard: Sequence[Heard], templates: Templates, monitor_day: float, parameters: InversionParameters
+) -> tuple[Course, float]:
+    """The course at a peak, and the nats it leaves after rivals in time."""
+    first, handicap = float(templates.starts[heard[0].peak.template]), heard[0].search.parameters.step_handicap
+    seen = [one.series for one in heard]
+    course, nats = course_of(seen, first, float(templates.starts.min()), monitor_day, handicap, parameters)
+    return course, min(heard[0].peak.ratio, nats)
 
 
 def course_of(
-    search: Search, series: Floats, first: float, templates: Templates, monitor_day: float,
+    seen: Sequence[Series], first: float, earliest: float, monitor_day: float, handicap: float,
     parameters: InversionParameters,
 ) -> tuple[Course, float]:  # fmt: skip
-    """The course of a bowl's series (T,), whitened and in its noise, that begins about day `first`, and the nats it
-    leaves after rivals in time."""
-    days, weighed, found = search.movement.days, search.typical, []
-    for start in np.arange(
-        max(first - 90, float(templates.starts.min())), min(first + 90, days[-2]) + 1, parameters.step_days
-    ):
+    """The course of a bowl that begins about day `first`, and the nats it leaves after rivals in time.
+
+    handicap: nats that a jump of one epoch is less likely beforehand; every source may have one of its own.
+    """
+    last, found = max(float(one.days[-1]) for one in seen), []
+    latest = max(float(one.days[-2]) for one in seen)
+    for start in np.arange(max(first - 90, earliest), min(first + 90, latest) + 1, parameters.step_days):
         for length in parameters.extraction_days:
-            dug = float(days[-1] - start) if np.isnan(length) else length
-            found += [(start, settled_share(days - start, dug, rate)) for rate in parameters.per_year]
-    shares = np.array([share for _, share in found])
-    z = unit_courses(weighed, shares)[0] @ series
+            dug = float(last - start) if np.isnan(length) else length
+            found += [(start, dug, rate) for rate in parameters.per_year]
+    courses = [np.array([settled_share(one.days - start, dug, rate) for start, dug, rate in found]) for one in seen]
+    z = one_after_another([one.values for one in seen]) @ unit_courses_of(seen, courses)
     best = int(z.argmax())
-    starts = np.array([start for start, _ in found])
+    starts = np.array([start for start, _, _ in found])
     likely = np.exp((z.clip(0) ** 2 - z[best] ** 2) / 2)
     middle = float((likely * starts).sum() / likely.sum())
-    course = Course(shares[best], middle, float(z[best]))
-    jump = rival_nats(series, weighed.nuisance, rival_courses(days)) - search.parameters.step_handicap
-    frozen = shares[:, :].copy()
-    frozen[:, days > monitor_day] = np.array([[np.interp(monitor_day, days, share)] for share in shares])
-    ended = rival_nats(series, weighed.nuisance, frozen)
-    old = rival_nats(series, weighed.nuisance, old_workings(days, parameters))
+    course = Course(*found[best], middle, float(z[best]))
+    jump = sum(max(0.0, rival_nats([one], [rival_courses(one.days)]) - handicap) for one in seen)
+    ended = rival_nats(seen, [still_from(each, one.days, monitor_day) for each, one in zip(courses, seen, strict=True)])
+    begun = min(float(one.days[0]) for one in seen)
+    old = rival_nats(seen, [old_workings(one.days, begun, parameters) for one in seen])
     return course, float(z[best] ** 2 / 2 - max(jump, ended, old))
+
+
+def still_from(shares: Floats, days: Floats, day: float) -> Floats:
+    """Courses (G, T) that stay where they are on a day."""
+    frozen = shares.copy()
+    frozen[:, days > day] = np.array([[np.interp(day, days, share)] for share in shares])
+    return frozen
 
 
 def amplitudes(values: Floats, seen: Bools, share: Floats, days: Floats, root_weight: Floats) -> tuple[Floats, Floats]:
@@ -176,50 +235,84 @@ class Place:
         return Place(self.rows[usable], self.columns[usable], self.x[usable], self.y[usable], self.reach)
 
 
-def place_of(search: Search, peak: Peak, parameters: InversionParameters) -> Place:
-    """The window of a peak, thinned."""
+def place_of(search: Search, origin: tuple[float, float], shape: Panel, parameters: InversionParameters) -> Place:
+    """The window about a peak, thinned."""
     movement = search.movement
-    x, y = movement.x - movement.x[peak.row, peak.column], movement.y - movement.y[peak.row, peak.column]
-    reach = max(parameters.window_radii * peak.shape.radius_m, 400.0) + peak.shape.length_m / 2
+    x, y = movement.x - origin[0], movement.y - origin[1]
+    reach = max(parameters.window_radii * shape.radius_m, 400.0) + shape.length_m / 2
     rows, columns = np.nonzero((np.hypot(x, y) < reach) & search.known)
-    thin = int(np.ceil(len(rows) / parameters.pixels_most))
+    thin = max(1, int(np.ceil(len(rows) / parameters.pixels_most)))
     rows, columns = rows[::thin], columns[::thin]
     return Place(rows, columns, x[rows, columns], y[rows, columns], reach)
 
 
-def invert(
-    search: Search, peak: Peak, course: Course, root_weight: Floats, parameters: InversionParameters
-) -> Inverted | None:
-    """The face under a peak; None where too few pixels are left to say, or where it does not lie under the peak."""
-    movement, place = search.movement, place_of(search, peak, parameters)
+@dataclass(frozen=True)
+class Usable:
+    """A window's pixels that tell of a course. level, sd: (P,) its amplitude and that of the noise, m."""
+
+    place: Place
+    level: Floats
+    sd: Floats
+    window: Window
+    nuisance: Nuisance
+
+
+def usable_about(
+    search: Search, origin: tuple[float, float], shape: Panel, course: Course, parameters: InversionParameters
+) -> Usable | None:
+    """The ground about a peak as one source sees it; None where too few pixels are left to say."""
+    root_weight = search.typical.nuisance.root_weight / search.typical.nuisance.root_weight.mean()
+    movement, place = search.movement, place_of(search, origin, shape, parameters)
     seen = np.isfinite(movement.values[:, place.rows, place.columns])
     values = search.values[:, place.rows, place.columns]
-    level, variance = amplitudes(values, seen, course.share, movement.days, root_weight)
+    level, variance = amplitudes(values, seen, course.on(movement.days), movement.days, root_weight)
     usable = variance < 25 * np.median(variance) if len(variance) else np.zeros(0, bool)
     if usable.sum() < parameters.pixels_least:
         return None
     place, seen, values = place.only(usable), seen[:, usable], values[:, usable]
     noise = float(np.sqrt(np.mean(noise_scale(search, root_weight) ** 2)))
     correlation = noise_covariance(search, place.rows, place.columns)
-    begin = still_panel(place, level[usable], noise * np.sqrt(variance[usable]), correlation, search, parameters)
+    nuisance = Nuisance.of(movement.days, root_weight, search.deformation.season_years)
+    window = Window(place.x, place.y, values, seen, correlation, noise)
+    return Usable(place, level[usable], noise * np.sqrt(variance[usable]), window, nuisance)
+
+
+def invert(heard: Sequence[Heard], course: Course, parameters: InversionParameters) -> Inverted | None:
+    """The face under a peak, one for all sources that see it, each in its own window with its own noise and look.
+
+    None where the first source has too few pixels left to say, or where the face does not lie under the peak.
+    """
+    search, peak = heard[0].search, heard[0].peak
+    ground = search.movement
+    origin = float(ground.x[peak.row, peak.column]), float(ground.y[peak.row, peak.column])
+    about = [usable_about(one.search, origin, peak.shape, course, parameters) for one in heard]
+    if about[0] is None:
+        return None
+    begin = still_panel(about[0], search, parameters)
     off = peak.shape.radius_m + peak.shape.length_m / 2 + parameters.off_m
     if np.hypot(begin.x, begin.y) > off:
         return None
-    nuisance = Nuisance.of(movement.days, root_weight, search.deformation.season_years)
-    window = Window(place.x, place.y, values, seen, correlation, noise)
-    look, days = mean_look(movement.look), movement.days
-    face = fit_face(problem_of(window, days, look, nuisance, course.start, begin.radius_m, parameters.face), begin)
+    told = [(one, part) for one, part in zip(heard, about, strict=True) if part is not None]
+    problems = [
+        problem_of(
+            part.window, one.search.movement.days, mean_look(one.search.movement.look), part.nuisance, course.start,
+            begin.radius_m, parameters.face,
+        )
+        for one, part in told
+    ]  # fmt: skip
+    face = fit_face(replace(problems[0], also=tuple(problems[1:])), begin)
     if np.hypot(face.panel.x, face.panel.y) > off:
         return None
-    origin = float(movement.x[peak.row, peak.column]), float(movement.y[peak.row, peak.column])
-    return in_the_crs(face, origin, course, days, look, parameters.face.strips)
+    found = in_the_crs(face, origin, course, ground, parameters.face.strips)
+    return replace(found, sources=tuple(one.name for one, _ in told))
 
 
 def in_the_crs(
-    face: FittedFace, origin: tuple[float, float], course: Course, days: Floats, look: Look, strips: int
+    face: FittedFace, origin: tuple[float, float], course: Course, ground: Deformation, strips: int
 ) -> Inverted:
-    """A face fitted in a window about `origin`."""
-    dug = dug_by(face.panel, face.advance, float(days[-1]))
+    """A face fitted in a window about `origin`, as the first source sees it move."""
+    days, look = ground.days, mean_look(ground.look)
+    dug = dug_by(face.panel, face.advance, face.optima[0].problem.last_day)
     middle = (np.array(dug.x), np.array(dug.y))
     settled = float(sight(face.panel, *middle, look))
     moved = advancing(face.panel, face.advance, face.per_year, days, *middle, look, strips)
@@ -229,7 +322,7 @@ def in_the_crs(
     return Inverted(placed, panel, origin, course, moved / settled)
 
 
-def less(search: Search, hidden: list[Inverted], parameters: InversionParameters) -> Search:
+def less(search: Search, hidden: Sequence[Inverted], parameters: InversionParameters) -> Search:
     """The scene without the movement of faces that were found."""
     if not hidden:
         return search
@@ -250,11 +343,10 @@ def long_side_first(panel: Panel) -> Panel:
     return replace(panel, azimuth_deg=float(turned % 180), length_m=longer, width_m=shorter)
 
 
-def still_panel(
-    place: Place, level: Floats, sd: Floats, correlation: Floats, search: Search, parameters: InversionParameters
-) -> Panel:
-    """The panel about the peak whose settled bowl fits amplitudes `level` (P,) with noise `sd` (P,), m."""
-    covariance = correlation * np.outer(sd, sd)
+def still_panel(about: Usable, search: Search, parameters: InversionParameters) -> Panel:
+    """The panel about the peak whose settled bowl fits the amplitudes there."""
+    place, level, sd = about.place, about.level, about.sd
+    covariance = about.window.correlation * np.outer(sd, sd)
     covariance += np.diag(0.05 * sd**2 + (parameters.model_error * level) ** 2)
     factor = cho_factor(covariance + 1e-12 * np.eye(len(sd)), lower=True)[0]
     look, x, y = mean_look(search.movement.look), place.x, place.y

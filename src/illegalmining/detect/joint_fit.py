@@ -8,66 +8,28 @@ the declared faces alone; where it may lie is found by what they cannot take up 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.linalg import cho_solve
-from shapely.geometry import Point
+from scipy.linalg import block_diag, cho_solve
 
-from illegalmining.detect.advance import advancing, dug_by
-from illegalmining.detect.bowls import Search, mean_look
+from illegalmining.detect.advance import Advance, advancing, dug_by
 from illegalmining.detect.declared_faces import Declared, DeclaredParameters
-from illegalmining.detect.deformation import Nuisance
 from illegalmining.detect.face_fit import (
     LEVEL,
     Beside,
-    FaceFitParameters,
     FittedFace,
     Prior,
     Problem,
     Window,
     fit_face,
     noise_factor,
-    problem_of,
 )
-from illegalmining.detect.inversion import noise_covariance, noise_scale
+from illegalmining.detect.inversion import Series
+from illegalmining.detect.joint_scene import JointParameters, Scene
 from illegalmining.detect.pim import Floats, Panel, settled_share, sight
 from illegalmining.detect.solving import least_squares
-
-
-@dataclass(frozen=True)
-class JointParameters:
-    """How a face beside declared ones is looked for.
-
-    neighbours: most declared faces fitted at once. least_moved: share of the largest movement in the window below which
-    a declared face is not fitted again. zone_radii: how far from a declared face's outline its bowl hides another,
-    radii; zone_m: at least, m. own_m: nearer, m, a bowl is the declared face's own. reach_m: of the window over the
-    zone, m. pixels_most, pixels_least: used. grid_m: step of the places tried, m. radii_m, sides_m, days_step,
-    extraction_days: bowls and courses tried. broad_m: standard deviations of the broad bowls that rival a face, m.
-    tops, apart_m: places that a fit begins from, and their distance, m. tries: steps of a fit. seen_share: of the
-    epochs, for a pixel to tell of the course in time.
-    """
-
-    neighbours: int = 3
-    least_moved: float = 0.02
-    zone_radii: float = 2.0
-    zone_m: float = 300.0
-    own_m: float = 60.0
-    reach_m: float = 200.0
-    pixels_most: int = 450
-    pixels_least: int = 60
-    grid_m: float = 75.0
-    radii_m: tuple[float, ...] = (70.0, 120.0, 200.0)
-    side_m: float = 150.0
-    days_step: float = 24.0
-    extraction_days: tuple[float, ...] = (60.0, 180.0)
-    broad_m: tuple[float, ...] = (350.0, 600.0)
-    tops: int = 3
-    apart_m: float = 150.0
-    tries: int = 25
-    seen_share: float = 0.95
-    face: FaceFitParameters = field(default_factory=FaceFitParameters)
 
 
 @dataclass(frozen=True)
@@ -80,9 +42,10 @@ class Together:
         """The faces and their parameters (10,)."""
         return zip(self.problems, np.split(p, len(self.problems)), strict=True)
 
-    def moved(self, p: Floats) -> Floats:
-        """Movement (K, P) of all of them, whitened in time."""
-        return np.asarray(sum(problem.modelled(part) for problem, part in self.each(p)))
+    def moved(self, p: Floats) -> tuple[Floats, ...]:
+        """Movement (K, P) of all of them in each window, whitened in time."""
+        each = [problem.modelled(part) for problem, part in self.each(p)]
+        return tuple(np.asarray(sum(parts)) for parts in zip(*each, strict=True))
 
     def still(self, p: Floats) -> Floats:
         """Distance of all parameters from their priors."""
@@ -94,8 +57,7 @@ class Together:
 
     def jacobian(self, p: Floats) -> Floats:
         """Derivatives of `misfit`."""
-        whitened = self.problems[0].whitened
-        by = [-whitened(problem.modelled_gradient(part)).reshape(-1, len(part)) for problem, part in self.each(p)]
+        by = [-problem.modelled_gradient(part) for problem, part in self.each(p)]
         slopes = [problem.known.slope for problem in self.problems]
         rows = sum(len(slope) for slope in slopes)
         prior, row = np.zeros((rows, len(p))), 0
@@ -121,68 +83,6 @@ def register_prior(face: Declared, problem: Problem, origin: tuple[float, float]
     return Prior(np.concatenate([place, sizes, [start]]), np.array([*off, *spread, lag]))
 
 
-@dataclass(frozen=True)
-class Scene:
-    """A window about a declared face, and the declared faces that are fitted in it again, itself the first.
-
-    origin: of the window's x and y. zone: where another face may lie (G, 2), m; zone_m2: its area. restless: noise of
-    slow movement there over that of independent epochs, at least 1.
-    """
-
-    problem: Problem
-    faces: tuple[Declared, ...]
-    origin: tuple[float, float]
-    zone: Floats
-    zone_m2: float
-    restless: float = 1.0
-
-
-def zone_of(face: Declared, parameters: JointParameters) -> float:
-    """How far from its outline a declared face's bowl hides another, m."""
-    return max(parameters.zone_radii * face.panel.radius_m, parameters.zone_m)
-
-
-def window_about(
-    search: Search, face: Declared, declared: list[Declared], monitor_day: float, open_: DeclaredParameters,
-    parameters: JointParameters,
-) -> Scene | None:  # fmt: skip
-    """The ground about a declared face with its movement, and that of those fitted with it, put back."""
-    ground, origin = search.movement, (face.panel.x, face.panel.y)
-    x, y = ground.x - origin[0], ground.y - origin[1]
-    reach = face.panel.length_m / 2 + zone_of(face, parameters) + parameters.reach_m
-    rows, columns = np.nonzero((np.hypot(x, y) < reach) & search.known)
-    thin = max(1, int(np.ceil(len(rows) / parameters.pixels_most)))
-    rows, columns = rows[::thin], columns[::thin]
-    if len(rows) < parameters.pixels_least:
-        return None
-    moved = {other.face_id: other.at(rows, columns) for other in declared}
-    most = {name: float(np.abs(part[-1] - part[0]).max()) for name, part in moved.items()}
-    others = sorted((other for other in declared if other is not face), key=lambda one: -most[one.face_id])
-    least = parameters.least_moved * max(most.values())
-    faces = (face, *[one for one in others if most[one.face_id] > least][: parameters.neighbours - 1])
-    values = search.values[:, rows, columns] + sum(moved[one.face_id] for one in faces)
-    seen = np.isfinite(ground.values[:, rows, columns])
-    root_weight = search.typical.nuisance.root_weight / search.typical.nuisance.root_weight.mean()
-    noise = float(np.sqrt(np.mean(noise_scale(search, root_weight) ** 2)))
-    window = Window(x[rows, columns], y[rows, columns], values, seen, noise_covariance(search, rows, columns), noise)
-    nuisance = Nuisance.of(ground.days, root_weight, search.deformation.season_years)
-    start = float(np.clip(min(one.start for one in faces), ground.days[0] - 90.0, max(monitor_day, 0.0)))
-    look = mean_look(ground.look)
-    problem = problem_of(window, ground.days, look, nuisance, start, face.panel.radius_m, parameters.face)
-    at = np.arange(-np.floor(reach / parameters.grid_m), reach / parameters.grid_m + 1) * parameters.grid_m
-    places = [(e, n) for e in at for n in at if near(face, origin[0] + e, origin[1] + n, faces, parameters)]
-    zone = np.array(places).reshape(-1, 2)
-    restless = float(np.median(search.typical.local[rows, columns]))
-    return Scene(problem, faces, origin, zone, len(zone) * parameters.grid_m**2, restless)
-
-
-def near(face: Declared, x: float, y: float, faces: tuple[Declared, ...], parameters: JointParameters) -> bool:
-    """Whether a bowl at x, y would be hidden by a declared face's and is not a declared face's own."""
-    place = Point(x, y)
-    own = any(one.geometry.distance(place) < parameters.own_m for one in faces)
-    return not own and face.geometry.distance(place) < zone_of(face, parameters)
-
-
 def fit_declared(
     scene: Scene, open_: DeclaredParameters, parameters: JointParameters
 ) -> tuple[float, Together, Floats]:
@@ -193,9 +93,10 @@ def fit_declared(
         problems.append(replace(scene.problem, known=known, like=replace_like(face.panel)))
     together = Together(tuple(problems))
     p = np.concatenate([problem.known.middle for problem in problems])
-    level = scene.problem.whitened(scene.problem.data.level).ravel()
+    level = scene.problem.left()
     for k, problem in enumerate(problems):
-        bowl = scene.problem.whitened(problem.modelled(problem.known.middle)).ravel()
+        bowl = np.concatenate([one.whitened(part).ravel() for one, part in
+                               zip(problem.windows, problem.modelled(problem.known.middle), strict=True)])  # fmt: skip
         p[10 * k + 6] += np.log(np.clip(level @ bowl / max(float(bowl @ bowl), 1e-30), 0.03, 2.0))
     best: tuple[float, Together, Floats] | None = None
     for k in range(len(problems)):
@@ -233,17 +134,22 @@ class Scores:
     w0_m: Floats
 
 
-def scores(problem: Problem, bowls: Floats, courses: Floats) -> Scores:
-    """Nats that bowls (B, P), m at W0 = 1 m, which follow courses (C, K), add to the faces beside, sinking alone."""
+def scores(problem: Problem, bowls: Sequence[Floats], courses: Floats) -> Scores:
+    """Nats that bowls (B, P) in each window, m at W0 = 1 m, which follow courses (C, K), the windows' banks side by
+    side, add to the faces beside, sinking alone."""
     assert problem.beside is not None, "there are faces beside"
-    residual, root = problem.left(), problem.data.root
-    count, pad = root.shape[1], np.zeros(len(problem.beside.still))
-    nats, w0 = np.zeros((len(bowls), len(courses))), np.zeros((len(bowls), len(courses)))
-    for b, bowl in enumerate(bowls):
-        parts = problem.whitened((root * bowl[:, None, None]).transpose(1, 0, 2)).reshape(-1, count)
-        parts = np.vstack([parts, np.zeros((len(pad), count))])
-        parts = problem.beside.freed(parts)
-        gain, gram = courses @ (residual @ parts), np.einsum("ci,ij,cj->c", courses, parts.T @ parts, courses)
+    residual, pad = problem.left(), len(problem.beside.still)
+    count = len(bowls[0])
+    nats, w0 = np.zeros((count, len(courses))), np.zeros((count, len(courses)))
+    for b in range(count):
+        parts = []
+        for one, bowl in zip(problem.windows, bowls, strict=True):
+            root = one.data.root
+            whole = one.whitened((root * bowl[b][:, None, None]).transpose(1, 0, 2))
+            parts.append(whole.reshape(-1, root.shape[1]))
+        part = parts[0] if len(parts) == 1 else block_diag(*parts)
+        part = problem.beside.freed(np.vstack([part, np.zeros((pad, part.shape[1]))]))
+        gain, gram = courses @ (residual @ part), np.einsum("ci,ij,cj->c", courses, part.T @ part, courses)
         w0[b] = gain / np.maximum(gram, 1e-12)
         nats[b] = np.where(gain > 0, gain * w0[b] / 2, 0.0)
     return Scores(nats, w0)
@@ -266,32 +172,37 @@ def begins(
     scene: Scene, problem: Problem, monitor_day: float, parameters: JointParameters
 ) -> tuple[list[Begin], float]:
     """The places in the zone where another face would add most, the best first; nats of the best broad bowl."""
-    days, window = problem.days, problem.window
-    starts = np.arange(problem.start - 60.0, days[-3], parameters.days_step)
-    courses, told = [], []
+    last = max((one.days for one in problem.windows), key=lambda days: float(days[-1]))
+    starts = np.arange(problem.start - 60.0, last[-3], parameters.days_step)
+    told = []
     for start in starts:
         for duration in parameters.extraction_days:
-            share = settled_share(days - start, duration, parameters.face.per_year)
-            before = float(np.interp(monitor_day, days, share))
+            share = settled_share(last - start, duration, parameters.face.per_year)
+            before = float(np.interp(monitor_day, last, share))
             if share[-1] - before > 0.25 * (share[-1] - share[0]):
-                courses.append(share)
                 told.append((start, duration))
-    if not courses or not len(scene.zone):
+    if not told or not len(scene.zone):
         return [], 0.0
-    in_bank = problem.courses(np.array(courses))
-    shapes, places = [], []
-    for east, north in scene.zone:
-        for radius in parameters.radii_m:
-            square = Panel(east, north, 0.0, parameters.side_m, parameters.side_m, radius, 1.0)
-            shapes.append(sight(square, window.x, window.y, problem.look))
-            places.append((east, north, radius))
-    found = scores(problem, np.array(shapes), in_bank)
+    rate = parameters.face.per_year
+    in_bank = np.hstack([
+        one.courses(np.array([settled_share(one.days - start, duration, rate) for start, duration in told]))
+        for one in problem.windows
+    ])  # fmt: skip
+    places = [(east, north, radius) for east, north in scene.zone for radius in parameters.radii_m]
+    squares = [Panel(east, north, 0.0, parameters.side_m, parameters.side_m, radius, 1.0)
+               for east, north, radius in places]  # fmt: skip
+    shapes = [np.array([sight(square, one.window.x, one.window.y, one.look) for square in squares])
+              for one in problem.windows]  # fmt: skip
+    found = scores(problem, shapes, in_bank)
     broad = [
-        -np.exp(-((window.x - east) ** 2 + (window.y - north) ** 2) / (2 * sigma**2))
-        for east, north in scene.zone[::4]
-        for sigma in parameters.broad_m
-    ]
-    rival = float(scores(problem, np.array(broad), in_bank).nats.max())
+        np.array([
+            -np.exp(-((one.window.x - east) ** 2 + (one.window.y - north) ** 2) / (2 * sigma**2))
+            for east, north in scene.zone[::4]
+            for sigma in parameters.broad_m
+        ])
+        for one in problem.windows
+    ]  # fmt: skip
+    rival = float(scores(problem, broad, in_bank).nats.max())
     kept: list[Begin] = []
     best = found.nats.max(axis=1)
     for b in np.argsort(-best, kind="stable"):
@@ -308,15 +219,14 @@ def begins(
 class Neighbour:
     """A face found beside declared ones.
 
-    nats: over the declared faces alone. together, p: those, as fitted with it. series: (T,) of its bowl, whitened, in
-    its noise.
+    nats: over the declared faces alone. together, p: those, as fitted with it. series: of its bowl in each window.
     """
 
     face: FittedFace
     nats: float
     together: Together
     p: Floats
-    series: Floats
+    series: tuple[Series, ...]
 
 
 def fit_beside(
@@ -330,7 +240,7 @@ def fit_beside(
     tried = replace(scene.problem, beside=beside_of(together, p))
     found, broad = begins(scene, tried, monitor_day, parameters)
     places = sum(scene.zone_m2 / radius**2 for radius in parameters.radii_m)
-    looks = float(np.log(max(places, 1.0)) + np.log(max((tried.days[-1] - monitor_day) / parameters.days_step, 1.0)))
+    looks = float(np.log(max(places, 1.0)) + np.log(max((tried.last_day - monitor_day) / parameters.days_step, 1.0)))
     if not found or found[0].nats < 0.5 * (looks + least):
         return None
     fits = []
@@ -360,19 +270,32 @@ def fit_beside(
     return Neighbour(face, nats, around, at[10:], series_of(scene, face, around, at[10:], parameters))
 
 
-def series_of(scene: Scene, face: FittedFace, around: Together, p: Floats, parameters: JointParameters) -> Floats:
-    """Course (T,) of a face's bowl on the pixels that were seen to the end, the declared faces taken off; whitened
-    without the null model, in its noise."""
-    problem, window = scene.problem, scene.problem.window
+def series_of(
+    scene: Scene, face: FittedFace, around: Together, p: Floats, parameters: JointParameters
+) -> tuple[Series, ...]:
+    """Course of a face's bowl in each window on the pixels that were seen to the end, the declared faces taken off."""
+    faces = [problem.face(part) for problem, part in around.each(p)]
+    bowl = dug_by(face.panel, face.advance, scene.problem.last_day)
+    told = [series_in(problem, bowl, faces, scene.restless, parameters) for problem in scene.problem.windows]
+    return tuple(replace(one, gain=one.gain / told[0].gain) for one in told)
+
+
+def series_in(
+    problem: Problem, bowl: Panel, declared: list[tuple[Panel, Advance, float]], restless: float,
+    parameters: JointParameters,
+) -> Series:  # fmt: skip
+    """The course of a bowl in one window."""
+    window, days, look = problem.window, problem.days, problem.look
     whole = np.flatnonzero(window.seen.mean(axis=0) >= parameters.seen_share)
-    x, y, days, look = window.x[whole], window.y[whole], problem.days, problem.look
+    x, y = window.x[whole], window.y[whole]
     values = window.values[:, whole].copy()
-    for declared, part in around.each(p):
-        values -= advancing(*declared.face(part)[:2], declared.face(part)[2], days, x, y, look, parameters.face.strips)
-    bowl = sight(dug_by(face.panel, face.advance, float(days[-1])), x, y, look)
+    for panel, advance, rate in declared:
+        values -= advancing(panel, advance, rate, days, x, y, look, parameters.face.strips)
+    pattern = sight(bowl, x, y, look)
     correlation = window.correlation[np.ix_(whole, whole)]
     wholly = Window(x, y, values, window.seen[:, whole], correlation, window.noise)
-    factor = noise_factor(wholly, np.zeros(len(x)), face.panel.radius_m, parameters.face)
-    solved = cho_solve((factor, True), bowl)
-    size = float(np.sqrt(max(bowl @ solved, 1e-30)))
-    return problem.data.nuisance.removed(values @ solved / size) / (window.noise * scene.restless)
+    factor = noise_factor(wholly, np.zeros(len(x)), bowl.radius_m, parameters.face)
+    solved = cho_solve((factor, True), pattern)
+    size = float(np.sqrt(max(pattern @ solved, 1e-30)))
+    seen = problem.data.nuisance.removed(values @ solved / size) / (window.noise * restless)
+    return Series(days, problem.data.nuisance, seen, size / (window.noise * restless))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -12,100 +13,23 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 import xarray as xr
-from scipy.ndimage import maximum_filter
-from shapely.geometry import Point
-from shapely.geometry.base import BaseGeometry
 
 from illegalmining.compute import do, one_algebra_thread, tell
-from illegalmining.detect.advance import advancing
-from illegalmining.detect.bowls import (
-    Search,
-    SearchParameters,
-    Templates,
-    bowl_of,
-    find_peaks,
-    mean_look,
-    search_nats,
-    time_templates,
-)
-from illegalmining.detect.declared_faces import Declared, DeclaredParameters, explain
-from illegalmining.detect.declared_verdicts import VerdictParameters, judge_declared
-from illegalmining.detect.deformation import (
-    Deformation,
-    DeformationParameters,
-    Whitening,
-    compact_part,
-    filtered,
-    read_deformation,
-    unit_courses,
-)
-from illegalmining.detect.face_draws import DrawParameters, drawn
-from illegalmining.detect.face_report import attributes_of, middle_seen, middling
-from illegalmining.detect.findings import Findings, Remark, detection, detections
-from illegalmining.detect.inversion import (
-    InversionParameters,
-    Inverted,
-    course_of,
-    fit_course,
-    in_the_crs,
-    invert,
-    less,
-)
-from illegalmining.detect.joint_fit import JointParameters, Neighbour, Scene, fit_beside, window_about, zone_of
-from illegalmining.detect.lost_core import Core, LostParameters, lost_core, lost_cores
-from illegalmining.detect.pim import Floats, Panel, movement, outline, settled_share
-from illegalmining.detect.tiles import Tile, in_hand, tiles_of
+from illegalmining.detect.bowls import Search, Templates, bowl_of, mean_look, search_nats, time_templates
+from illegalmining.detect.declared_verdicts import contradicting, judge_declared
+from illegalmining.detect.deformation import filtered, read_deformation, unit_courses
+from illegalmining.detect.findings import Findings, Remark, detections
+from illegalmining.detect.hidden_faces import beside_declared, is_declared, told_apart, undeclared_row, under
+from illegalmining.detect.pim import Floats, Panel, settled_share
+from illegalmining.detect.subsidence_parameters import SubsidenceParameters
+from illegalmining.detect.tiles import Tile, grid_over, in_hand, part_of, tiles_of
+from illegalmining.detect.track import Track, track_of
 
-SAME_PLACE_M = 60.0
-"""A face found this near to a declared one is the declared one, m."""
 BYTES_A_VALUE = 50.0
 """What a pixel and epoch of a tile takes while judged: 26 where there is no face (benchmarks/bench_subsidence.py),
 and about as much again for what declared and hidden faces are taken off."""
 
 
-@dataclass(frozen=True)
-class SubsidenceParameters:
-    """How displacement is judged.
-
-    least_log_lr: nats from which a face is reported: chance alone brings as much once in exp(3) = 20 scenes.
-    most_log_lr: what evidence of one kind may reach, nats: the method itself is wrong at times. deepest_nats: below
-    it a bowl is not inverted. prior_*: the face that `smallest_site_m2` is reckoned with (thickness m, subsidence
-    factor, tan(beta), depth m; shared/science.md). tan_beta_low, tan_beta_high: range of tan(beta), science.md.
-    least_peak_mm: smallest peak taken for a face, mm: two thirds of the 30 mm that science.md calls a small one.
-    most_peak_mm: largest, mm. most_mm_a_z: largest peak for each standard deviation seen, mm: more is a panel that
-    the data do not hold. prior_days: its extraction, days. misfit_share, misfit_nats: share of the movement that a
-    face may leave unexplained, and nats taken off for all of it. tile_m, margin_m: side of the tiles that a scene is
-    judged in, and how far over its side a tile looks, m. fewest_pixels: in a tile, to judge it.
-    """
-
-    deformation: DeformationParameters = field(default_factory=DeformationParameters)
-    search: SearchParameters = field(default_factory=SearchParameters)
-    inversion: InversionParameters = field(default_factory=InversionParameters)
-    draws: DrawParameters = field(default_factory=DrawParameters)
-    declared: DeclaredParameters = field(default_factory=DeclaredParameters)
-    verdicts: VerdictParameters = field(default_factory=VerdictParameters)
-    joint: JointParameters = field(default_factory=JointParameters)
-    lost: LostParameters = field(default_factory=LostParameters)
-    least_log_lr: float = 3.0
-    most_log_lr: float = 12.0
-    prior_thickness_m: float = 2.0
-    prior_q: float = 0.7
-    prior_tan_beta: float = 2.0
-    prior_depth_m: float = 300.0
-    prior_days: float = 180.0
-    tan_beta_low: float = 1.5
-    tan_beta_high: float = 2.4
-    least_peak_mm: float = 15.0
-    most_peak_mm: float = 6000.0
-    most_mm_a_z: float = 40.0
-    tile_m: float = 15000.0
-    margin_m: float = 2500.0
-    fewest_pixels: int = 64
-    misfit_share: float = 0.1
-    misfit_nats: float = 20.0
-
-
-@one_algebra_thread()
 def detect_subsidence(
     cube: xr.Dataset,
     faces: gpd.GeoDataFrame | None,
@@ -145,253 +69,160 @@ def detect_subsidence(
     >>> findings.smallest_site_m2.dims
     ('y', 'x')
     """
+    days = (history_from, monitor_from, as_of)
+    return detect_together({"": cube}, faces, *days, parameters, workers, megabytes)[""]
+
+
+@one_algebra_thread()
+def detect_together(
+    cubes: Mapping[str, xr.Dataset],
+    faces: gpd.GeoDataFrame | None,
+    history_from: Any,
+    monitor_from: Any,
+    as_of: Any,
+    parameters: SubsidenceParameters | None = None,
+    workers: int = 2,
+    megabytes: float = math.inf,
+) -> dict[str, Findings]:
+    """`detect_subsidence` over several sources at once, by name: from other looks, on other days, of other processors.
+
+    A face that several see is fitted once, in the ground of all of them, each with its own look, epochs and noise: one
+    detection, whose nats are those of the sum of the log likelihoods. Rivals and declared faces are judged by the same
+    ground. Cubes are in one CRS; their grids need not agree.
+
+    A source in which the ground rises where others see it sink is left out of that tile, and said.
+
+    Returns
+    -------
+    What each source found, by its name: a detection stands with the source that shows it best, and the smallest panel
+    is what that source alone would have found.
+    """
     parameters = parameters or SubsidenceParameters()
     first, last = pd.Timestamp(history_from), pd.Timestamp(as_of)
-    within = (cube["time"].values >= first.to_datetime64()) & (cube["time"].values <= last.to_datetime64())
-    cube = cube.isel(time=np.flatnonzero(within))
-    blind = xr.full_like(cube["displacement"].isel(time=0, drop=True), np.nan, np.float32) if within.any() else None
-    if within.sum() < parameters.deformation.fewest_epochs or min(cube.sizes["y"], cube.sizes["x"]) < 8:
-        remark = Remark("few_epochs", {"epochs": int(within.sum()), "needed": parameters.deformation.fewest_epochs})
-        return Findings(detections([], cube.rio.crs), blind, (remark,))
-    assert blind is not None, "there are epochs"
-    pixel_m = abs(float(cube["x"][1] - cube["x"][0]))
+    found, usable = {}, {}
+    for name, cube in cubes.items():
+        within = (cube["time"].values >= first.to_datetime64()) & (cube["time"].values <= last.to_datetime64())
+        cube = cube.isel(time=np.flatnonzero(within))
+        blind = xr.full_like(cube["displacement"].isel(time=0, drop=True), np.nan, np.float32) if within.any() else None
+        if within.sum() < parameters.deformation.fewest_epochs or min(cube.sizes["y"], cube.sizes["x"]) < 8:
+            remark = Remark("few_epochs", {"epochs": int(within.sum()), "needed": parameters.deformation.fewest_epochs})
+            found[name] = Findings(detections([], cube.rio.crs), blind, (remark,))
+        else:
+            usable[name] = cube
+    if usable:
+        found |= over_tiles(usable, faces, pd.Timestamp(monitor_from), parameters, workers, megabytes)
+    return {name: found[name] for name in cubes}
+
+
+def over_tiles(
+    cubes: Mapping[str, xr.Dataset], faces: gpd.GeoDataFrame | None, monitor_from: pd.Timestamp,
+    parameters: SubsidenceParameters, workers: int, megabytes: float,
+) -> dict[str, Findings]:  # fmt: skip
+    """What each source found; tiles are those of the ground that any of them sees."""
+    grid = grid_over(list(cubes.values()))
+    pixel_m = abs(float(grid["x"][1] - grid["x"][0]))
     sides = (round(length / pixel_m) for length in (parameters.tile_m, parameters.margin_m))
-    tiles = list(tiles_of((cube.sizes["y"], cube.sizes["x"]), *sides))
-    rows: list[dict[str, Any]] = []
-    smallest = blind.values.copy()
+    tiles = list(tiles_of((grid.sizes["y"], grid.sizes["x"]), *sides))
+    rows: dict[str, list[dict[str, Any]]] = {name: [] for name in cubes}
+    smallest = {name: np.full((cube.sizes["y"], cube.sizes["x"]), np.nan, np.float32) for name, cube in cubes.items()}
+    contradicted: dict[str, int] = {}
 
-    def judge(tile: Tile) -> tuple[list[dict[str, Any]], Floats] | None:
-        return judged(tile.of(cube), faces, pd.Timestamp(monitor_from), parameters)
+    def judge(tile: Tile) -> tuple[dict[str, Tile], Judgement]:
+        parts = {name: part for name, cube in cubes.items() if (part := part_of(tile, grid, cube)) is not None}
+        return parts, judged(
+            {name: part.of(cubes[name]) for name, part in parts.items()}, faces, monitor_from, parameters
+        )
 
-    at_once = in_hand(tiles, int(within.sum()), workers, megabytes, BYTES_A_VALUE)
+    dates = sum(cube.sizes["time"] for cube in cubes.values())
+    at_once = in_hand(tiles, dates, workers, megabytes, BYTES_A_VALUE)
     with ThreadPoolExecutor(at_once) as pool:
         for tile, done in zip(tiles, pool.map(partial(do, judge), tiles), strict=True):
-            tell(tile.facts(int(within.sum())), done)
-            told = done.result
-            if told is not None:
-                rows += [row for row in told[0] if tile.answers_for(row["geometry"].centroid, cube)]
-                smallest[tile.core] = told[1][tile.inner]
+            tell(tile.facts(dates), done)
+            parts, told = done.result
+            for name, row in told.rows:
+                if tile.answers_for(row["geometry"].centroid, grid):
+                    rows[name].append(row)
+            for name, panels in told.smallest.items():
+                smallest[name][parts[name].core] = panels[parts[name].inner]
+            for name in told.contradicting:
+                contradicted[name] = contradicted.get(name, 0) + 1
+    return {
+        name: findings_of(cube, rows[name], smallest[name], contradicted.get(name, 0)) for name, cube in cubes.items()
+    }
+
+
+def findings_of(cube: xr.Dataset, rows: list[dict[str, Any]], smallest: Floats, contradicted: int) -> Findings:
+    """One source's findings. `contradicted`: tiles in which others see the opposite."""
     remarks = () if np.isfinite(smallest).any() else (Remark("no_movement", {}),)
+    if contradicted:
+        remarks = (Remark("opposite_movement", {"tiles": contradicted}),)
     out = xr.DataArray(smallest, dims=("y", "x"), coords={"y": cube["y"], "x": cube["x"]}, name="smallest_site_m2")
     out = out.assign_coords(spatial_ref=cube["spatial_ref"]) if "spatial_ref" in cube.coords else out
     return Findings(detections(rows, cube.rio.crs), out, remarks)
 
 
+@dataclass(frozen=True)
+class Judgement:
+    """Of a tile. rows: detections, each with the name of the source that it stands with. smallest: m2 (Y, X) of each
+    source that was used. contradicting: sources that were left out."""
+
+    rows: list[tuple[str, dict[str, Any]]]
+    smallest: dict[str, Floats]
+    contradicting: list[str]
+
+
 def judged(
-    cube: xr.Dataset, faces: gpd.GeoDataFrame | None, monitor_from: pd.Timestamp, parameters: SubsidenceParameters
-) -> tuple[list[dict[str, Any]], Floats] | None:
-    """Rows of a cube that fits in memory, and the smallest panels (Y, X); None where almost nothing was seen."""
-    ground, epochs = read_deformation(cube, parameters.deformation), pd.DatetimeIndex(cube["time"].values)
-    if ground.known.sum() < parameters.fewest_pixels:
-        return None
-    monitor_day = float((monitor_from - epochs[0]) / pd.Timedelta(days=1))
-    templates = time_templates(ground.days, monitor_day, parameters.search)
-    search, declared, hidden = told_apart(ground, faces, epochs, templates, monitor_day, parameters)
-    beside = beside_declared(hidden, declared)
-    rest = less(search, beside, parameters.inversion)
-    moved = np.abs((search.values - rest.values)[[0, -1]]).max(axis=0)
-    rows = judge_declared(rest, declared, moved, epochs, monitor_day, parameters.verdicts)
-    past_stop = [row["geometry"] for row in rows if "past_stop" in row["attributes"]]
+    cubes: Mapping[str, xr.Dataset],
+    faces: gpd.GeoDataFrame | None,
+    monitor_from: pd.Timestamp,
+    parameters: SubsidenceParameters,
+) -> Judgement:
+    """What cubes of one place say, which together fit in memory; sources that saw almost nothing are left out."""
+    tracks, monitor_day = tracks_of(cubes, faces, monitor_from, parameters)
+    wrong = contradicting(tracks, parameters.verdicts) if len(tracks) > 1 else []
+    tracks = [track for track in tracks if track.name not in wrong]
+    if not tracks:
+        return Judgement([], {}, wrong)
+    tracks, hidden = told_apart(tracks, monitor_day, parameters)
+    beside = beside_declared(hidden, tracks)
+    rest = [track.less(beside, parameters.inversion) for track in tracks]
+    pairs = zip(tracks, rest, strict=True)
+    moved = [np.abs((track.search.values - left.search.values)[[0, -1]]).max(axis=0) for track, left in pairs]
+    rows = judge_declared(rest, moved, monitor_day, parameters.verdicts)
+    past_stop = [row["geometry"] for _, row in rows if "past_stop" in row["attributes"]]
+    declared = [face for track in tracks for face in track.declared]
     for found, nats in hidden:
-        row = undeclared_row(search, found, nats, epochs, parameters)
+        row = undeclared_row(tracks, found, nats, parameters)
         if row is None or any(under(found, face) for face in past_stop):
             continue
         if not any(is_declared(found, face, parameters) for face in declared):
-            rows.append(row)
-    return rows, smallest_panel(search, templates, parameters)
+            rows.append((found.sources[0], row))
+    smallest = {track.name: smallest_panel(track.search, track.templates, parameters) for track in tracks}
+    return Judgement(rows, smallest, wrong)
 
 
-def told_apart(
-    ground: Deformation,
+def tracks_of(
+    cubes: Mapping[str, xr.Dataset],
     faces: gpd.GeoDataFrame | None,
-    epochs: pd.DatetimeIndex,
-    templates: Templates,
-    monitor_day: float,
+    monitor_from: pd.Timestamp,
     parameters: SubsidenceParameters,
-) -> tuple[Search, list[Declared], list[tuple[Inverted, float]]]:
-    """What the declared faces leave, what they move, and the faces found in it.
-
-    Declared faces come first: the register is the null model. Where one moves the ground, another beside it is fitted
-    together with it; elsewhere bowls stand alone.
-    """
-    search = scene_of(ground, parameters)
-    declared = explain(search, faces, epochs, parameters.declared)
-    if not declared:
-        bowls = undeclared_faces(search, templates, declared, monitor_day, parameters) if len(templates.starts) else []
-        return search, declared, bowls
-    search = left_by(declared, ground, parameters)
-    if not len(templates.starts):
-        return search, declared, []
-    hidden: list[tuple[Inverted, float]] = []
-    told_beside = []
-    for k in range(len(declared)):
-        rest = less(search, [found for found, _ in hidden], parameters.inversion)
-        scene = window_about(rest, declared[k], declared, monitor_day, parameters.declared, parameters.joint)
-        if scene is None:
-            continue
-        told_beside.append(declared[k])
-        beside = fit_beside(scene, monitor_day, parameters.least_log_lr, parameters.declared, parameters.joint)
-        if beside is None:
-            continue
-        told = fitted_again(scene, beside, declared, search, parameters)
-        left = left_by(told, ground, parameters)
-        found = beside_found(left, scene, beside, templates, monitor_day, parameters)
-        if found is not None:
-            search, declared = left, told
-            hidden.append((with_lost(search, *found, declared, parameters), found[1]))
-    rest = less(search, [found for found, _ in hidden], parameters.inversion)
-    for alone in undeclared_faces(rest, templates, declared, monitor_day, parameters):
-        place = outline(alone[0].panel).centroid
-        if not any(in_zone(place, face, parameters) for face in told_beside):
-            hidden.append(alone)
-    return search, declared, hidden
-
-
-def in_zone(place: Point, face: Declared, parameters: SubsidenceParameters) -> bool:
-    """Whether a bowl there must be told from a declared face by fitting both."""
-    return SAME_PLACE_M <= face.geometry.distance(place) < zone_of(face, parameters.joint)
-
-
-def fitted_again(
-    scene: Scene, beside: Neighbour, declared: list[Declared], search: Search, parameters: SubsidenceParameters
-) -> list[Declared]:
-    """The declared faces, those of a window as they were fitted with a face beside them."""
-    ground, look, told = search.movement, mean_look(search.movement.look), {}
-    for face, (problem, p) in zip(scene.faces, beside.together.each(beside.p), strict=True):
-        panel, advance, rate = problem.face(p)
-        panel = replace(panel, x=panel.x + scene.origin[0], y=panel.y + scene.origin[1])
-        at = ground.x[face.window], ground.y[face.window]
-        moved = advancing(panel, advance, rate, ground.days, *at, look, parameters.declared.strips)
-        told[face.face_id] = replace(face, moved=moved.astype(np.float32))
-    return [told.get(face.face_id, face) for face in declared]
-
-
-def left_by(declared: list[Declared], ground: Deformation, parameters: SubsidenceParameters) -> Search:
-    """The scene without what the declared faces move; what was lost is filled only then."""
-    values = ground.values.copy()
-    for face in declared:
-        values[:, *face.window] -= face.moved
-    return scene_of(replace(ground, values=values), parameters)
-
-
-def beside_found(
-    search: Search,
-    scene: Scene,
-    beside: Neighbour,
-    templates: Templates,
-    monitor_day: float,
-    parameters: SubsidenceParameters,
-) -> tuple[Inverted, float] | None:
-    """A face beside declared ones in the CRS, with its nats; None where its course is a rival's."""
-    ground, face = search.movement, beside.face
-    begun = face.advance.start
-    course, nats = course_of(search, beside.series, begun, templates, monitor_day, parameters.inversion)
-    nats = min(nats, beside.nats)
-    if nats < parameters.least_log_lr:
-        return None
-    strips = parameters.inversion.face.strips
-    return in_the_crs(face, scene.origin, course, ground.days, mean_look(ground.look), strips), nats
-
-
-def beside_declared(hidden: list[tuple[Inverted, float]], declared: list[Declared]) -> list[Inverted]:
-    """The faces found that do not lie at a declared place."""
-    return [found for found, _ in hidden if not any(under(found, face.geometry) for face in declared)]
-
-
-def scene_of(ground: Deformation, parameters: SubsidenceParameters) -> Search:
-    """The scene's compact part and the spectrum of its noise."""
-    values = compact_part(ground, parameters.deformation)
-    whitening = Whitening.of(values, ground.days, ground.pixel_m, parameters.deformation)
-    return Search(ground, values, ground.known, whitening, parameters.deformation, parameters.search)
-
-
-def under(found: Inverted, face: BaseGeometry) -> bool:
-    """Whether a face that was found is at a declared place."""
-    return bool(face.buffer(SAME_PLACE_M).contains(outline(found.panel).centroid))
-
-
-def is_declared(found: Inverted, face: Declared, parameters: SubsidenceParameters) -> bool:
-    """Whether a face that was found is a declared one: at its place while it works, where its fit left something."""
-    within = parameters.verdicts.past_days
-    at_its_time = face.start - within <= found.face.advance.start <= face.stop + within
-    return at_its_time and under(found, face.geometry)
-
-
-def undeclared_faces(
-    search: Search,
-    templates: Templates,
-    declared: list[Declared],
-    monitor_day: float,
-    parameters: SubsidenceParameters,
-) -> list[tuple[Inverted, float]]:
-    """Every bowl that is a face's and no rival's, inverted, with its nats."""
-    error = np.zeros(search.known.shape)
-    for face in declared:
-        error[face.window] = np.maximum(error[face.window], face.error_z)
-    error = maximum_filter(error, 2 * round(parameters.declared.blur_m / search.movement.pixel_m) + 1)
-    cores, taken = lost_cores(search.movement, monitor_day, parameters.lost), list[Core]()
-    moving = error > 0
-    cores = [core for core in cores if not moving[core.row, core.column]]  # what a declared face lost is its own
-    faces: list[tuple[Inverted, float]] = []
-    for peak in find_peaks(search, templates, error, parameters.least_log_lr):
-        course, nats, root_weight = fit_course(search, peak, templates, monitor_day, parameters.inversion)
-        if nats < parameters.least_log_lr:
-            continue
-        middles = [core.middle_of(peak) for core in cores if core.under(peak, search.movement.pixel_m)]
-        found = [invert(search, begin, course, root_weight, parameters.inversion) for begin in (peak, *middles)]
-        told = [with_lost(search, one, nats, declared, parameters) for one in found if one is not None]
-        if told:
-            best = max(told, key=lambda one: one.lost.nats - charged(one, parameters))
-            if not any(core.holds(best.panel, search.movement) for core in taken):
-                faces.append((best, nats))
-                taken += [core for core in cores if core.holds(best.panel, search.movement)]
-    return faces
-
-
-def with_lost(
-    search: Search, found: Inverted, nats: float, declared: list[Declared], parameters: SubsidenceParameters
-) -> Inverted:
-    """A face whose movement brings `nats`, with what lost pixels say of it."""
-    strips = parameters.inversion.face.strips
-    return replace(found, lost=lost_core(search.movement, found.face, nats, declared, parameters.lost, strips))
-
-
-def charged(found: Inverted, parameters: SubsidenceParameters) -> float:
-    """Nats taken off for an unlikely shape, and for movement that a face leaves unexplained."""
-    wrong = max(0.0, found.face.unexplained - parameters.misfit_share)
-    return found.face.unlikely + parameters.misfit_nats * wrong
-
-
-def undeclared_row(
-    search: Search, found: Inverted, nats: float, epochs: pd.DatetimeIndex, parameters: SubsidenceParameters
-) -> dict[str, Any] | None:
-    """The detection of an inverted panel; None where its peak is not one of a face, or movement alone makes none."""
-    panel, course = found.panel, found.course
-    at_centre = movement(found.face.panel, np.array(panel.x), np.array(panel.y)).down
-    peak_mm = float(at_centre * found.expected[-1] * 1000)
-    if not parameters.least_peak_mm <= peak_mm <= parameters.most_peak_mm:
-        return None
-    if peak_mm > parameters.most_mm_a_z * course.z and middle_seen(search, panel) > 0.5:
-        return None
-    most = parameters.most_log_lr
-    moving = np.flatnonzero(np.diff(found.expected) > 0.002) + 1
-    last = epochs[int(moving[-1]) if len(moving) else -1]
-    moved, nats = (most * (1 - np.exp(-n / most)) - charged(found, parameters) for n in (nats, nats + found.lost.nats))
-    if moved < parameters.least_log_lr:
-        return None
-    tan_betas = (parameters.tan_beta_low, parameters.prior_tan_beta, parameters.tan_beta_high)
-    dug = drawn(found.face, float(search.movement.days[-1]), found.origin, parameters.draws)
-    middle, begun = middling(dug, found), float(dug.quantiles("start")[1])
-    first = min(max(epochs[0] + pd.Timedelta(days=begun), epochs[0]), last)
-    return detection(
-        "subsidence",
-        first,
-        last,
-        nats,
-        outline(middle),
-        area_m2=middle.length_m * middle.width_m,
-        attributes=attributes_of(search, found, dug, peak_mm, epochs, tan_betas),
-    )
+) -> tuple[list[Track], float]:
+    """The sources that saw enough, their days counted from the first epoch of any of them; and the day that monitored
+    time begins."""
+    epochs = {name: pd.DatetimeIndex(cube["time"].values) for name, cube in cubes.items()}
+    grounds = {name: read_deformation(cube, parameters.deformation) for name, cube in cubes.items()}
+    grounds = {name: ground for name, ground in grounds.items() if ground.known.sum() >= parameters.fewest_pixels}
+    if not grounds:
+        return [], 0.0
+    first = min(epochs[name][0] for name in grounds)
+    later = {name: (epochs[name][0] - first) / pd.Timedelta(days=1) for name in grounds}
+    grounds = {name: replace(ground, days=ground.days + later[name]) for name, ground in grounds.items()}
+    monitor_day = float((monitor_from - first) / pd.Timedelta(days=1))
+    days = np.unique(np.concatenate([ground.days for ground in grounds.values()]))
+    templates = time_templates(days, monitor_day, parameters.search)
+    how = parameters.deformation, parameters.search, parameters.declared
+    tracks = [track_of(name, first, epochs[name], ground, templates, faces, how) for name, ground in grounds.items()]
+    return tracks, monitor_day
 
 
 def smallest_panel(search: Search, templates: Templates, parameters: SubsidenceParameters) -> Floats:

@@ -18,14 +18,15 @@ from illegalmining.detect.bowls import Search, find_peaks, time_templates
 from illegalmining.detect.declared_faces import explain
 from illegalmining.detect.deformation import read_deformation
 from illegalmining.detect.inversion import noise_scale
-from illegalmining.detect.subsidence import SubsidenceParameters, scene_of
+from illegalmining.detect.subsidence_parameters import SubsidenceParameters
+from illegalmining.detect.track import scene_of
 
 Labelled = TypeVar("Labelled", xr.Dataset, xr.DataArray)
 
 
 def searched(cube: xr.Dataset, parameters: SubsidenceParameters) -> Search:
     """The scene of a displacement cube, its noise measured."""
-    return scene_of(read_deformation(cube, parameters.deformation), parameters)
+    return scene_of(read_deformation(cube, parameters.deformation), parameters.deformation, parameters.search)
 
 
 def cleaned_movement(cube: xr.Dataset, parameters: SubsidenceParameters | None = None) -> xr.Dataset:
@@ -63,9 +64,9 @@ def declared_movement(
     that is not at work in the cube's time, or lies outside, is not there. `cube - declared.sum("face_id")` is what they
     leave, and may be given to every other step.
     """
-    parameters, epochs = parameters or SubsidenceParameters(), pd.DatetimeIndex(cube["time"].values)
+    parameters, first = parameters or SubsidenceParameters(), pd.Timestamp(cube["time"].values[0])
     search = searched(cube, parameters)
-    declared = explain(search, faces, epochs, parameters.declared)
+    declared = explain(search, faces, first, parameters.declared)
     moved = np.zeros((len(declared), *search.values.shape), np.float32)
     for part, face in zip(moved, declared, strict=True):
         part[:, *face.window] = face.moved

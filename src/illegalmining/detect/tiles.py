@@ -59,6 +59,45 @@ def tiles_of(shape: tuple[int, int], side: int, margin: int) -> Iterator[Tile]:
         yield Tile((slice(top, bottom), slice(left, right)), (whole[0], whole[1]))
 
 
+def grid_over(cubes: Sequence[xr.Dataset]) -> xr.Dataset:
+    """Pixel centres of the ground that any of several cubes sees, at the side of their smallest pixel; a single cube's
+    are its own."""
+    if len(cubes) == 1:
+        return cubes[0][["y", "x"]]
+    side = min(abs(float(cube["x"][1] - cube["x"][0])) for cube in cubes)
+    edges = [edges_of(cube) for cube in cubes]
+    west, east = min(one[0] for one in edges), max(one[1] for one in edges)
+    south, north = min(one[2] for one in edges), max(one[3] for one in edges)
+    x = west + side * (np.arange(round((east - west) / side)) + 0.5)
+    y = north - side * (np.arange(round((north - south) / side)) + 0.5)
+    return xr.Dataset(coords={"y": y, "x": x})
+
+
+def edges_of(cube: xr.Dataset) -> tuple[float, float, float, float]:
+    """West, east, south and north of a cube's pixels."""
+    x, y = (np.sort(cube[axis].values.astype(float)) for axis in ("x", "y"))
+    half = (x[1] - x[0]) / 2
+    return x[0] - half, x[-1] + half, y[0] - half, y[-1] + half
+
+
+def part_of(tile: Tile, grid: xr.Dataset, cube: xr.Dataset) -> Tile | None:
+    """The tile of a grid in the rows and columns of a cube of the same ground; None where the cube holds none of it."""
+    parts = []
+    for axis, k in (("y", 0), ("x", 1)):
+        line, at = grid[axis].values.astype(float), cube[axis].values.astype(float)
+        half = abs(line[1] - line[0]) / 2
+        spans = []
+        for part in (tile.core[k], tile.whole[k]):
+            low, high = sorted((line[part.start], line[part.stop - 1]))
+            inside = np.flatnonzero((at >= low - half) & (at < high + half))
+            spans.append(slice(int(inside[0]), int(inside[-1]) + 1) if len(inside) else slice(0, 0))
+        parts.append(spans)
+    (core_y, whole_y), (core_x, whole_x) = parts
+    if min(whole_y.stop - whole_y.start, whole_x.stop - whole_x.start) < 8:
+        return None
+    return Tile((core_y, core_x), (whole_y, whole_x))
+
+
 def in_hand(tiles: Sequence[Tile], dates: int, workers: int, megabytes: float, bytes_a_value: float) -> int:
     """How many tiles may be judged at once: one a worker, fewer where the largest would not fit in `megabytes`.
 

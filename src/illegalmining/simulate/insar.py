@@ -17,12 +17,26 @@ from illegalmining.simulate.plan import Panel, Plan
 from illegalmining.simulate.preset import Preset
 from illegalmining.simulate.scene import FOREST, WATER, Ground
 
-INCIDENCE, AZIMUTH = 39.0, 281.0  # degrees; Sentinel-1 descending looks west: ground to satellite lies east-south-east
 HORIZONTAL = 0.3  # b of science.md
 STRIPS = 10
 KNOTHE_PER_YEAR = 6.0
 QUARTER_WAVE = 0.0139  # m, C band
 Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Orbit:
+    """From where a satellite looks, and when. incidence: degrees. azimuth: from ground to satellite, degrees clockwise
+    from north. first_day: of its first pass in the history. stream: of its random numbers."""
+
+    incidence: float
+    azimuth: float
+    first_day: int
+    stream: int
+
+
+ORBITS = (Orbit(39.0, 281.0, 1, 41), Orbit(35.0, 101.0, 6, 42))
+"""Two passes that look at the ground from the west and from the east."""
 
 
 def influence(s: Floats, length: float, radius: float) -> tuple[Floats, Floats]:
@@ -58,9 +72,11 @@ def strip_movement(panel: Panel, begin: float, end: float, x: Floats, y: Floats)
     )
 
 
-def panel_series(panel: Panel, days: npt.NDArray, since: date, x: Floats, y: Floats) -> npt.NDArray[np.float32]:
+def panel_series(
+    panel: Panel, days: npt.NDArray, since: date, x: Floats, y: Floats, orbit: Orbit
+) -> npt.NDArray[np.float32]:
     """Line-of-sight displacement (T, Y, X), m towards the satellite, of an advancing panel."""
-    incidence, azimuth = np.deg2rad(INCIDENCE), np.deg2rad(AZIMUTH)
+    incidence, azimuth = np.deg2rad(orbit.incidence), np.deg2rad(orbit.azimuth)
     series = np.zeros((len(days), *x.shape), np.float32)
     first = (panel.start - since).days
     for k in range(STRIPS):
@@ -92,15 +108,15 @@ class Displacement:
     coherence: npt.NDArray[np.float32]
 
 
-def displacement(preset: Preset, plan: Plan, ground: Ground, seed: int) -> Displacement:
-    """The time series a processor would deliver, zero on its first date."""
-    rng = np.random.default_rng([seed, 41])
-    days = scene_dates(preset, preset.insar_days, 1)
+def displacement(preset: Preset, plan: Plan, ground: Ground, seed: int, orbit: Orbit = ORBITS[0]) -> Displacement:
+    """The time series a processor would deliver of one orbit's passes, zero on its first date."""
+    rng = np.random.default_rng([seed, orbit.stream])
+    days = scene_dates(preset, preset.insar_days, orbit.first_day)
     age = np.array([(day - preset.history_from).days for day in days])
     x, y = np.meshgrid(ground.grid.x, ground.grid.y)
     moved = np.zeros((len(days), *x.shape), np.float32)
     for panel in plan.panels:
-        moved += panel_series(panel, age, preset.history_from, x, y)
+        moved += panel_series(panel, age, preset.history_from, x, y, orbit)
     for event in plan.events:
         if event.kind == "groundwater":
             centre, scale = event.outline.centroid, np.sqrt(event.outline.area / np.pi) / 1.5

@@ -16,8 +16,9 @@ class Preset:
     a scene under cloud, 0-1. leak: share of cloud that the mask misses. snow: probability that a winter scene is under
     snow. green: fraction of vegetation in summer by cover (forest, grass, crops). rain_mm: mean of a rainy day.
     rain_share: share of summer days with rain. atmosphere_m: standard deviation of one epoch's delay, metres.
-    optical_days, radar_days, insar_days: revisit. geology: brightness of overburden (loess is bright, clay less so).
-    looks: equivalent number of looks of a radar pixel. language: of the map.
+    optical_days, radar_days, insar_days: revisit. orbits: that see displacement, 1 or 2. geology: brightness of the
+    overburden (loess is bright, clay less so). looks: equivalent number of looks of a radar pixel. language: of the
+    map.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Preset:
     optical_days: int = 10
     radar_days: int = 12
     insar_days: int = 12
+    orbits: int = 1
     geology: float = 1.0
     looks: float = 12.0
     language: str = "en"

@@ -20,7 +20,7 @@ from shapely.geometry import LineString, box
 from illegalmining.atomic import atomic_folder
 from illegalmining.publish.geopackage import fixed_time
 from illegalmining.publish.spreadsheet import xlsx_bytes
-from illegalmining.simulate.insar import AZIMUTH, INCIDENCE, displacement
+from illegalmining.simulate.insar import ORBITS, Orbit, displacement
 from illegalmining.simulate.meters import OTHERS, ZONE, meters_of, simulate_power
 from illegalmining.simulate.optical import BANDS, optical_scenes
 from illegalmining.simulate.plan import Plan, make_plan
@@ -63,7 +63,8 @@ def simulate_district(directory: str | Path, preset: Preset, seed: int) -> Path:
         write_registers(folder, preset, plan, seed)
         write_optical(folder / "imagery" / "s2", preset, plan, seed)
         write_radar(folder / "imagery" / "s1.zarr", preset, plan, seed)
-        write_insar(folder / "imagery" / "insar.zarr", preset, plan, seed)
+        for name, orbit in orbits_of(preset).items():
+            write_insar(folder / "imagery" / f"{name}.zarr", preset, plan, seed, orbit)
         write_truth(folder / "truth", preset, plan)
         (folder / "district.toml").write_text(configuration(preset), "utf-8")
     return directory / "district.toml"
@@ -96,7 +97,11 @@ def configuration(preset: Preset) -> str:
             "",
             *source("sentinel-2", "optical", "stac", "imagery/s2/catalog.json", OPTICAL_M),
             *source("sentinel-1", "radar", "cube", "imagery/s1.zarr", RADAR_M),
-            *source("insar", "displacement", "cube", "imagery/insar.zarr", INSAR_M),
+            *(
+                line
+                for name in orbits_of(preset)
+                for line in source(name, "displacement", "cube", f"imagery/{name}.zarr", INSAR_M)
+            ),
             "[power]",
             'readings = "power/*.parquet"',
             f'timezone = "{ZONE}"',
@@ -314,13 +319,18 @@ def write_radar(path: Path, preset: Preset, plan: Plan, seed: int) -> None:
     cube(list(days), grid, preset.crs, vv=np.stack(vv), vh=np.stack(vh)).to_zarr(path, zarr_format=2, consolidated=True)
 
 
-def write_insar(path: Path, preset: Preset, plan: Plan, seed: int) -> None:
-    """Displacement as a Zarr cube."""
+def orbits_of(preset: Preset) -> dict[str, Orbit]:
+    """The displacement sources, by name."""
+    return dict(zip(("insar", "insar-east")[: preset.orbits], ORBITS, strict=False))
+
+
+def write_insar(path: Path, preset: Preset, plan: Plan, seed: int, orbit: Orbit) -> None:
+    """Displacement of one orbit as a Zarr cube."""
     grid = grid_of(preset, INSAR_M)
-    moved = displacement(preset, plan, make_ground(preset, plan, grid, seed), seed)
+    moved = displacement(preset, plan, make_ground(preset, plan, grid, seed), seed, orbit)
     fields = {"displacement": moved.series, "temporal_coherence": moved.coherence}
-    fields |= {"incidence_angle": np.full(grid.shape, INCIDENCE, np.float32)}
-    fields |= {"azimuth_angle": np.full(grid.shape, AZIMUTH, np.float32)}
+    fields |= {"incidence_angle": np.full(grid.shape, orbit.incidence, np.float32)}
+    fields |= {"azimuth_angle": np.full(grid.shape, orbit.azimuth, np.float32)}
     cube(moved.days, grid, preset.crs, **fields).to_zarr(path, zarr_format=2, consolidated=True)
 
 
