@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import dask.array as da
@@ -20,6 +21,7 @@ from illegalmining.chunks import COMPRESSION, Chunked, Window
 from illegalmining.detect.findings import Findings
 from illegalmining.detect.radar import detect_radar
 from illegalmining.detect.surface import detect_surface
+from illegalmining.errors import InputError
 from illegalmining.monitoring import MonitoringArchive
 
 HISTORY, MONITOR, AS_OF = "2023-01-01", "2026-01-01", "2026-06-30"
@@ -193,6 +195,28 @@ def test_a_date_that_shows_nothing_of_a_tile_leaves_its_state_as_it_lies(tmp_pat
     west, east = ({path.parent / "watch" / "numbers" / f"0.0.{at}" for path in runs[:2]} for at in (0, 1))
     assert len({path.stat().st_ino for path in west}) == 1
     assert len({path.stat().st_ino for path in east}) == 2
+
+
+SPOILS: dict[str, Callable[[bytes], bytes]] = {
+    "emptied": lambda content: b"",
+    "cut short": lambda content: content[:-1],
+    "half": lambda content: content[: len(content) // 2],
+    "zeros": lambda content: bytes(len(content)),
+    "something else": lambda content: content[:12] + content[12:16][::-1] + content[16:],
+}
+
+
+@pytest.mark.parametrize("name", SPOILS)
+def test_a_state_that_is_not_as_it_was_written_is_said_and_made_anew(name: str, tmp_path: Path) -> None:
+    cube = ground(size=20)
+    night(cube, tmp_path, "2026-06-10")
+    chunk = next(tmp_path.glob("*/*/watch/numbers/0.0.0"))
+    chunk.write_bytes(SPOILS[name](chunk.read_bytes()))
+    with pytest.raises(InputError, match=r"0\.0\.0: what was remembered of a tile cannot be read.*remove"):
+        night(cube, tmp_path, AS_OF)
+    shutil.rmtree(next(tmp_path.iterdir()))
+    found, _ = night(cube, tmp_path, AS_OF)
+    same(found, detect_surface(cube, HISTORY, MONITOR, AS_OF))
 
 
 WINDOWS = [((0, 5), (0, 7)), ((3, 41), (30, 50)), ((31, 33), (0, 50)), ((32, 64), (16, 32)), ((16, 32), (16, 32))]
