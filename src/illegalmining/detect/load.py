@@ -105,11 +105,14 @@ class MeterTable:
     """Profiles up to a day, ready to be asked for one meter's quantity at a time, without copying the table."""
 
     def __init__(self, profiles: pd.DataFrame, last: pd.Timestamp) -> None:
-        quantity = profiles["quantity"].astype(str) if "quantity" in profiles else pd.Series(POWER, profiles.index)
         self.last = last
-        there = profiles[profiles["day"] <= last]
-        keys = [there["meter_id"].astype(str), quantity.reindex(there.index)]
-        self.rows = {key: where for key, where in there.groupby(keys, sort=True).indices.items() if len(where)}
+        within = profiles["day"] <= last
+        there = profiles if within.all() else profiles[within]
+        words = there["quantity"] if "quantity" in there else pd.Series(POWER, there.index)
+        # As categories, because text takes more memory than the readings.
+        keys = [column.astype("category") for column in (there["meter_id"], words)]
+        places = there.groupby(keys, sort=True, observed=True).indices
+        self.rows = {(str(meter), str(word)): where for (meter, word), where in places.items() if len(where)}
         self.profiles = there
         self.by_meter: dict[str, list[str]] = {}
         for meter, word in self.rows:
