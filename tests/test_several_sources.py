@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import geopandas as gpd
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 
+from illegalmining.detect.findings import Findings, detections
 from illegalmining.detect.subsidence import detect_subsidence, detect_together
 from illegalmining.detect.subsidence_parameters import SubsidenceParameters
+from illegalmining.detect.tiles import grid_over, part_of, tiles_of
+from illegalmining.district import read_district
+from illegalmining.journal import Journal
+from illegalmining.pipelines.subsidence_watch import subsidence_watch
 from test_subsidence import AS_OF, DAYS, FIRST, MONITOR, NORTH, PIXEL, SIDE, WEST, bowl, course, off, register, scene
 
 EAST = {"look": (35.0, 101.0), "grid": (75, 40.0)}
@@ -158,8 +166,6 @@ def test_air_is_no_face_to_two_sources() -> None:
 
 
 def test_grids_that_do_not_agree_share_tiles() -> None:
-    from illegalmining.detect.tiles import grid_over, part_of, tiles_of
-
     cubes = both(311)
     grid = grid_over(list(cubes.values()))
     west, north = float(grid["x"][0]) - PIXEL / 2, float(grid["y"][0]) + PIXEL / 2
@@ -172,3 +178,69 @@ def test_grids_that_do_not_agree_share_tiles() -> None:
             assert part is not None
             count[part.core] += 1
         assert (count == 1).all()
+
+
+DISTRICT = """[district]
+name = "Two looks"
+crs = "EPSG:32649"
+bounds = [499985, 3999000, 501015, 4000015]
+history_from = 2023-01-01
+monitor_from = 2024-07-05
+as_of = 2025-12-31
+
+[registers]
+jurisdictions = "jurisdictions.gpkg"
+"""
+SOURCE = """
+[[imagery]]
+name = "{0}"
+sensor = "displacement"
+source = "cube"
+href = "{0}.nc"
+"""
+
+
+def write_cube(path: Path, seed: int) -> None:
+    """A little ground that trembles."""
+    rng, at = np.random.default_rng(seed), np.arange(34) * PIXEL
+    moved = rng.normal(0, 0.003, (len(DAYS), 34, 34)).astype(np.float32)
+    cube = xr.Dataset(
+        {"displacement": (("time", "y", "x"), moved)},
+        coords={"time": FIRST + pd.to_timedelta(DAYS, "D"), "y": NORTH - at, "x": WEST + at},
+        attrs={"incidence_angle": 39.0, "azimuth_angle": 281.0},
+    )
+    path.unlink(missing_ok=True)
+    cube.rio.write_crs(32649).to_netcdf(path, engine="h5netcdf")
+
+
+def test_a_night_gives_all_sources_to_one_call_and_remembers_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for seed, name in enumerate(("west", "east")):
+        write_cube(tmp_path / f"{name}.nc", seed)
+    (tmp_path / "district.toml").write_text(DISTRICT + SOURCE.format("west") + SOURCE.format("east"), "utf-8")
+    calls: list[list[str]] = []
+
+    def note(cubes: dict[str, xr.Dataset], **_: Any) -> dict[str, Findings]:
+        calls.append(list(cubes))
+        return {name: Findings(detections([], cube.rio.crs)) for name, cube in cubes.items()}
+
+    monkeypatch.setattr("illegalmining.pipelines.subsidence_watch.detect_together", note)
+
+    def night() -> tuple[list[str], list[str]]:
+        """Sources that were judged, and files that were set aside."""
+        journal, registers = Journal(), SimpleNamespace(working_faces=None, files={})
+        watched = subsidence_watch(read_district(tmp_path / "district.toml"), registers, journal, {"subsidence"})
+        return [one.about["name"] for one in watched], [row["file"] for row in journal.quarantine]
+
+    assert night() == (["west", "east"], [])
+    assert calls == [["west", "east"]]
+    assert night() == (["west", "east"], [])
+    assert len(calls) == 1, "nothing new"
+    write_cube(tmp_path / "east.nc", 5)
+    night()
+    assert calls[1:] == [["west", "east"]], "what one source says rests on the others too"
+    (tmp_path / "east.nc").unlink()
+    (tmp_path / "east.nc").write_bytes(b"broken")
+    assert night() == (["west"], ["east.nc"])
+    assert calls[2:] == [["west"]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import tomllib
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,8 +19,9 @@ from illegalmining.district import read_district
 from illegalmining.registers.allowed import in_force, status_by_day
 from illegalmining.registers.read import Registers, read_registers
 from illegalmining.simulate import PRESETS, Preset, simulate_district
-from illegalmining.simulate.insar import Panel, strip_movement, turbulence
+from illegalmining.simulate.insar import ORBITS, Panel, panel_series, strip_movement, turbulence
 from illegalmining.simulate.plan import Plan, make_plan
+from illegalmining.simulate.write import configuration, orbits_of
 from illegalmining.tables import FORBIDDING_STATUSES, KINDS, SITES
 
 SMALL = {"size_m": 2400.0, "block_m": 1200.0, "optical_days": 90, "radar_days": 120, "insar_days": 120}
@@ -166,3 +168,20 @@ def test_turbulent_air_has_the_spectrum_of_turbulence() -> None:
     slope = np.polyfit(np.log(k[band]), np.log(power[band]), 1)[0]
     assert slope == pytest.approx(-8 / 3, abs=0.15)
     assert turbulence(rng, (64, 64), 0.006).std() == pytest.approx(0.006, rel=1e-4)
+
+
+def test_two_orbits_see_one_movement_from_two_sides() -> None:
+    """From both lines of sight the sinking and the pull along them are solved for, as the panel moves the ground."""
+    preset = replace(PRESETS["quiet"], orbits=2)
+    assert tomllib.loads(configuration(preset))["imagery"][-1]["href"] == "imagery/insar-east.zarr"
+    assert list(orbits_of(replace(preset, orbits=1))) == ["insar"]
+    panel = Panel((0.0, 0.0), 20.0, 300.0, 120.0, 240.0, 2.0, preset.history_from, 3.0)
+    x, y = np.array([[60.0, -80.0]]), np.array([[30.0, 50.0]])
+    seen = [panel_series(panel, np.array([5000]), preset.history_from, x, y, orbit)[0] for orbit in ORBITS]
+    assert np.isclose((ORBITS[1].azimuth - ORBITS[0].azimuth) % 360, 180)
+    steep = np.deg2rad([orbit.incidence for orbit in ORBITS])
+    towards = np.stack([-np.cos(steep), np.sin(steep) * [1.0, -1.0]], axis=1)
+    down, pull = np.linalg.solve(towards, np.stack([part[0] for part in seen]))
+    whole, azimuth = strip_movement(panel, 0.0, 1.0, x[0], y[0]), np.deg2rad(ORBITS[0].azimuth)
+    np.testing.assert_allclose(down, whole.down, rtol=1e-4)
+    np.testing.assert_allclose(pull, whole.east * np.sin(azimuth) + whole.north * np.cos(azimuth), rtol=1e-3)
