@@ -198,7 +198,7 @@ def test_a_night_that_goes_on_from_others_killed_at_any_moment_ends_as_an_unbrok
         shutil.copytree(tmp_path / "known", folder)
         while code == -signal.SIGKILL:
             child = warm.begin(folder)
-            time.sleep(random.uniform(0.02, 0.98) * seconds)
+            time.sleep(random.uniform(0.15, 1.0) ** 2 * seconds)  # more of them early, where images are judged
             with contextlib.suppress(ProcessLookupError):
                 os.kill(child, signal.SIGKILL)
             code = warm.end(child)
@@ -243,6 +243,18 @@ def test_a_disk_that_is_full_or_fails_breaks_the_run_off_and_no_more(
     monkeypatch.setattr(atomic, "sync", proper)
     assert command("run", str(folder / "district.toml"), "--quiet", *ONLY_THESE).code in (0, 3)
     assert results(folder) == unbroken[0]
+
+
+def test_a_disk_that_is_full_is_not_said_to_be_a_broken_ledger(tmp_path: Path) -> None:
+    program = (
+        "import resource, sys, pathlib; from illegalmining.cases.ledger import open_ledger\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))\n"
+        "with open_ledger(pathlib.Path(sys.argv[1]), 'd'): pass"
+    )
+    words = [sys.executable, "-c", program, str(tmp_path / "ledger.sqlite")]
+    said = subprocess.run(words, capture_output=True, text=True, check=False).stderr.splitlines()[-1]
+    assert "make room on the disk" in said
+    assert "backup" not in said
 
 
 def test_an_input_that_fails_to_be_read_is_said(

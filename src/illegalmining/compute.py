@@ -74,6 +74,7 @@ def computing(district: District) -> Iterator[None]:
             f"compute.scheduler: no Dask scheduler answers at {compute.scheduler} ({error}); start it, correct the "
             "address and the certificates (tls_ca, tls_cert, tls_key), or drop the key"
         ) from error
+    keep_freed()
     with client:
         check_workers(client, district)
         token = CLIENT.set(client)
@@ -196,7 +197,8 @@ def keep_freed() -> None:
     """Have this process keep the memory that arrays give back for the next ones.
 
     Dask's workers hand it back to the system at once, which clears it before it may be used again: a third of what a
-    tile takes. Where the C library knows no such setting, nothing is done.
+    tile takes. Whoever puts a district's maps together waits for the same. Where the C library knows no such setting,
+    nothing is done.
     """
     with suppress(OSError, AttributeError):
         library = ctypes.CDLL(None)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -202,6 +203,10 @@ def broken_link(ledger: Ledger) -> int | None:
     return None
 
 
+PRIMARY, OF_THE_DISK = 0xFF, (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL)
+"""The part of a SQLite error's code that says of what kind it is, and those kinds that are the disk's fault."""
+
+
 @contextmanager
 def open_ledger(where: Path | str, district: str, writing: bool = True) -> Iterator[Ledger]:
     """The district's ledger, created where there is none; what the block does is kept only if it ends without an error.
@@ -223,6 +228,11 @@ def open_ledger(where: Path | str, district: str, writing: bool = True) -> Itera
             yield Ledger(connection, district)
     except SQLAlchemyError as error:
         cause = error.orig if isinstance(error, DBAPIError) else error
+        if getattr(cause, "sqlite_errorcode", 0) & PRIMARY in OF_THE_DISK:
+            raise InputError(
+                f"{shown(where)}: cannot be read or written ({str(cause).strip()}); make room on the disk, or check "
+                "it, and run again: nothing is lost"
+            ) from error
         raise InputError(
             f"{shown(where)}: not a ledger this version can read ({str(cause).strip()}); "
             "restore it from a backup, or check the server and its PostGIS"
