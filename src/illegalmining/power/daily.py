@@ -1,7 +1,7 @@
 """Readings to one row a meter and day, inside DuckDB: hourly means, which slots were read, what had to be left out.
 
-One pass over the readings. A day's 288 five-minute slots are kept as three bit masks, so that gaps and duplicates show
-without sorting; only days in which a slot was read twice are looked at again, reading by reading.
+One pass over each file's readings. A day's 288 five-minute slots are kept as three bit masks, so that gaps and
+duplicates show without sorting; only days in which a slot was read twice are looked at again, reading by reading.
 """
 
 from __future__ import annotations
@@ -44,20 +44,31 @@ def aggregate(
     """
     union = " UNION ALL ".join(relations)
     connection.execute(f"CREATE OR REPLACE TEMP VIEW readings AS {union}")
-    connection.execute(f"""
-        CREATE OR REPLACE TEMP VIEW good AS
-        SELECT number, file, instant, CAST(local AS DATE) AS day, CAST(hour(local) AS UTINYINT) AS hour,
-               (hour(local) * 60 + minute(local)) // {SLOT_MINUTES} AS slot, kwh
-        FROM readings JOIN known USING (meter)
-        WHERE NOT {BAD} AND local >= DATE '{first}' AND local < DATE '{last}' + INTERVAL 1 DAY
-    """)
-    connection.execute(f"""
-        CREATE OR REPLACE TEMP TABLE days AS
-        SELECT number, day, min(file) AS file, {day_columns()} FROM good GROUP BY number, day
-    """)
+    connection.execute(f"CREATE OR REPLACE TEMP VIEW good AS {good('readings', first, last)}")
+    by_day = f"SELECT number, day, min(file) AS file, {day_columns()} FROM"
+    # File by file, because all meters' days at once may not fit into memory; few days lie in more than one.
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE days AS {by_day} good WHERE false GROUP BY number, day")
+    for relation in relations:
+        file = good(f"({relation})", first, last)
+        connection.execute(f"INSERT INTO days {by_day} ({file}) GROUP BY number, day")
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE shared AS SELECT number, day FROM days GROUP BY number, day HAVING count(*) > 1"
+    )
+    connection.execute("DELETE FROM days WHERE (number, day) IN (SELECT (number, day) FROM shared)")
+    connection.execute(f"INSERT INTO days {by_day} good SEMI JOIN shared USING (number, day) GROUP BY number, day")
     slots = " + ".join(f"bit_count(slots{k})" for k in MASKS)
     connection.execute(f"CREATE OR REPLACE TEMP TABLE suspect AS SELECT number, day FROM days WHERE {slots} < readings")
     settle_duplicates(connection, repeated_hours(first, last, timezone))
+
+
+def good(relation: str, first: date, last: date) -> str:
+    """SQL of the readings of a relation that are some, of known meters and on the days asked for."""
+    return f"""
+        SELECT number, file, instant, CAST(local AS DATE) AS day, CAST(hour(local) AS UTINYINT) AS hour,
+               (hour(local) * 60 + minute(local)) // {SLOT_MINUTES} AS slot, kwh
+        FROM {relation} JOIN known USING (meter)
+        WHERE NOT {BAD} AND local >= DATE '{first}' AND local < DATE '{last}' + INTERVAL 1 DAY
+    """
 
 
 def repeated_hours(first: date, last: date, timezone: str) -> list[datetime]:
