@@ -200,13 +200,13 @@ href = "{0}.nc"
 """
 
 
-def write_cube(path: Path, seed: int) -> None:
-    """A little ground that trembles."""
+def write_cube(path: Path, seed: int, later: int = 0) -> None:
+    """A little ground that trembles; later: days."""
     rng, at = np.random.default_rng(seed), np.arange(34) * PIXEL
     moved = rng.normal(0, 0.003, (len(DAYS), 34, 34)).astype(np.float32)
     cube = xr.Dataset(
         {"displacement": (("time", "y", "x"), moved)},
-        coords={"time": FIRST + pd.to_timedelta(DAYS, "D"), "y": NORTH - at, "x": WEST + at},
+        coords={"time": FIRST + pd.to_timedelta(DAYS + later, "D"), "y": NORTH - at, "x": WEST + at},
         attrs={"incidence_angle": 39.0, "azimuth_angle": 281.0},
     )
     path.unlink(missing_ok=True)
@@ -244,3 +244,27 @@ def test_a_night_gives_all_sources_to_one_call_and_remembers_each(
     (tmp_path / "east.nc").write_bytes(b"broken")
     assert night() == (["west"], ["east.nc"])
     assert calls[2:] == [["west"]]
+
+
+def test_a_date_of_one_source_has_every_source_judged_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_cube(tmp_path / "west.nc", 0)
+    write_cube(tmp_path / "east.nc", 1, later=3)
+    text = DISTRICT + SOURCE.format("west") + SOURCE.format("east")
+
+    def nothing(cubes: dict[str, xr.Dataset], **_: Any) -> dict[str, Findings]:
+        return {name: Findings(detections([], cube.rio.crs)) for name, cube in cubes.items()}
+
+    monkeypatch.setattr("illegalmining.pipelines.subsidence_watch.detect_together", nothing)
+
+    def remembered_on(day: int) -> list[bool]:
+        """Whether the west and the east were remembered, so many days after the west's last date."""
+        as_of = (FIRST + pd.Timedelta(days=int(DAYS[-1]) + day)).date()
+        (tmp_path / "district.toml").write_text(text.replace("2025-12-31", str(as_of)), "utf-8")
+        journal = Journal()
+        registers = SimpleNamespace(working_faces=None, files={})
+        subsidence_watch(read_district(tmp_path / "district.toml"), registers, journal, {"subsidence"})
+        return [stage["remembered"] for stage in journal.stages]
+
+    assert remembered_on(1) == [False, False]
+    assert remembered_on(2) == [True, True], "a day that brings no date"
+    assert remembered_on(3) == [False, False], "a day that brings one of the east"
