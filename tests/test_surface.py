@@ -372,12 +372,13 @@ def test_one_round_of_the_fit_is_least_squares():
     values[np.broadcast_to(generator.random((60, 1, 5)) < 0.2, values.shape)] = np.nan
     nothing = np.zeros((2, 5), np.float32)
     parameters = BaselineParameters(rounds=1)
-    coefficients, information, _, clear = fit_with(values, design, np.zeros(5, np.float32), nothing, parameters)
+    coefficients, errors, _, clear = fit_with(values, design, np.zeros(5, np.float32), nothing, parameters)
     for pixel in range(5):
         there = np.isfinite(values[:, 0, pixel])
         expected = np.linalg.lstsq(design[there].astype(float), values[there, :, pixel].astype(float), rcond=None)[0]
         np.testing.assert_allclose(coefficients[:, :, pixel], expected.T, atol=1e-4)
-        np.testing.assert_allclose(information[:, :, pixel], np.linalg.inv(design[there].T @ design[there]), atol=1e-4)
+        inverse = np.linalg.inv(design[there].T @ design[there])
+        np.testing.assert_allclose(doubled(design) @ errors[:, pixel], np.sum(design @ inverse * design, 1), atol=1e-4)
         assert clear[pixel] == there.sum()
 
 

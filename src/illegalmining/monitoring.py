@@ -28,12 +28,12 @@ from illegalmining.atomic import atomic_folder, remove_folder
 from illegalmining.checkpoint import key_of
 from illegalmining.chunks import Chunked
 from illegalmining.detect.baseline import Baseline, Floats, season
+from illegalmining.detect.candidates import PLACES
 from illegalmining.detect.change import edges, expected_of
 from illegalmining.detect.memory import Codes, Layout, Memory, Place
 from illegalmining.detect.watch import Watch, unwatched
 
-TRIANGULAR = ("information", "spread", "whitening")
-SYMMETRIC = ("information", "spread")
+TRIANGULAR = ("spread", "whitening")
 Shapes = dict[str, tuple[int, ...]]
 
 
@@ -180,8 +180,8 @@ class StoredMemory:
 
     def watch(self, folder: Path) -> list[Chunked]:
         """The state of a watch as a run left it."""
-        parts = unwatched(1, self.layout.features)._asdict()
-        return [self.array(folder / "watch" / name, len(rows), rows.dtype.str) for name, rows in parts.items()]
+        parts = zip(Watch._fields, in_rows(unwatched(1, self.layout.features)), strict=True)
+        return [self.array(folder / "watch" / name, len(rows), rows.dtype.str) for name, rows in parts]
 
     def codes(self, folder: Path) -> Chunked:
         """What the dates of the history showed, or those that a run fed."""
@@ -192,14 +192,15 @@ class StoredMemory:
         """Baseline and watch of a tile after the first `dates` dates."""
         found = unpacked(self.numbers.read(place), noise_shapes(self.layout))
         for name in TRIANGULAR:
-            side = self.layout.terms if name == "information" else self.layout.features
-            found[name] = squared(found[name], side, name in SYMMETRIC)
+            found[name] = squared(found[name], self.layout.features, name == "spread")
         found["clear"] = found["clear"].astype(np.int32)
         waves = self.waves.read(place).reshape(self.layout.features, self.layout.terms, -1)
         baseline = Baseline(waves, **found)
         if not self.chain:
             return baseline, unwatched(baseline.clear.size, self.layout.features)
-        return baseline, Watch(*(array.read(place) for array in self.watch(self.chain[-1].folder)))
+        numbers, days, records = (array.read(place) for array in self.watch(self.chain[-1].folder))
+        candidates = np.ascontiguousarray(records.T).reshape(baseline.clear.size, PLACES, -1)
+        return baseline, Watch(numbers, days, candidates)
 
     def keep(self, place: Place, baseline: Baseline, watch: Watch, codes: Codes, offset: Floats) -> None:
         """Keep a tile after all dates; `codes` (T, K, P) and `offset` (T, K) are those of the dates fed now."""
@@ -212,18 +213,18 @@ class StoredMemory:
             self.waves.write(place, packed([baseline.coefficients]))
             self.numbers.write(place, packed(list(parts.values())))
             self.record(self.baseline, place, codes[:past], offset[:past])
-        for array, rows in zip(self.watch(self.run.folder), watch, strict=True):
+        for array, rows in zip(self.watch(self.run.folder), in_rows(watch), strict=True):
             array.write(place, rows)
         self.record(self.run.folder, place, codes[past:], offset[past:])
 
     def keep_unseen(self, place: Place, watch: Watch) -> None:
         """Keep a tile of which the dates fed now show nothing; `watch` as it was recalled."""
         assert self.run is not None, "there is nothing new to keep"
-        for at, array in enumerate(self.watch(self.run.folder)):
+        for at, (array, rows) in enumerate(zip(self.watch(self.run.folder), in_rows(watch), strict=True)):
             if self.chain:
                 array.take(self.watch(self.chain[-1].folder)[at], place)
             else:
-                array.write(place, watch[at])
+                array.write(place, rows)
         np.save(self.run.folder / offset_name(place), np.zeros((self.run.fed, self.layout.features), np.float32))
 
     def record(self, folder: Path, place: Place, codes: Codes, offset: Floats) -> None:
@@ -257,13 +258,18 @@ class StoredMemory:
         yield from product(downs, acrosses)
 
 
+def in_rows(watch: Watch) -> tuple[npt.NDArray[Any], ...]:
+    """A watch as it is stored, pixel beside pixel: like numbers beside like pack better than records."""
+    return watch.numbers, watch.days, watch.candidates.reshape(len(watch.candidates), -1).T
+
+
 def noise_shapes(layout: Layout) -> Shapes:
     """Shape of each number of a pixel's baseline beside its season, as it is stored; of symmetric and triangular ones
     the lower half."""
     features, terms = layout.features, layout.terms
     triangle = features * (features + 1) // 2
     return {
-        "information": (terms * (terms + 1) // 2,),
+        "errors": (2 * terms - 1,),
         "whitening": (triangle,),
         "memory": (),
         "every_season": (features,),

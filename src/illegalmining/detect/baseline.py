@@ -13,8 +13,9 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
+from illegalmining.detect.kernels import Days, Floats
 from illegalmining.detect.medians import medians_kernel
-from illegalmining.detect.robust_fit import MOST_TERMS, MOST_WAVES, QUAD, Days, Floats, fit_kernel
+from illegalmining.detect.robust_fit import MOST_TERMS, MOST_WAVES, QUAD, fit_kernel
 
 DAYS_A_YEAR = 365.2425
 
@@ -53,15 +54,15 @@ class BaselineParameters:
 class Baseline:
     """A fitted tile of P pixels, K features, C coefficients.
 
-    coefficients: (K, C, P). information: (C, C, P), inverse of the weighted normal matrix. whitening: (K, K, P), lower
-    triangular: maps a residual to unit noise. memory: (P,), noise correlation between consecutive clear dates, 0-1.
-    clear: (P,), clear dates in the history; below `fewest` the pixel is not judged. every_season (K, P) and its
-    spread (K, K, P): mean, from the level, and covariance of what the pixel looked like at any time of the year.
-    scales (K, P): scale of the errors' t distribution.
+    coefficients: (K, C, P). errors: (2 C - 1, P), variance of the fitted season in noise variances, itself a season,
+    with twice as many harmonics (`doubled`). whitening: (K, K, P), lower triangular: maps a residual to unit noise.
+    memory: (P,), noise correlation between consecutive clear dates, 0-1. clear: (P,), clear dates in the history; below
+    `fewest` the pixel is not judged. every_season (K, P) and its spread (K, K, P): mean, from the level, and covariance
+    of what the pixel looked like at any time of the year. scales (K, P): scale of the errors' t distribution.
     """
 
     coefficients: Floats
-    information: Floats
+    errors: Floats
     whitening: Floats
     memory: Floats
     clear: Days
@@ -92,7 +93,7 @@ def fit(values: Floats, design: Floats, parameters: BaselineParameters) -> tuple
 
     Returns
     -------
-    coefficients (K, C, P), information (C, C, P), t-scale (K, P), clear dates (P,).
+    coefficients (K, C, P), errors (2 C - 1, P) as in `Baseline`, t-scale (K, P), clear dates (P,).
     """
     ridge = np.full(design.shape[1], parameters.wave_ridge, np.float32)
     ridge[0] = 0.0
@@ -110,7 +111,7 @@ def fit_with(
     _, features, pixels = values.shape
     terms = design.shape[1]
     coefficients = np.empty((features, terms, pixels), np.float32)
-    information = np.empty((terms, terms, pixels), np.float32)
+    errors = np.empty((2 * terms - 1, pixels), np.float32)
     scales = np.empty((features, pixels), np.float32)
     clear = np.empty(pixels, np.int32)
     floor, tail = np.float32(parameters.smallest_noise), np.float32(parameters.tail)
@@ -118,8 +119,8 @@ def fit_with(
     padded, towards = np.zeros(MOST_TERMS, np.float32), np.zeros((features, MOST_TERMS), np.float32)
     padded[:terms], towards[:, :terms] = ridge, prior
     given = waves, double, pairs_of(terms // 2).copy(), padded, towards, parameters.rounds, tail, floor
-    fit_kernel(values, *given, coefficients, information, scales, clear)
-    return coefficients, information, scales, clear
+    fit_kernel(values, *given, coefficients, errors, scales, clear)
+    return coefficients, errors, scales, clear
 
 
 def whole_quads(design: Floats, most: int) -> Floats:

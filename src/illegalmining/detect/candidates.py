@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from illegalmining.detect.robust_fit import LANES, MOST_TERMS, MOST_WAVES, Days, Floats, kernel, part
+from illegalmining.detect.kernels import LANES, Days, Floats, kernel, part
+from illegalmining.detect.robust_fit import MOST_TERMS, MOST_WAVES
 
 SLOTS = 2
 """Candidate onsets kept for each pixel."""
@@ -24,8 +25,12 @@ PLACES = SLOTS + 1
 EMPTY = np.float32(-1e30)
 """Evidence of a candidate that does not exist."""
 
-ONSET, LAST, DATES, PEAK_DAY, PEAK_DATES, DAY, CLEAR, DAY_ROWS = 0, 3, 6, 9, 12, 15, 16, 17
-"""First row of each whole number of a watch; after the candidates' come the two of the pixel itself."""
+CERTAINTY, PEAK, ONSET, LAST, DATES, PEAK_DAY, PEAK_DATES, MEANS = 0, 1, 2, 3, 4, 5, 6, 7
+"""What a candidate's record holds, and where its new level by feature begins, followed by that at its peak. Days and
+numbers of dates are far below the whole numbers that float32 cannot tell apart."""
+
+DAY, CLEAR = 0, 1
+"""Rows of a watch's days."""
 
 
 @part
@@ -49,14 +54,10 @@ def outlying(raw: np.float32, spread: np.float32, features: int, volume: np.floa
 
 
 @part
-def give_up(numbers: Floats, days: Days, s: int, p: int, features: int) -> None:
+def give_up(record: Floats, s: int) -> None:
     """Remember a candidate that was the best so far."""
-    peak = PLACES * (2 + features)
-    numbers[peak + PAST, p] = numbers[peak + s, p]
-    for k in range(features):
-        numbers[peak + PLACES + PAST * features + k, p] = numbers[peak + PLACES + s * features + k, p]
-    for row in (ONSET, LAST, PEAK_DAY, PEAK_DATES):
-        days[row + PAST, p] = days[row + s, p]
+    for i in range(record.shape[1]):
+        record[PAST, i] = record[s, i]
 
 
 @part
@@ -82,7 +83,7 @@ def compare(
 @part
 def follow(
     listed: Days, many: int, at: int, today: np.int32, unit: Floats, quiet: Floats, broad: Floats, setting: Floats,
-    numbers: Floats, days: Days,
+    numbers: Floats, candidates: Floats,
 ) -> None:  # fmt: skip
     """Update the candidates of the listed lanes with a date; give up those it speaks against too much.
 
@@ -90,53 +91,52 @@ def follow(
     """
     features = len(unit)
     one, worth = np.float32(1.0), np.float32(1.0) / (np.float32(1.0) + setting[2])
-    sure, peak = PLACES * (1 + features), PLACES * (2 + features)
     for i in range(many):
         lane = listed[i]
         p = at + lane
         for s in range(SLOTS):
-            level, mean = numbers[s, p], PLACES + s * features
+            level = numbers[s, p]
             if level <= EMPTY:
                 continue
+            record = candidates[p]
             far = np.float32(0.0)
             for k in range(features):
-                far += (unit[k, lane] - numbers[mean + k, p]) ** 2
-            certainty = numbers[sure + s, p]
+                far += (unit[k, lane] - record[s, MEANS + k]) ** 2
+            certainty = record[s, CERTAINTY]
             moved = normal(far, one + setting[2] + one / certainty, features, setting[0])
             gained = np.log((moved + broad[lane]) / quiet[lane])
             share = moved / (moved + broad[lane])
             certainty = min(certainty + share * worth, setting[3] * worth)
             step = min(share * worth / certainty, one)
             for k in range(features):
-                numbers[mean + k, p] += step * (unit[k, lane] - numbers[mean + k, p])
+                record[s, MEANS + k] += step * (unit[k, lane] - record[s, MEANS + k])
             level += gained
             if gained > np.float32(0.0):
-                days[LAST + s, p] = today
-                days[DATES + s, p] += 1
+                record[s, LAST] = np.float32(today)
+                record[s, DATES] += one
             elif gained < -one:
-                days[DATES + s, p] = max(days[DATES + s, p] - 1, 0)
-            if level > numbers[peak + s, p]:
-                numbers[peak + s, p] = level
+                record[s, DATES] = max(record[s, DATES] - one, np.float32(0.0))
+            if level > record[s, PEAK]:
+                record[s, PEAK] = level
                 for k in range(features):
-                    numbers[peak + PLACES + s * features + k, p] = numbers[mean + k, p]
-                days[PEAK_DAY + s, p], days[PEAK_DATES + s, p] = today, days[DATES + s, p]
+                    record[s, MEANS + features + k] = record[s, MEANS + k]
+                record[s, PEAK_DAY], record[s, PEAK_DATES] = np.float32(today), record[s, DATES]
             if level < setting[5]:
-                if numbers[peak + s, p] > numbers[peak + PAST, p]:
-                    give_up(numbers, days, s, p, features)
-                level, numbers[peak + s, p] = EMPTY, np.float32(0.0)
-            numbers[s, p], numbers[sure + s, p] = level, certainty
+                if record[s, PEAK] > record[PAST, PEAK]:
+                    give_up(record, s)
+                level, record[s, PEAK] = EMPTY, np.float32(0.0)
+            numbers[s, p], record[s, CERTAINTY] = level, certainty
 
 
 @part
 def begin(
     listed: Days, many: int, at: int, today: np.int32, unit: Floats, raw: Floats, quiet: Floats, broad: Floats,
-    size: Floats, setting: Floats, numbers: Floats, days: Days, watched: Floats,
+    size: Floats, setting: Floats, numbers: Floats, candidates: Floats, watched: Floats,
 ) -> None:  # fmt: skip
     """A new candidate for the listed lanes that show a change which began on this date, in place of the weaker one;
     `watched` becomes 1 where there is a candidate, else 0."""
     features = len(unit)
     one, rough, least = np.float32(1.0), np.float32(1.0) + setting[2], np.exp(setting[4] + setting[7])
-    sure, peak = PLACES * (1 + features), PLACES * (2 + features)
     for i in range(many):
         lane = listed[i]
         p = at + lane
@@ -145,24 +145,27 @@ def begin(
         fresh = np.log(ratio) - setting[7] if ratio > least else EMPTY
         s = 0 if numbers[0, p] <= numbers[1, p] else 1
         if fresh > setting[4] and fresh > numbers[s, p]:
-            if numbers[s, p] > EMPTY and numbers[peak + s, p] > numbers[peak + PAST, p]:
-                give_up(numbers, days, s, p, features)
+            record = candidates[p]
+            if numbers[s, p] > EMPTY and record[s, PEAK] > record[PAST, PEAK]:
+                give_up(record, s)
             for k in range(features):
                 mean = unit[k, lane] * size[lane] / wide
-                numbers[PLACES + s * features + k, p] = mean
-                numbers[peak + PLACES + s * features + k, p] = mean
-            numbers[s, p], numbers[peak + s, p] = fresh, max(fresh, np.float32(0.0))
-            numbers[sure + s, p] = one / size[lane] + one / rough
-            for row in (ONSET, LAST, PEAK_DAY):
-                days[row + s, p] = today
-            days[DATES + s, p], days[PEAK_DATES + s, p] = 1, 1
+                record[s, MEANS + k], record[s, MEANS + features + k] = mean, mean
+            numbers[s, p], record[s, PEAK] = fresh, max(fresh, np.float32(0.0))
+            record[s, CERTAINTY] = one / size[lane] + one / rough
+            record[s, ONSET], record[s, LAST], record[s, PEAK_DAY] = (
+                np.float32(today),
+                np.float32(today),
+                np.float32(today),
+            )
+            record[s, DATES], record[s, PEAK_DATES] = one, one
         watched[lane] = one if max(numbers[0, p], numbers[1, p]) > EMPTY else np.float32(0.0)
 
 
 @part
 def gather(
-    at: int, lanes: int, coefficients: Floats, information: Floats, whitening: Floats, pairs: Days, mine: Floats,
-    error: Floats, white: Floats,
+    at: int, lanes: int, coefficients: Floats, errors: Floats, whitening: Floats, mine: Floats, error: Floats,
+    white: Floats,
 ) -> None:  # fmt: skip
     """Copy a group's baseline into cache: (K, MOST_TERMS), its own error by wave, packed half of (K, K)."""
     features, terms, _ = coefficients.shape
@@ -177,22 +180,10 @@ def gather(
             for lane in range(lanes):
                 white[i, lane] = row[lane]
             i += 1
-    i = 0
-    error[:] = 0.0
-    for c in range(terms):
-        for m in range(c + 1):
-            half = np.float32(0.5 if c == m else 1.0)
-            row, one, two, sign = (
-                information[c, m, at : at + lanes],
-                pairs[i, 0],
-                pairs[i, 1],
-                half * np.float32(pairs[i, 2]),
-            )
-            for lane in range(lanes):
-                error[one, lane] += half * row[lane]
-            for lane in range(lanes):  # apart, as the two might be one
-                error[two, lane] += sign * row[lane]
-            i += 1
+    for w in range(len(errors)):
+        row = errors[w, at : at + lanes]
+        for lane in range(lanes):
+            error[w, lane] = row[lane]
 
 
 @part
@@ -330,12 +321,12 @@ def remember(
 
 @kernel
 def monitor_kernel(
-    numbers: Floats, known: Days, values: Floats, waves: Floats, doubled: Floats, pairs: Days, days: Days,
-    offset: Floats, noisier: Floats, coefficients: Floats, information: Floats, whitening: Floats, memory: Floats,
+    numbers: Floats, known: Days, candidates: Floats, values: Floats, waves: Floats, doubled: Floats, days: Days,
+    offset: Floats, noisier: Floats, coefficients: Floats, errors: Floats, whitening: Floats, memory: Floats,
     fitted: Days, prior: Floats, setting: Floats, fading: Floats,
 ) -> None:  # fmt: skip
-    """Feed dates (T, K, P) to the state, `numbers` and `known` (the days) of a `Watch`; arrays as in `Baseline`,
-    `doubled` and `pairs` as in `fit_kernel`, `fitted` (P,) clear dates behind the baseline, `prior` as in `expect`,
+    """Feed dates (T, K, P) to the state, `numbers`, `known` (the days) and `candidates` of a `Watch`; arrays as in
+    `Baseline`, `doubled` as in `fit_kernel`, `fitted` (P,) clear dates behind the baseline, `prior` as in `expect`,
     `fading` the part of the drift that is left after 0, 1, 2, ... days."""
     times, features, pixels = values.shape
     local = np.zeros((features, LANES), np.float32)
@@ -368,7 +359,7 @@ def monitor_kernel(
         behind = fitted[at : at + lanes]
         for lane in range(lanes):
             here[lane] = np.float32(1.0) if behind[lane] > 0 else np.float32(0.0)
-        gather(at, lanes, coefficients, information, whitening, pairs, mine, error, white)
+        gather(at, lanes, coefficients, errors, whitening, mine, error, white)
         expect(at, lanes, memory, white, features, prior, years, size)
         recall(numbers, known, at, lanes, years, drift, variance, day, watched)
         for t in range(times):
@@ -384,7 +375,7 @@ def monitor_kernel(
                 many += stands[lane]
             if many:
                 compare(listed, many, unit, away, variance, setting, quiet, broad, raw, share)
-                follow(listed, many, at, days[t], unit, quiet, broad, setting, numbers, known)
-                begin(listed, many, at, days[t], unit, raw, quiet, broad, size, setting, numbers, known, watched)
+                follow(listed, many, at, days[t], unit, quiet, broad, setting, numbers, candidates)
+                begin(listed, many, at, days[t], unit, raw, quiet, broad, size, setting, numbers, candidates, watched)
             settle(unit, drift, variance, share, gain)
         remember(numbers, known, at, lanes, drift, variance, day, clear)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from illegalmining.detect.robust_fit import Days, Floats, kernel, part
+from illegalmining.detect.kernels import Days, Floats, kernel, part
 
 MISSING = np.int32(0x7FFFFFFF)
 """Key of what is missing, above all others."""

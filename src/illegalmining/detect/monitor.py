@@ -18,9 +18,10 @@ from math import gamma, pi
 import numpy as np
 import numpy.typing as npt
 
-from illegalmining.detect.baseline import Baseline, doubled, pairs_of, whole_quads
+from illegalmining.detect.baseline import Baseline, doubled, whole_quads
 from illegalmining.detect.candidates import monitor_kernel
-from illegalmining.detect.robust_fit import MOST_TERMS, MOST_WAVES, Floats
+from illegalmining.detect.kernels import Floats
+from illegalmining.detect.robust_fit import MOST_TERMS, MOST_WAVES
 from illegalmining.detect.watch import Watch
 
 FADED_DAYS = 1500
@@ -107,15 +108,14 @@ def update(
         values,
         whole_quads(design, MOST_TERMS),
         whole_quads(doubled(design), MOST_WAVES),
-        pairs_of(design.shape[1] // 2).copy(),  # threads that count references to one array wait for one another
         days,
         *shared,
         baseline.coefficients,
-        baseline.information,
+        baseline.errors,
         baseline.whitening,
         baseline.memory,
         baseline.clear,
         prior,
         setting,
-        fading(parameters.drift_days).copy(),
+        fading(parameters.drift_days).copy(),  # threads that count references to one array wait for one another
     )

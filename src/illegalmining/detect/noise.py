@@ -10,8 +10,8 @@ from illegalmining.detect.baseline import (
     BaselineParameters,
     sampled,
 )
+from illegalmining.detect.kernels import LANES, Days, Floats, kernel, part
 from illegalmining.detect.medians import spreads_kernel
-from illegalmining.detect.robust_fit import LANES, Days, Floats, kernel, part
 
 T_MAD = 0.765
 """Median absolute value of a t distribution with 3 degrees of freedom and unit scale."""
@@ -159,7 +159,7 @@ def weather(
 
 def noise(values: Floats, design: Floats, offset: Floats, fitted: tuple, parameters: BaselineParameters) -> Baseline:
     """The whole baseline from what `fit` returned: residuals of the history, without each date's common offset."""
-    coefficients, information, scales, clear = fitted
+    coefficients, errors, scales, clear = fitted
     _, features, pixels = values.shape
     scatter = np.zeros((features, features, pixels), np.float32)
     lagged = np.zeros((2, pixels), np.float32)
@@ -175,7 +175,7 @@ def noise(values: Floats, design: Floats, offset: Floats, fitted: tuple, paramet
     mean, spread = seasons(total, square, used, covariance)
     whitening = whitening.astype(np.float32)
     clear = np.where(judged, clear, 0)
-    return Baseline(coefficients, information, whitening, memory, clear, mean, spread, scales)
+    return Baseline(coefficients, errors, whitening, memory, clear, mean, spread, scales)
 
 
 def seasons(total: Floats, square: Floats, used: Days, covariance: npt.NDArray[np.float64]) -> tuple[Floats, Floats]:

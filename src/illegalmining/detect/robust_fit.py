@@ -11,14 +11,8 @@ pass over its dates finds residuals and weights of one round and sums the equati
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
-from numba import njit
 
-Floats = npt.NDArray[np.float32]
-Days = npt.NDArray[np.int32]
-
-LANES = 128
-"""Pixels worked on together: long enough for vector instructions to pay, short enough to stay in cache."""
+from illegalmining.detect.kernels import LANES, Days, Floats, kernel, part
 
 QUAD = 4
 """Dates summed at a time, so that sums are fetched and stored a quarter as often."""
@@ -34,21 +28,6 @@ MOST_WAVES = 9
 
 HELD_FROM = 2
 """Round from which the normal matrix is held until the last, but for its size, which follows the weights."""
-
-FAST = {"contract", "reassoc", "nsz", "arcp"}
-"""Liberties the compiler may take; it must still know NaN."""
-
-kernel = njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
-"""Compiles a whole kernel, once a machine; with Python's own rule for x / 0, no division would be vectorised."""
-
-part = njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy", inline="always")
-"""A kernel's part, put into the kernel before it is compiled.
-
-A part compiled as a function of its own would be that of its own module in the process that compiles, and the kernel's
-copy of it in every process that finds the kernel on disk: two machine codes, whose sums round apart. Nor would its
-loops be vectorised: only within the kernel does the compiler know that arrays do not overlap, and only while they are
-allocated one by one (`a, b = np.zeros((2, n))` gives strided views).
-"""
 
 
 @part
@@ -306,9 +285,27 @@ def invert(factor: Floats, inverse: Floats) -> None:
 
 
 @part
+def spread_error(inverse: Floats, pairs: Days, error: Floats) -> None:
+    """The variance of a group's fitted season, for unit noise, as a sum of the doubled waves (MOST_WAVES, LANES): what
+    the inverse of the normal matrix comes to between a date's waves."""
+    error[:] = 0.0
+    i = 0
+    for c in range(MOST_TERMS):
+        for m in range(c + 1):
+            if i < len(pairs):
+                half = np.float32(0.5 if c == m else 1.0)
+                one, two, sign = pairs[i, 0], pairs[i, 1], half * np.float32(pairs[i, 2])
+                for lane in range(LANES):
+                    error[one, lane] += half * inverse[i, lane]
+                for lane in range(LANES):  # apart, as the two might be one
+                    error[two, lane] += sign * inverse[i, lane]
+            i += 1
+
+
+@part
 def give(
-    at: int, lanes: int, count: Floats, precision: Floats, solution: Floats, inverse: Floats, clear: Days,
-    scales: Floats, coefficients: Floats, information: Floats,
+    at: int, lanes: int, count: Floats, precision: Floats, solution: Floats, error: Floats, clear: Days,
+    scales: Floats, coefficients: Floats, errors: Floats,
 ) -> None:  # fmt: skip
     """Copy what a group's fit gave into the outputs."""
     features, terms, _ = coefficients.shape
@@ -323,30 +320,56 @@ def give(
             row = coefficients[k, c, at : at + lanes]
             for lane in range(lanes):
                 row[lane] = solution[k, c, lane]
-    for c in range(terms):
-        for m in range(terms):
-            row, i = information[c, m, at : at + lanes], max(c, m) * (max(c, m) + 1) // 2 + min(c, m)
-            for lane in range(lanes):
-                row[lane] = inverse[i, lane]
+    for w in range(len(errors)):
+        row = errors[w, at : at + lanes]
+        for lane in range(lanes):
+            row[lane] = error[w, lane]
+
+
+@part
+def take_in(
+    values: Floats, at: int, lanes: int, waves: Floats, doubled: Floats, local: Floats, here: Floats, sums: Floats,
+    right: Floats, square: Floats,
+) -> None:  # fmt: skip
+    """Read a group's values, and sum the equations of least squares over them."""
+    for quad in range(len(here)):
+        load(values, quad, at, lanes, local, here)
+        sum_waves(here[quad], doubled, quad * QUAD, sums)
+        for k in range(len(right)):
+            sum_residuals(local[quad, k], k, quad * QUAD, waves, here[quad], right, square)
+
+
+@part
+def go_through(
+    local: Floats, here: Floats, waves: Floats, doubled: Floats, solution: Floats, precision: Floats, tail: np.float32,
+    whole: bool, last: bool, residual: Floats, distance: Floats, weight: Floats, sums: Floats, right: Floats,
+    square: Floats,
+) -> None:  # fmt: skip
+    """Weights of a group's dates under the solution, and sums of the next equations under these weights: of the matrix
+    where it is to be `whole`, else of its size; of the right side but on the `last` round."""
+    top = len(solution) - 1
+    for quad in range(len(here)):
+        first = quad * QUAD
+        for k in range(top):
+            depart(local[quad, k], k, first, waves, solution, precision, residual, distance)
+        weigh(local[quad, top], here[quad], first, waves, solution, precision, residual, tail, distance, weight)
+        if whole:
+            sum_waves(weight, doubled, first, sums)
+        else:
+            sum_weights(weight, sums)
+        for k in range(len(solution)):
+            if last:
+                sum_squares(k, residual[k], weight, square)
+            else:
+                sum_residuals(residual[k], k, first, waves, weight, right, square)
 
 
 @kernel
 def fit_kernel(
-    values: Floats,
-    waves: Floats,
-    doubled: Floats,
-    pairs: Days,
-    ridge: Floats,
-    prior: Floats,
-    rounds: int,
-    tail: np.float32,
-    floor: np.float32,
-    coefficients: Floats,
-    information: Floats,
-    scales: Floats,
-    clear: Days,
-) -> None:
-    """Fit every pixel of `values` (T, K, P); fills the outputs (K, C, P), (C, C, P), (K, P), (P,).
+    values: Floats, waves: Floats, doubled: Floats, pairs: Days, ridge: Floats, prior: Floats, rounds: int,
+    tail: np.float32, floor: np.float32, coefficients: Floats, errors: Floats, scales: Floats, clear: Days,
+) -> None:  # fmt: skip
+    """Fit every pixel of `values` (T, K, P); fills the outputs (K, C, P), (2 C - 1, P), (K, P), (P,).
 
     waves (MOST_TERMS, T), zero beyond the C in use, and `doubled` (MOST_WAVES, T), those with twice as many harmonics;
     both with zeros up to whole quads of dates. pairs (C (C + 1) / 2, 3), from `baseline.pairs_of`.
@@ -378,31 +401,14 @@ def fit_kernel(
         for step in range(rounds + 1):
             whole = step < min(HELD_FROM, rounds) or step == rounds - 1
             sums[:], right[:], square[:] = 0.0, 0.0, 0.0
-            for quad in range(quads):
-                first = quad * QUAD
-                if step == 0:
-                    load(values, quad, at, lanes, local, here)
-                    sum_waves(here[quad], doubled, first, sums)
-                    for k in range(features):
-                        sum_residuals(local[quad, k], k, first, waves, here[quad], right, square)
-                    continue
-                last = features - 1
-                for k in range(last):
-                    depart(local[quad, k], k, first, waves, solution, precision, residual, distance)
-                weigh(
-                    local[quad, last], here[quad], first, waves, solution, precision, residual, tail, distance, weight
-                )
-                if whole:
-                    sum_waves(weight, doubled, first, sums)
-                else:
-                    sum_weights(weight, sums)
-                for k in range(features):
-                    if step < rounds:
-                        sum_residuals(residual[k], k, first, waves, weight, right, square)
-                    else:
-                        sum_squares(k, residual[k], weight, square)
             if step == 0:
+                take_in(values, at, lanes, waves, doubled, local, here, sums, right, square)
                 count[:] = sums[0]
+            else:
+                go_through(
+                    local, here, waves, doubled, solution, precision, tail, whole, step == rounds, residual, distance,
+                    weight, sums, right, square,
+                )  # fmt: skip
             if whole:
                 normal_matrix(sums, pairs, normal)
                 factorise(normal, ridge, terms, factor)
@@ -419,4 +425,5 @@ def fit_kernel(
                     variance = heavy * square[k, lane] / max(sums[0, lane], np.float32(1.0))
                     precision[k, lane] = np.float32(1.0) / max(variance, floor * floor)
         invert(factor, inverse)
-        give(at, lanes, count, precision, solution, inverse, clear, scales, coefficients, information)
+        spread_error(inverse, pairs, sums)
+        give(at, lanes, count, precision, solution, sums, clear, scales, coefficients, errors)
