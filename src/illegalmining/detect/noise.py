@@ -9,46 +9,73 @@ from illegalmining.detect.baseline import (
     Baseline,
     BaselineParameters,
     sampled,
+    whole_quads,
 )
 from illegalmining.detect.kernels import LANES, Days, Floats, kernel, part
 from illegalmining.detect.medians import spreads_kernel
+from illegalmining.detect.robust_fit import MOST_TERMS, QUAD, depart, load
+
+Doubles = npt.NDArray[np.float64]
 
 T_MAD = 0.765
 """Median absolute value of a t distribution with 3 degrees of freedom and unit scale."""
 
 
 @part
-def unexplained(
-    values: Floats, t: int, at: int, lanes: int, design: Floats, offset: Floats, mine: Floats, precision: Floats,
-    outlier: np.float32, now: Floats, whole: Floats, use: Floats, previous: Floats,
-) -> None:  # fmt: skip
-    """Residual `now` and deviation from the level `whole` of a group's date, 0 where it is not used; `use` 1 or 0.
+def from_level(values: Floats, k: int, first: int, offset: Floats, level: Floats, whole: Floats) -> None:
+    """How far a feature's values (QUAD, LANES) on four dates are from its level (K, LANES), without what each date
+    shares with the tile; into `whole` (K, QUAD, LANES)."""
+    a, b, c, d = offset[k, first], offset[k, first + 1], offset[k, first + 2], offset[k, first + 3]
+    for lane in range(LANES):
+        usual = level[k, lane]
+        whole[k, 0, lane], whole[k, 1, lane] = values[0, lane] - a - usual, values[1, lane] - b - usual
+        whole[k, 2, lane], whole[k, 3, lane] = values[2, lane] - c - usual, values[3, lane] - d - usual
 
-    A date that is an outlier breaks the chain of consecutive dates (`previous`), one that is not clear does not.
-    """
-    features, terms, _ = mine.shape
-    for lane in range(LANES):
-        use[lane] = 0.0
-    for k in range(features):
-        common, row = offset[t, k], values[t, k, at : at + lanes]
-        for lane in range(lanes):
-            whole[k, lane] = row[lane] - common - mine[k, 0, lane]
+
+@part
+def set_aside(here: Floats, distance: Floats, outlier: np.float32, now: Floats, whole: Floats, use: Floats) -> None:
+    """Have outliers, and what is not clear, count for nothing in `now` and `whole` (K, QUAD, LANES); `use` (QUAD,
+    LANES) becomes 1 where a date counts, -1 where it is an outlier, else 0. Leaves `distance` empty."""
+    most = outlier * np.float32(len(now))
+    for i in range(QUAD):
         for lane in range(LANES):
-            now[k, lane] = whole[k, lane]
-        for c in range(1, terms):
-            x = design[t, c]
+            use[i, lane] = here[i, lane] if distance[i, lane] < most else -here[i, lane]
+            distance[i, lane] = 0.0
+    for k in range(len(now)):
+        for i in range(QUAD):
             for lane in range(LANES):
-                now[k, lane] -= x * mine[k, c, lane]
+                now[k, i, lane] = now[k, i, lane] if use[i, lane] > 0 else np.float32(0.0)
+                whole[k, i, lane] = whole[k, i, lane] if use[i, lane] > 0 else np.float32(0.0)
+
+
+@part
+def add_products(one: Floats, sums: Floats) -> None:
+    """Add the products of each two features on four dates to the lower half of `sums` (K, K, LANES)."""
+    for k in range(len(one)):
+        for m in range(k + 1):
+            for lane in range(LANES):
+                early = one[k, 0, lane] * one[m, 0, lane] + one[k, 1, lane] * one[m, 1, lane]
+                late = one[k, 2, lane] * one[m, 2, lane] + one[k, 3, lane] * one[m, 3, lane]
+                sums[k, m, lane] += early + late
+
+
+@part
+def add_lags(
+    i: int, now: Floats, use: Floats, precision: Floats, before: Floats, previous: Floats, lags: Floats
+) -> None:
+    """Add the product of the i-th date in hand and the one before it to `lags`, and the mean of their squares.
+
+    An outlier breaks the chain of consecutive dates (`previous`: 1 where there is one before), a date that is not clear
+    does not.
+    """
+    for k in range(len(now)):
         for lane in range(LANES):
-            use[lane] += now[k, lane] * now[k, lane] * precision[k, lane]
+            both = max(use[i, lane], np.float32(0.0)) * previous[lane] * precision[k, lane]
+            lags[0, lane] += both * now[k, i, lane] * before[k, lane]
+            lags[1, lane] += both * np.float32(0.5) * (now[k, i, lane] ** 2 + before[k, lane] ** 2)
+            before[k, lane] = now[k, i, lane] if use[i, lane] > 0 else before[k, lane]
     for lane in range(LANES):
-        distance = use[lane]
-        use[lane] = np.float32(1.0) if distance < outlier * features and lane < lanes else np.float32(0.0)
-        previous[lane] = previous[lane] if use[lane] > 0 or np.isnan(distance) else np.float32(0.0)
-    for k in range(features):
-        for lane in range(LANES):
-            now[k, lane] = now[k, lane] if use[lane] > 0 else np.float32(0.0)
-            whole[k, lane] = whole[k, lane] if use[lane] > 0 else np.float32(0.0)
+        previous[lane] = min(max(previous[lane] + use[i, lane], np.float32(0.0)), np.float32(1.0))
 
 
 @part
@@ -63,7 +90,7 @@ def give_rows(found: Floats, at: int, lanes: int, into: Floats) -> None:
 @kernel
 def noise_kernel(
     values: Floats,
-    design: Floats,
+    waves: Floats,
     offset: Floats,
     coefficients: Floats,
     scales: Floats,
@@ -76,18 +103,23 @@ def noise_kernel(
 ) -> None:
     """Scatter (K, K, P) of the residuals without outliers, their lag products (P,), and how many dates were used.
 
-    `offset` (T, K) is what a date shares with the whole tile. The lag product is summed over pairs of consecutive used
+    waves (MOST_TERMS, T) as in `fit_kernel`; offset (K, T), what a date shares with the whole tile; both with zeros up
+    to whole quads of dates. The lag product is summed over pairs of consecutive used
     dates in units of each feature's scale, beside the squares in `lagged[1]`. `total` and `square`: sums of the
     deviations from the level and of their products.
     """
-    dates, features, pixels = values.shape
-    terms = design.shape[1]
-    mine = np.zeros((features, terms, LANES), np.float32)
+    _, features, pixels = values.shape
+    terms = coefficients.shape[1]
+    level = np.zeros((features, LANES), np.float32)
+    season = np.zeros((features, MOST_TERMS, LANES), np.float32)
     precision = np.zeros((features, LANES), np.float32)
-    now = np.zeros((features, LANES), np.float32)
-    whole = np.zeros((features, LANES), np.float32)
+    local = np.zeros((1, features, QUAD, LANES), np.float32)
+    here = np.zeros((1, QUAD, LANES), np.float32)
+    distance = np.zeros((QUAD, LANES), np.float32)
+    now = np.zeros((features, QUAD, LANES), np.float32)
+    whole = np.zeros((features, QUAD, LANES), np.float32)
+    use = np.zeros((QUAD, LANES), np.float32)
     before = np.zeros((features, LANES), np.float32)
-    use = np.zeros(LANES, np.float32)
     previous = np.zeros(LANES, np.float32)
     count = np.zeros(LANES, np.float32)
     sums = np.zeros((features, features, LANES), np.float32)
@@ -103,27 +135,30 @@ def noise_kernel(
             row = scales[k, at : at + lanes]
             for lane in range(lanes):
                 precision[k, lane] = np.float32(1.0) / (row[lane] * row[lane])
-            for c in range(terms):
+            row = coefficients[k, 0, at : at + lanes]
+            for lane in range(lanes):
+                level[k, lane] = row[lane]
+            for c in range(1, terms):
                 row = coefficients[k, c, at : at + lanes]
                 for lane in range(lanes):
-                    mine[k, c, lane] = row[lane]
-        for t in range(dates):
-            unexplained(values, t, at, lanes, design, offset, mine, precision, outlier, now, whole, use, previous)
+                    season[k, c, lane] = row[lane]
+        for first in range(0, waves.shape[1], QUAD):
+            here[:] = 0.0
+            load(values[first:], 0, at, lanes, local, here)
+            for k in range(features):
+                from_level(local[0, k], k, first, offset, level, whole)
+                depart(whole[k], k, first, waves, season, precision, now, distance)
+            set_aside(here[0], distance, outlier, now, whole, use)
+            for i in range(QUAD):
+                add_lags(i, now, use, precision, before, previous, lags)
+            add_products(now, sums)
+            add_products(whole, squares)
             for k in range(features):
                 for lane in range(LANES):
-                    levels[k, lane] += whole[k, lane]
-                for m in range(k + 1):
-                    for lane in range(LANES):
-                        sums[k, m, lane] += now[k, lane] * now[m, lane]
-                        squares[k, m, lane] += whole[k, lane] * whole[m, lane]
+                    levels[k, lane] += (whole[k, 0, lane] + whole[k, 1, lane]) + (whole[k, 2, lane] + whole[k, 3, lane])
+            for i in range(QUAD):
                 for lane in range(LANES):
-                    both = use[lane] * previous[lane] * precision[k, lane]
-                    lags[0, lane] += both * now[k, lane] * before[k, lane]
-                    lags[1, lane] += both * np.float32(0.5) * (now[k, lane] ** 2 + before[k, lane] ** 2)
-                    before[k, lane] = now[k, lane] if use[lane] > 0 else before[k, lane]
-            for lane in range(LANES):
-                count[lane] += use[lane]
-                previous[lane] = max(previous[lane], use[lane])
+                    count[lane] += max(use[i, lane], np.float32(0.0))
         counted = used[at : at + lanes]
         for lane in range(lanes):
             counted[lane] = np.int32(count[lane])
@@ -132,6 +167,81 @@ def noise_kernel(
         for k in range(features):
             give_rows(sums[k, : k + 1], at, lanes, scatter[k])
             give_rows(squares[k, : k + 1], at, lanes, square[k])
+
+
+@part
+def whiten(covariance: Doubles, lower: Doubles, inverse: Doubles) -> None:
+    """Cholesky factor of a group's covariances (K, K, LANES), and its inverse; lower halves."""
+    for k in range(len(covariance)):
+        for m in range(k + 1):
+            for lane in range(LANES):
+                lower[k, m, lane] = covariance[k, m, lane]
+            for j in range(m):
+                for lane in range(LANES):
+                    lower[k, m, lane] -= lower[k, j, lane] * lower[m, j, lane]
+            for lane in range(LANES):
+                if m < k:
+                    lower[k, m, lane] *= inverse[m, m, lane]
+                else:
+                    lower[k, k, lane] = np.sqrt(lower[k, k, lane])
+                    inverse[k, k, lane] = 1.0 / lower[k, k, lane]
+        for m in range(k):
+            for lane in range(LANES):
+                inverse[k, m, lane] = 0.0
+            for j in range(m, k):
+                for lane in range(LANES):
+                    inverse[k, m, lane] -= lower[k, j, lane] * inverse[j, m, lane]
+            for lane in range(LANES):
+                inverse[k, m, lane] *= inverse[k, k, lane]
+
+
+@part
+def over_seasons(
+    total: Floats, square: Floats, used: Days, at: int, lanes: int, covariance: Doubles, mean: Floats, spread: Floats
+) -> None:
+    """A group's mean over all seasons and its covariance, to which that of the noise is added as its floor."""
+    counted = used[at : at + lanes]
+    for k in range(len(total)):
+        ours, into = total[k, at : at + lanes], mean[k, at : at + lanes]
+        for lane in range(lanes):
+            into[lane] = ours[lane] / np.float32(max(counted[lane], 1))
+        for m in range(k + 1):
+            row, other = square[k, m, at : at + lanes], mean[m, at : at + lanes]
+            one, two = spread[k, m, at : at + lanes], spread[m, k, at : at + lanes]
+            for lane in range(lanes):
+                beside = row[lane] / np.float32(max(counted[lane], 1)) - into[lane] * other[lane]
+                one[lane] = beside + np.float32(covariance[k, m, lane])
+            for lane in range(lanes):
+                two[lane] = one[lane]
+
+
+@kernel
+def covariance_kernel(
+    scatter: Floats, used: Days, terms: int, common: Doubles, few: float, floor: float, total: Floats, square: Floats,
+    whitening: Floats, mean: Floats, spread: Floats,
+) -> None:  # fmt: skip
+    """Whitening (K, K, P) of the noise, pulled towards the tile's, `common`, by the weight of `few` dates; mean (K, P)
+    and covariance (K, K, P) over all seasons. Inputs as `noise_kernel` leaves them; `floor` is the smallest noise."""
+    features, _, pixels = scatter.shape
+    covariance = np.ones((features, features, LANES))
+    lower = np.ones((features, features, LANES))
+    inverse = np.ones((features, features, LANES))
+    for at in range(0, pixels, LANES):
+        lanes = min(LANES, pixels - at)
+        counted = used[at : at + lanes]
+        for k in range(features):
+            for m in range(k + 1):
+                own, least = scatter[k, m, at : at + lanes], floor * floor if k == m else 0.0
+                for lane in range(lanes):
+                    free = max(counted[lane] - terms, 1)
+                    covariance[k, m, lane] = (own[lane] + few * common[k, m]) / (free + few) + least
+        whiten(covariance, lower, inverse)
+        for k in range(features):
+            for m in range(k + 1):
+                row = whitening[k, m, at : at + lanes]
+                for lane in range(lanes):
+                    row[lane] = np.float32(inverse[k, m, lane])
+        over_seasons(total, square, used, at, lanes, covariance, mean, spread)
 
 
 def weather(
@@ -166,24 +276,17 @@ def noise(values: Floats, design: Floats, offset: Floats, fitted: tuple, paramet
     used = np.zeros(pixels, np.int32)
     outlier = np.float32(parameters.outlier)
     total, square = np.zeros((features, pixels), np.float32), np.zeros_like(scatter)
-    noise_kernel(values, design, offset, coefficients, scales, outlier, scatter, lagged, used, total, square)
+    waves, common = whole_quads(design, MOST_TERMS), whole_quads(offset, features)
+    noise_kernel(values, waves, common, coefficients, scales, outlier, scatter, lagged, used, total, square)
     judged = clear >= parameters.fewest
-    covariance = shrunk(scatter, used, design.shape[1], judged, parameters)
-    factor = np.linalg.cholesky(covariance.astype(np.float64))
-    whitening = inverted(np.ascontiguousarray(factor.transpose(1, 2, 0)))
+    tile = noise_of_tile(scatter, used, design.shape[1], judged, parameters)
+    few, floor = parameters.neighbours_dates, parameters.smallest_noise
+    whitening, mean, spread = np.zeros_like(scatter), np.empty_like(total), np.empty_like(scatter)
+    given = scatter, used, design.shape[1], tile, few, floor, total, square
+    covariance_kernel(*given, whitening, mean, spread)
     memory = lingering(lagged, used, judged, parameters)
-    mean, spread = seasons(total, square, used, covariance)
-    whitening = whitening.astype(np.float32)
     clear = np.where(judged, clear, 0)
     return Baseline(coefficients, errors, whitening, memory, clear, mean, spread, scales)
-
-
-def seasons(total: Floats, square: Floats, used: Days, covariance: npt.NDArray[np.float64]) -> tuple[Floats, Floats]:
-    """Mean (K, P) and covariance (K, K, P) over all seasons; the noise `covariance` (P, K, K) is its floor."""
-    count = np.maximum(used, 1)
-    mean = total / count
-    spread = mirrored(square) / count - mean[:, None] * mean[None, :]
-    return mean.astype(np.float32), (spread + covariance.transpose(1, 2, 0)).astype(np.float32)
 
 
 def inverted(lower: npt.NDArray) -> npt.NDArray:
@@ -196,28 +299,21 @@ def inverted(lower: npt.NDArray) -> npt.NDArray:
     return inverse
 
 
-def mirrored(lower: Floats) -> Floats:
-    """The symmetric matrix (K, K, P) whose lower triangle is given."""
-    diagonal = np.eye(lower.shape[0], dtype=np.float32)[:, :, None]
-    return lower + lower.transpose(1, 0, 2) * (1 - diagonal)
-
-
-def shrunk(
+def noise_of_tile(
     scatter: Floats, used: npt.NDArray, terms: int, judged: npt.NDArray, parameters: BaselineParameters
-) -> npt.NDArray[np.float64]:
-    """Noise covariance (P, K, K): each pixel's own, pulled towards the tile's where it has few dates."""
-    features = scatter.shape[0]
-    own = mirrored(scatter)
-    free = np.maximum(used - terms, 1)
-    each = (own / free).transpose(2, 0, 1).astype(np.float64)
-    size = np.trace(each, axis1=1, axis2=2)
-    common = np.eye(features) * parameters.smallest_noise**2
-    if judged.any():
-        quiet = judged & (size <= np.median(size[judged]))
-        common = common + 2.0 * each[quiet].mean(axis=0)
-    few = parameters.neighbours_dates
-    mixed = (each * free[:, None, None] + few * common) / (free + few)[:, None, None]
-    return mixed + np.eye(features) * parameters.smallest_noise**2
+) -> Doubles:
+    """Noise covariance (K, K) of a tile, towards which that of each of its pixels is pulled; lower half.
+
+    That of the calmer half of the pixels, twice, so that restless ground does not set it.
+    """
+    least = np.eye(len(scatter)) * parameters.smallest_noise**2
+    if not judged.any():
+        return least
+    free = np.maximum(used - terms, 1).astype(np.float32)
+    size = np.einsum("kkp->p", scatter) / free
+    quiet = judged & (size <= np.median(size[judged]))
+    each = scatter[:, :, quiet] / free[quiet]
+    return np.asarray(least + 2.0 * each.mean(axis=2, dtype=np.float64))
 
 
 def lingering(lagged: Floats, used: npt.NDArray, judged: npt.NDArray, parameters: BaselineParameters) -> Floats:
