@@ -19,7 +19,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -273,8 +273,14 @@ def tell(facts: dict[str, Any], done: Done) -> None:
         watcher(**facts, seconds=round(done.seconds, 3), worker=done.worker)
 
 
-def worked(work: Callable[[Piece], Result], pieces: Sequence[Piece], facts: Sequence[dict[str, Any]]) -> list[Result]:
-    """The results of all pieces, in their order, whoever did them; whoever watches is told the facts of each.
+def worked(
+    work: Callable[[Piece], Result],
+    pieces: Sequence[Piece],
+    facts: Sequence[dict[str, Any]],
+    take: Callable[[int, Result], None],
+) -> None:
+    """Do all pieces, whoever does them. `take` is handed the place of a piece and its result as soon as it is there, in
+    any order, one at a time, and whoever watches is told its facts.
 
     Raises
     ------
@@ -283,16 +289,8 @@ def worked(work: Callable[[Piece], Result], pieces: Sequence[Piece], facts: Sequ
     """
     client = CLIENT.get()
     if client is None:
-        # bound beforehand, because Dask would search arguments through and through for arrays of its own
-        tasks = [dask.delayed(partial(do, work, piece), pure=False)() for piece in pieces]
-        places = {task.key: at for at, task in enumerate(tasks)}
-
-        def ended(key: str, done: Any, *_: Any) -> None:
-            if key in places:
-                tell(facts[places[key]], done)
-
-        with Callback(posttask=ended):
-            return [done.result for done in dask.compute(*tasks)]
+        worked_here(work, pieces, facts, take)
+        return
     from distributed import KilledWorker, as_completed
 
     run = uuid.uuid4().hex
@@ -300,12 +298,11 @@ def worked(work: Callable[[Piece], Result], pieces: Sequence[Piece], facts: Sequ
         partial(do_there, work), pieces, key=[f"tile-{run}-{at}" for at in range(len(pieces))], pure=False
     )
     places = {future.key: at for at, future in enumerate(futures)}
-    results: list[Any] = [None] * len(pieces)
     try:
         for future, done in as_completed(futures, with_results=True):
             at = places[future.key]
             tell(facts[at], done)
-            results[at] = done.result
+            take(at, done.result)
             future.release()
     except KilledWorker as error:
         raise InputError(
@@ -314,4 +311,30 @@ def worked(work: Callable[[Piece], Result], pieces: Sequence[Piece], facts: Sequ
         ) from error
     finally:
         client.cancel(futures)
-    return results
+
+
+def worked_here(
+    work: Callable[[Piece], Result],
+    pieces: Sequence[Piece],
+    facts: Sequence[dict[str, Any]],
+    take: Callable[[int, Result], None],
+) -> None:
+    """`worked` by this machine's threads."""
+    one_at_a_time = threading.Lock()
+
+    def whole(at: int, piece: Piece) -> Done:
+        done = do(work, piece)
+        with one_at_a_time:
+            take(at, done.result)
+        return replace(done, result=None)  # Dask would hold it until the last piece is done
+
+    # bound beforehand, because Dask would search arguments through and through for arrays of its own
+    tasks = [dask.delayed(partial(whole, at, piece), pure=False)() for at, piece in enumerate(pieces)]
+    places = {task.key: at for at, task in enumerate(tasks)}
+
+    def ended(key: str, done: Any, *_: Any) -> None:
+        if key in places:
+            tell(facts[places[key]], done)
+
+    with Callback(posttask=ended):
+        dask.compute(*tasks)

@@ -142,6 +142,8 @@ def edges(length: int, tile: int) -> list[tuple[int, int]]:
 
 
 Features = Callable[..., Floats]
+Leave = Callable[[Maps], Any]
+Put = Callable[[Place, Any], None]
 
 
 def judge_stack(
@@ -150,23 +152,33 @@ def judge_stack(
     when: Days,
     parameters: ChangeParameters,
     scale: Scale,
+    leave: Leave,
+    put: Put,
     memory: Memory | None = None,
-) -> tuple[Maps, Histories | Remembered]:
-    """Judge every pixel.
+) -> Histories | Remembered:
+    """Judge every pixel; returns the series of those that changed.
 
     bands: arrays (T, Y, X), lazy or not, handed to `features` tile by tile, which returns (T, K, Y, X) with NaN where
-    not clear. scale: how a value is written in one byte for the series. memory: what earlier runs left; dates that
-    are in it are not read again.
+    not clear. scale: how a value is written in one byte for the series. leave: makes of a tile's maps, where it was
+    judged, what is handed to `put` with its place, in whatever order tiles are done, while others are still judged.
+    memory: what earlier runs left; dates that are in it are not read again.
     """
-    _, height, width = bands[0].shape
     spans = time_spans(bands[0], memory.dates if memory else 0)
     blocks = [block_of(bands, spans, rows, columns, parameters) for rows, columns in block_places(bands[0], parameters)]
-    judge = partial(judge_block, features=features, when=when, parameters=parameters, scale=scale, memory=memory)
+    judge = partial(
+        judge_block, features=features, when=when, parameters=parameters, scale=scale, memory=memory, leave=leave
+    )
     dates = sum(span.stop - span.start for span in spans)
-    judged = worked(judge, blocks, [block.facts(dates) for block in blocks])
-    places = [place for block in blocks for place in block.places]
-    maps, kept = assembled(tuple(tile for tiles in judged for tile in tiles), places, (height, width))
-    return maps, Remembered(memory, scale) if memory else kept
+    told: dict[Place, Histories] = {}
+
+    def take(at: int, tiles: list[tuple[Any, Histories | None]]) -> None:
+        for place, (left, series) in zip(blocks[at].places, tiles, strict=True):
+            put(place, left)
+            if series is not None:
+                told[place] = series
+
+    worked(judge, blocks, [block.facts(dates) for block in blocks], take)
+    return Remembered(memory, scale) if memory else together(told)
 
 
 @dataclass(frozen=True)
@@ -238,8 +250,9 @@ def judge_block(
     parameters: ChangeParameters,
     scale: Scale,
     memory: Memory | None,
-) -> list[tuple[Maps, Histories | None]]:
-    """The tiles of one block, read at once."""
+    leave: Leave,
+) -> list[tuple[Any, Histories | None]]:
+    """What leaves the tiles of one block, which is read at once."""
     parts = [read_together(windows) for windows in block.parts]
     top, left = block.corner
     height, width = parts[0][0].shape[1:] if parts else (0, 0)
@@ -254,16 +267,10 @@ def judge_block(
         pieces = (features(*(band[:, slice(*down), slice(*across)] for band in bands)) for bands in parts)
         dates = sum(len(bands[0]) for bands in parts)
         # handed over without a name, so that one tile is let go before the next is made
-        found.append(
-            judge_tile(
-                joined((piece[:, :, *inner] for piece in pieces), dates),
-                (rows, columns),
-                when,
-                parameters,
-                scale,
-                memory,
-            )
+        maps, series = judge_tile(
+            joined((piece[:, :, *inner] for piece in pieces), dates), (rows, columns), when, parameters, scale, memory
         )
+        found.append((leave(maps), series))
     return found
 
 
@@ -396,23 +403,13 @@ def expected_of(design: Floats, coefficients: Floats, offset: Floats) -> Floats:
     return (along(design, coefficients) + offset[:, :, None]).transpose(2, 0, 1)
 
 
-def assembled(
-    parts: tuple[tuple[Maps, Histories | None], ...], places: list[Place], shape: tuple[int, int]
-) -> tuple[Maps, Histories]:
-    """The tiles put back in their places."""
-    whole = {}
-    for name in Maps.__dataclass_fields__:
-        first = getattr(parts[0][0], name)
-        whole[name] = np.empty((*first.shape[:-2], *shape), first.dtype)
-        for (maps, _), (rows, columns) in zip(parts, places, strict=True):
-            whole[name][..., slice(*rows), slice(*columns)] = getattr(maps, name)
-    told = [(series, place) for (_, series), place in zip(parts, places, strict=True) if series is not None]
-    empty = Histories(np.empty((0, 2), np.int64), *np.empty((2, 0, 0, 0), np.float32))
+def together(told: dict[Place, Histories]) -> Histories:
+    """The series of all tiles, with their places in the district."""
     if not told:
-        return Maps(**whole), empty
-    moved = [series.where + np.array([rows[0], columns[0]]) for series, (rows, columns) in told]
-    return Maps(**whole), Histories(
-        np.concatenate(moved),
-        np.concatenate([series.observed for series, _ in told]),
-        np.concatenate([series.expected for series, _ in told]),
+        return Histories(np.empty((0, 2), np.int64), *np.empty((2, 0, 0, 0), np.float32))
+    places = sorted(told)
+    return Histories(
+        np.concatenate([told[place].where + np.array([place[0][0], place[1][0]]) for place in places]),
+        np.concatenate([told[place].observed for place in places]),
+        np.concatenate([told[place].expected for place in places]),
     )

@@ -7,7 +7,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,18 @@ import xarray as xr
 from affine import Affine
 
 from illegalmining.detect.baseline import Floats
-from illegalmining.detect.change import ChangeParameters, Days, Features, Histories, Maps, Remembered, judge_stack
+from illegalmining.detect.change import (
+    ChangeParameters,
+    Days,
+    Features,
+    Histories,
+    Leave,
+    Maps,
+    Remembered,
+    judge_stack,
+)
 from illegalmining.detect.findings import Findings, Unjudged, detections
+from illegalmining.detect.leaving import SMALLEST, ForRegions, Sheet, everything
 from illegalmining.detect.memory import Archive, Layout, Memory, Scale
 from illegalmining.detect.regions import RegionParameters, Telling, region_rows, smallest_site
 from illegalmining.errors import InputError
@@ -96,6 +107,11 @@ class Stack:
     contrast: float
     change: ChangeParameters
     regions: RegionParameters
+
+    @property
+    def contrasts(self) -> npt.NDArray[np.float64]:
+        """The change of a typical site in each feature (K,)."""
+        return np.full(len(self.telling.names), self.contrast)
 
     @property
     def layout(self) -> Layout:
@@ -192,10 +208,8 @@ def monitor(stack: Stack, memory: Memory | None = None) -> ChangedGround:
     >>> ground.maps["shift"].dims
     ('feature', 'y', 'x')
     """
-    judged, histories = judge_stack(stack.bands, stack.features, stack.when, stack.change, stack.scale, memory)
-    if stack.dismissed is not None:
-        judged = replace(judged, evidence=np.where(stack.dismissed(judged.shift), 0, judged.evidence))
-    return ChangedGround(stack, judged, histories)
+    sheet, histories = sheet_of(stack, partial(everything, dismissed=stack.dismissed), memory)
+    return ChangedGround(stack, sheet.maps, histories)
 
 
 def regions(ground: ChangedGround) -> Findings:
@@ -220,17 +234,38 @@ def regions(ground: ChangedGround) -> Findings:
     >>> bool((findings.detections["detector"] == "surface").all())
     True
     """
+    stack = ground.stack
+    smallest = smallest_site(ground.judged, stack.contrasts, stack.grid.pixel_m2, stack.regions)
+    return drawn(ground, smallest)
+
+
+def drawn(ground: ChangedGround, smallest: Floats) -> Findings:
+    """The regions of the ground, and the map `smallest` (Y, X), m2, of what would have been seen."""
     stack, grid = ground.stack, ground.stack.grid
     rows = region_rows(
         stack.detector, ground.judged, ground.histories, stack.when, grid.transform, stack.telling, stack.regions
     )
-    contrast = np.full(len(stack.telling.names), stack.contrast)
-    smallest = smallest_site(ground.judged, contrast, grid.pixel_m2, stack.regions)
-    return Findings(detections(rows, grid.crs), grid.map(smallest, "smallest_site_m2"))
+    return Findings(detections(rows, grid.crs), grid.map(smallest, SMALLEST))
+
+
+def sheet_of(stack: Stack, leave: Leave, memory: Memory | None) -> tuple[Sheet, Histories | Remembered]:
+    """What left each tile, put together, and the series of pixels that changed."""
+    sheet = Sheet(stack.layout.shape)
+    histories = judge_stack(
+        stack.bands, stack.features, stack.when, stack.change, stack.scale, leave, sheet.put, memory
+    )
+    return sheet, histories
+
+
+def watched(stack: Stack, memory: Memory | None) -> Findings:
+    """What `regions` says of `monitor`, to the byte, while no more leaves a tile than regions are drawn from."""
+    leave = ForRegions(stack.dismissed, stack.contrasts, stack.grid.pixel_m2, stack.regions)
+    sheet, histories = sheet_of(stack, leave, memory)
+    return drawn(ChangedGround(stack, sheet.maps, histories), sheet.planes[SMALLEST])
 
 
 def judged_or_said(ready: Callable[[], Stack], crs: Any, archive: Archive | None) -> Findings:
-    """`monitor` and `regions` of the stack that is made ready, or why it cannot be.
+    """What is found on the stack that is made ready, or why it cannot be.
 
     archive: where earlier runs left what they know.
     """
@@ -239,6 +274,6 @@ def judged_or_said(ready: Callable[[], Stack], crs: Any, archive: Archive | None
     except Unjudged as error:
         return Findings(detections([], crs), None, (error.remark,))
     if archive is None:
-        return regions(monitor(stack))
+        return watched(stack, None)
     with archive.open(stack.when.days, stack.when.history, stack.layout) as memory:
-        return regions(monitor(stack, memory))
+        return watched(stack, memory)
