@@ -163,6 +163,17 @@ def begin(
 
 
 @part
+def fetch(row: Floats, lanes: int, into: Floats) -> None:
+    """Copy a row into cache; of a whole group the compiler knows how long it is."""
+    if lanes == LANES:
+        for lane in range(LANES):
+            into[lane] = row[lane]
+    else:
+        for lane in range(lanes):
+            into[lane] = row[lane]
+
+
+@part
 def gather(
     at: int, lanes: int, coefficients: Floats, errors: Floats, whitening: Floats, mine: Floats, error: Floats,
     white: Floats,
@@ -172,18 +183,12 @@ def gather(
     i = 0
     for k in range(features):
         for c in range(terms):
-            row = coefficients[k, c, at : at + lanes]
-            for lane in range(lanes):
-                mine[k, c, lane] = row[lane]
+            fetch(coefficients[k, c, at : at + lanes], lanes, mine[k, c])
         for m in range(k + 1):
-            row = whitening[k, m, at : at + lanes]
-            for lane in range(lanes):
-                white[i, lane] = row[lane]
+            fetch(whitening[k, m, at : at + lanes], lanes, white[i])
             i += 1
     for w in range(len(errors)):
-        row = errors[w, at : at + lanes]
-        for lane in range(lanes):
-            error[w, lane] = row[lane]
+        fetch(errors[w, at : at + lanes], lanes, error[w])
 
 
 @part
