@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 from collections import Counter
@@ -16,11 +17,14 @@ import rioxarray  # noqa: F401
 import xarray as xr
 import zarr
 
+from illegalmining import atomic
 from illegalmining.atomic import sweep
 from illegalmining.chunks import COMPRESSION, Chunked, Window
+from illegalmining.detect.change import ChangeParameters
+from illegalmining.detect.changed_ground import monitor, regions
 from illegalmining.detect.findings import Findings
 from illegalmining.detect.radar import detect_radar
-from illegalmining.detect.surface import detect_surface
+from illegalmining.detect.surface import SurfaceParameters, detect_surface, surface_stack
 from illegalmining.errors import InputError
 from illegalmining.monitoring import MonitoringArchive
 
@@ -96,6 +100,36 @@ def test_one_new_date_is_all_that_is_read_and_nothing_changes(tmp_path: Path) ->
     again, reads = night(cube, tmp_path, days[-1])
     assert not reads
     same(again, found)
+
+
+def test_what_leaves_the_tiles_is_all_that_regions_are_drawn_from() -> None:
+    """A pit across tiles, of which every ninth pixel stays as it was: it belongs to the region and shows no change."""
+    rows, columns = np.mgrid[:70, :70]
+    spared = (rows % 3 == 1) & (columns % 3 == 1)
+    cube = ground(seed=6).where(~spared, ground(seed=6).isel(time=slice(0, 60)).mean("time"))
+    given = HISTORY, MONITOR, AS_OF, SurfaceParameters(change=ChangeParameters(tile=16, block=32))
+    found, whole = detect_surface(cube, *given), regions(monitor(surface_stack(cube, *given)))
+    assert len(found.detections) == 1
+    same(found, whole)
+
+
+@pytest.mark.parametrize("fault", [errno.EIO, errno.ENOSPC])
+def test_a_disk_that_fails_while_regions_are_drawn_breaks_the_night_off(
+    fault: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk says of a file once that it could not be written, and of the next try that all is well."""
+    proper, failed = atomic.sync, []
+
+    def failing(path: Path) -> None:
+        if not failed and path.parent.name == "coefficients":
+            failed.append(path)
+            raise OSError(fault, "said once")
+        proper(path)
+
+    monkeypatch.setattr(atomic, "sync", failing)
+    with pytest.raises(OSError, match="said once"):
+        night(ground(), tmp_path, AS_OF)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
 def test_late_scenes_are_fed_in_their_place(tmp_path: Path) -> None:

@@ -41,9 +41,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     former = partial.with_name(f"{partial.name.removesuffix(PARTIAL)}.former{PARTIAL}")
     try:
         yield partial
-        with ThreadPoolExecutor(SYNCS) as pool:  # a disk takes as long for one as for many at once
-            list(pool.map(sync, sorted(partial.rglob("*"))))
-        sync(partial)
+        sync_below(partial)
         if path.exists():  # moved away in one step: a folder that is being emptied would be half a folder
             os.rename(path, former)
         os.replace(partial, path)
@@ -80,6 +78,13 @@ def write_bytes(path: Path, content: bytes) -> Path:
     with atomic_file(path) as partial:
         partial.write_bytes(content)
     return path
+
+
+def sync_below(folder: Path) -> None:
+    """Force a folder, its files, and those of the folders in it to the disk."""
+    with ThreadPoolExecutor(SYNCS) as pool:  # a disk takes as long for one as for many at once
+        list(pool.map(sync, sorted(folder.rglob("*"))))
+    sync(folder)
 
 
 def sync(path: Path) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -63,21 +62,20 @@ class Chunked:
         InputError
             Its file is not as it was written, or the disk does not give it back.
         """
-        values = np.zeros((self.shape[0], self.side, self.side), self.dtype)
-        path = self.file(down, across)
-        with suppress(FileNotFoundError):
-            try:
-                packed = path.read_bytes()
-                if len(packed) != int.from_bytes(packed[LENGTH], "little"):
-                    raise ValueError("its length is not what it was written with")
-                COMPRESSION.decode(packed, values)
-            except (ValueError, RuntimeError, OSError) as error:
-                if isinstance(error, FileNotFoundError):
-                    raise
-                raise InputError(
-                    f"{path}: what was remembered of a tile cannot be read ({error}); check the disk, remove "
-                    "state/monitoring and run again: it is made anew"
-                ) from error
+        shape, path = (self.shape[0], self.side, self.side), self.file(down, across)
+        try:
+            packed = path.read_bytes()
+            if len(packed) != int.from_bytes(packed[LENGTH], "little"):
+                raise ValueError("its length is not what it was written with")
+            values = np.empty(shape, self.dtype)
+            COMPRESSION.decode(packed, values)
+        except FileNotFoundError:
+            return np.zeros(shape, self.dtype)
+        except (ValueError, RuntimeError, OSError) as error:
+            raise InputError(
+                f"{path}: what was remembered of a tile cannot be read ({error}); check the disk, remove "
+                "state/monitoring and run again: it is made anew"
+            ) from error
         return values
 
     def read(self, window: Window) -> npt.NDArray[Any]:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import product
@@ -24,7 +25,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from illegalmining.atomic import atomic_folder, remove_folder
+from illegalmining.atomic import atomic_folder, remove_folder, sync_below
 from illegalmining.checkpoint import key_of
 from illegalmining.chunks import Chunked
 from illegalmining.detect.baseline import Baseline, Floats, season
@@ -231,6 +232,15 @@ class StoredMemory:
         """Keep what some dates showed."""
         self.codes(folder).write(place, codes.reshape(-1, codes.shape[2]))
         np.save(folder / offset_name(place), offset)
+
+    @contextmanager
+    def settling(self) -> Iterator[None]:
+        """Inside the block, what was kept of all tiles goes to the disk while its owner does something else."""
+        new = [self.run.folder, *([] if self.dates else [self.baseline])] if self.run else []
+        with ThreadPoolExecutor(1) as pool:
+            forced = pool.map(sync_below, new)
+            yield
+            list(forced)  # a disk says only once that it could not write something
 
     def of(self, rows: npt.NDArray[np.intp], columns: npt.NDArray[np.intp]) -> tuple[Codes, Floats]:
         """Codes (N, T, K) of all dates, and expected values (N, T, K), of N pixels by their rows and columns."""

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -261,7 +262,8 @@ def watched(stack: Stack, memory: Memory | None) -> Findings:
     """What `regions` says of `monitor`, to the byte, while no more leaves a tile than regions are drawn from."""
     leave = ForRegions(stack.dismissed, stack.contrasts, stack.grid.pixel_m2, stack.regions)
     sheet, histories = sheet_of(stack, leave, memory)
-    return drawn(ChangedGround(stack, sheet.maps, histories), sheet.planes[SMALLEST])
+    with memory.settling() if memory else nullcontext():
+        return drawn(ChangedGround(stack, sheet.maps, histories), sheet.planes[SMALLEST])
 
 
 def judged_or_said(ready: Callable[[], Stack], crs: Any, archive: Archive | None) -> Findings:

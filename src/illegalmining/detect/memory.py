@@ -69,6 +69,9 @@ class Memory(Protocol):
     def keep_unseen(self, place: Place, watch: Watch) -> None:
         """Keep a tile of which the dates fed now show nothing; `watch` as it was recalled."""
 
+    def settling(self) -> AbstractContextManager[None]:
+        """Inside the block, what was kept of all tiles goes to the disk while its owner does something else."""
+
     def of(self, rows: npt.NDArray[np.intp], columns: npt.NDArray[np.intp]) -> tuple[Codes, Floats]:
         """Codes (N, T, K) of all dates, and expected values (N, T, K), of N pixels by their rows and columns."""
 

@@ -22,7 +22,9 @@ from illegalmining.errors import InputError
 from illegalmining.storage import for_gdal, gdal_options
 
 READERS = 8
-"""Headers read at a time: opening waits for the disk, not for the processor."""
+"""Most headers read at a time: opening waits for the disk, not for the processor."""
+EACH = 50
+"""Headers that are worth another reader: of a thread's first file GDAL and PROJ make as much work as of fifty more."""
 MOST_BLOCKS_CHECKED = 4096
 LARGEST_BLOCK_BYTES = 1e9
 """A block is unpacked whole for one pixel of it; a Sentinel-2 tile in one strip has 0.24 GB."""
@@ -170,5 +172,6 @@ def at_once(ask: Callable[[Given], Answer], given: Iterable[Given]) -> list[Answ
         except InputError as error:
             return error
 
-    with ThreadPoolExecutor(READERS) as pool:
-        return list(pool.map(answer, given))
+    asked = list(given)
+    with ThreadPoolExecutor(min(READERS, 1 + len(asked) // EACH)) as pool:
+        return list(pool.map(answer, asked))
