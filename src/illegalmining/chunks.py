@@ -1,6 +1,6 @@
-"""Arrays (N, Y, X) in Zarr of which a chunk holds all of N, read and written chunk by chunk.
+"""Arrays (N, Y, X) in Zarr of which a chunk holds all of N, read and written chunk by chunk; and lists of a few pixels.
 
-What lies on the disk is Zarr's (version 2), to be opened by whatever reads it. Chunks are coded here, because Zarr's
+The arrays are Zarr's (version 2), to be opened by whatever reads it. Chunks are coded here, because Zarr's
 event loop takes milliseconds for each, and a night writes several of every tile and reads one of every run.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -63,19 +64,11 @@ class Chunked:
             Its file is not as it was written, or the disk does not give it back.
         """
         shape, path = (self.shape[0], self.side, self.side), self.file(down, across)
-        try:
-            packed = path.read_bytes()
-            if len(packed) != int.from_bytes(packed[LENGTH], "little"):
-                raise ValueError("its length is not what it was written with")
-            values = np.empty(shape, self.dtype)
-            COMPRESSION.decode(packed, values)
-        except FileNotFoundError:
+        if not path.is_file():
             return np.zeros(shape, self.dtype)
-        except (ValueError, RuntimeError, OSError) as error:
-            raise InputError(
-                f"{path}: what was remembered of a tile cannot be read ({error}); check the disk, remove "
-                "state/monitoring and run again: it is made anew"
-            ) from error
+        with said(path):
+            values = np.empty(shape, self.dtype)
+            COMPRESSION.decode(packed_in(path), values)
         return values
 
     def read(self, window: Window) -> npt.NDArray[Any]:
@@ -130,6 +123,69 @@ class Chunked:
             return slice(y[0] - top, y[1] - top), slice(x[0] - left, x[1] - left)
 
         return seen_from(down * self.side, across * self.side), seen_from(window[0][0], window[1][0])
+
+
+@dataclass(frozen=True)
+class Listed:
+    """Numbers (N, F) of a few pixels of each tile, which Zarr has no form for: a file a tile, packed like a chunk.
+
+    It holds whole numbers of 32 bits (1 + F, 1 + N): the pixels, counted row by row, above their numbers' bits. The
+    first column stands for none, so that a tile without any has a file too, and one that was lost is missed.
+    """
+
+    path: Path
+    fields: int
+
+    def make(self) -> None:
+        """Make its folder."""
+        self.path.mkdir(parents=True)
+
+    def file(self, window: Window) -> Path:
+        """Where a tile's numbers lie."""
+        return self.path / f"{window[0][0]}.{window[1][0]}"
+
+    def read(self, window: Window) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+        """Pixels (N,) of a tile and their numbers (N, F); raises InputError as `Chunked.decoded` does."""
+        path = self.file(window)
+        with said(path):
+            table = np.frombuffer(COMPRESSION.decode(packed_in(path)), "<i4").reshape(1 + self.fields, -1)[:, 1:]
+        return table[0], np.ascontiguousarray(table[1:].T).view(np.float32)
+
+    def write(self, window: Window, pixels: npt.NDArray[np.intp], numbers: npt.NDArray[np.float32]) -> None:
+        """Write the numbers (N, F) of a tile's pixels (N,)."""
+        table = np.full((1 + self.fields, 1 + len(pixels)), -1, "<i4")
+        table[0, 1:], table[1:, 1:] = pixels, numbers.view("<i4").T
+        fresh(self.file(window)).write_bytes(COMPRESSION.encode(table))
+
+    def take(self, other: Listed, window: Window) -> None:
+        """Have of a tile what another has: the same file, under a second name."""
+        same_file(other.file(window), fresh(self.file(window)))
+
+
+def packed_in(path: Path) -> bytes:
+    """What a file of Blosc's holds; raises ValueError where it is not as long as it was written."""
+    packed = path.read_bytes()
+    if len(packed) != int.from_bytes(packed[LENGTH], "little"):
+        raise ValueError("its length is not what it was written with")
+    return packed
+
+
+@contextmanager
+def said(path: Path) -> Iterator[None]:
+    """Inside the block a file is read and decoded.
+
+    Raises
+    ------
+    InputError
+        It is not as it was written, or the disk does not give it back.
+    """
+    try:
+        yield
+    except (ValueError, RuntimeError, OSError) as error:
+        raise InputError(
+            f"{path}: what was remembered of a tile cannot be read ({error}); check the disk, remove "
+            "state/monitoring and run again: it is made anew"
+        ) from error
 
 
 def fresh(path: Path) -> Path:

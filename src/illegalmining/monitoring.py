@@ -27,13 +27,14 @@ import numpy.typing as npt
 
 from illegalmining.atomic import atomic_folder, remove_folder, sync_below
 from illegalmining.checkpoint import key_of
-from illegalmining.chunks import Chunked
+from illegalmining.chunks import Chunked, Listed
 from illegalmining.detect.baseline import Baseline, Floats, season
-from illegalmining.detect.candidates import PLACES
 from illegalmining.detect.change import edges, expected_of
 from illegalmining.detect.memory import Codes, Layout, Memory, Place
 from illegalmining.detect.watch import Watch, unwatched
 
+FORMAT = 2
+"""How tiles are stored; states of another number are not looked at."""
 TRIANGULAR = ("spread", "whitening")
 Shapes = dict[str, tuple[int, ...]]
 
@@ -77,7 +78,7 @@ class MonitoringArchive:
         """The memory that goes furthest for these dates; what is kept in it lasts once the block ends without error."""
         scenes = [[int(day), self.inputs[int(day)]] for day in days]
         past, watched = scenes[:history], scenes[history:]
-        series = self.folder / key_of(self.rests_on, past, vars(layout))
+        series = self.folder / key_of(FORMAT, self.rests_on, past, vars(layout))
         begun = (series / "baseline").is_dir()
         runs = read_runs(series) if begun else {}
         fits = [run for run in runs.values() if run.usable and run.scenes == watched[: len(run.scenes)]]
@@ -159,7 +160,7 @@ class StoredMemory:
     def prepare(self) -> None:
         """Make the arrays that `keep` fills."""
         assert self.run is not None, "there is nothing new to keep"
-        new = [self.codes(self.run.folder), *self.watch(self.run.folder)]
+        new: list[Chunked | Listed] = [self.codes(self.run.folder), *self.watch(self.run.folder)]
         if self.dates == 0:
             new += [self.codes(self.baseline), self.waves, self.numbers]
         for array in new:
@@ -179,10 +180,14 @@ class StoredMemory:
         """The rest of a baseline."""
         return self.array(self.baseline / "numbers", length(noise_shapes(self.layout)), "<f4")
 
-    def watch(self, folder: Path) -> list[Chunked]:
-        """The state of a watch as a run left it."""
-        parts = zip(Watch._fields, in_rows(unwatched(1, self.layout.features)), strict=True)
-        return [self.array(folder / "watch" / name, len(rows), rows.dtype.str) for name, rows in parts]
+    def watch(self, folder: Path) -> tuple[Chunked, Chunked, Listed]:
+        """The state of a watch as a run left it: what all pixels have, and the candidates of the few that have any."""
+        numbers, days, candidates = unwatched(1, self.layout.features)
+        return (
+            self.array(folder / "watch" / "numbers", len(numbers), "<f4"),
+            self.array(folder / "watch" / "days", len(days), "<i4"),
+            Listed(folder / "watch" / "candidates", candidates[0].size),
+        )
 
     def codes(self, folder: Path) -> Chunked:
         """What the dates of the history showed, or those that a run fed."""
@@ -199,9 +204,11 @@ class StoredMemory:
         baseline = Baseline(waves, **found)
         if not self.chain:
             return baseline, unwatched(baseline.clear.size, self.layout.features)
-        numbers, days, records = (array.read(place) for array in self.watch(self.chain[-1].folder))
-        candidates = np.ascontiguousarray(records.T).reshape(baseline.clear.size, PLACES, -1)
-        return baseline, Watch(numbers, days, candidates)
+        watch = unwatched(baseline.clear.size, self.layout.features)
+        numbers, days, candidates = self.watch(self.chain[-1].folder)
+        begun, records = candidates.read(place)
+        watch.candidates[begun] = records.reshape(len(begun), *watch.candidates.shape[1:])
+        return baseline, Watch(numbers.read(place), days.read(place), watch.candidates)
 
     def keep(self, place: Place, baseline: Baseline, watch: Watch, codes: Codes, offset: Floats) -> None:
         """Keep a tile after all dates; `codes` (T, K, P) and `offset` (T, K) are those of the dates fed now."""
@@ -214,19 +221,29 @@ class StoredMemory:
             self.waves.write(place, packed([baseline.coefficients]))
             self.numbers.write(place, packed(list(parts.values())))
             self.record(self.baseline, place, codes[:past], offset[:past])
-        for array, rows in zip(self.watch(self.run.folder), in_rows(watch), strict=True):
-            array.write(place, rows)
+        self.keep_watch(place, watch)
         self.record(self.run.folder, place, codes[past:], offset[past:])
 
     def keep_unseen(self, place: Place, watch: Watch) -> None:
         """Keep a tile of which the dates fed now show nothing; `watch` as it was recalled."""
         assert self.run is not None, "there is nothing new to keep"
-        for at, (array, rows) in enumerate(zip(self.watch(self.run.folder), in_rows(watch), strict=True)):
-            if self.chain:
-                array.take(self.watch(self.chain[-1].folder)[at], place)
-            else:
-                array.write(place, rows)
+        if self.chain:
+            (numbers, days, candidates), former = self.watch(self.run.folder), self.watch(self.chain[-1].folder)
+            numbers.take(former[0], place)
+            days.take(former[1], place)
+            candidates.take(former[2], place)
+        else:
+            self.keep_watch(place, watch)
         np.save(self.run.folder / offset_name(place), np.zeros((self.run.fed, self.layout.features), np.float32))
+
+    def keep_watch(self, place: Place, watch: Watch) -> None:
+        """Keep the state of a tile's watch."""
+        assert self.run is not None, "there is nothing new to keep"
+        numbers, days, candidates = self.watch(self.run.folder)
+        numbers.write(place, watch.numbers)
+        days.write(place, watch.days)
+        begun = watch.begun
+        candidates.write(place, begun, watch.candidates[begun].reshape(len(begun), candidates.fields))
 
     def record(self, folder: Path, place: Place, codes: Codes, offset: Floats) -> None:
         """Keep what some dates showed."""
@@ -266,11 +283,6 @@ class StoredMemory:
             for length, (first, last) in zip(self.layout.shape, (rows, columns), strict=True)
         )
         yield from product(downs, acrosses)
-
-
-def in_rows(watch: Watch) -> tuple[npt.NDArray[Any], ...]:
-    """A watch as it is stored, pixel beside pixel: like numbers beside like pack better than records."""
-    return watch.numbers, watch.days, watch.candidates.reshape(len(watch.candidates), -1).T
 
 
 def noise_shapes(layout: Layout) -> Shapes:

@@ -18,6 +18,7 @@ import xarray as xr
 
 from illegalmining.compute import worked
 from illegalmining.detect.baseline import DAYS_A_YEAR, Baseline, BaselineParameters, Floats, along, fit, season
+from illegalmining.detect.candidates import LAST, MEANS, ONSET, PEAK, PEAK_DATES, PEAK_DAY
 from illegalmining.detect.findings import Remark, Unjudged
 from illegalmining.detect.memory import Memory, Place, Scale
 from illegalmining.detect.monitor import MonitorParameters, update
@@ -355,32 +356,35 @@ def out_of_season(
 def maps_of(
     watch: Watch, baseline: Baseline, shape: tuple[int, ...], harmonics: int, watched: MonitorParameters
 ) -> Maps:
-    """The best candidate of each pixel as maps; what it means is worked out only where there is evidence of one."""
-    best = watch.peak.argmax(axis=0)[None]
+    """The best candidate of each pixel as maps; worked out where there is one, 0 elsewhere."""
+    begun = watch.begun
+    best = watch.candidates[begun, :, PEAK].argmax(axis=1)
+    record = watch.candidates[begun, best]
+    onset, last, dates, best_day = (record[:, field].astype(np.int32) for field in (ONSET, LAST, PEAK_DATES, PEAK_DAY))
 
-    def chosen(candidates: npt.NDArray) -> npt.NDArray:
-        return np.take_along_axis(candidates, best if candidates.ndim == 2 else best[:, None], axis=0)[0]
+    def spread_out(values: npt.NDArray, where: npt.NDArray[np.intp] = begun) -> npt.NDArray:
+        plane = np.zeros((*values.shape[:-1], watch.clear.size), values.dtype)
+        plane[..., where] = values
+        return plane
 
     judged = (baseline.clear > 0) & (watch.clear > 0)
-    peak, mean, first, best_day = map(chosen, (watch.peak, watch.peak_mean, watch.onset, watch.peak_day))
     root = inverted(baseline.whitening)
     evidence = np.where(judged, 0.0, np.nan).astype(np.float32)
-    shift = np.zeros_like(mean)
-    some = np.flatnonzero(judged & (peak > watched.least))
-    moved = np.einsum("kmp,mp->kp", root[:, :, some], mean[:, some])
-    season_now = season(best_day[some].astype(np.float64), harmonics)
+    enough = judged[begun] & (record[:, PEAK] > watched.least)
+    some = begun[enough]
+    moved = np.einsum("kmp,mp->kp", root[:, :, some], record[enough, MEANS + watch.features :].T)
+    season_now = season(best_day[enough].astype(np.float64), harmonics)
     standing = moved + np.einsum("pc,kcp->kp", season_now[:, 1:], baseline.coefficients[:, 1:, some])
-    shift[:, some] = moved
     known = out_of_season(standing, moved, baseline.every_season[:, some], baseline.spread[:, :, some], watched)
-    evidence[some] = np.maximum(peak[some] - known, 0.0)
+    evidence[some] = np.maximum(record[enough, PEAK] - known, 0.0)
     flat = {
         "evidence": evidence,
-        "now": np.maximum(chosen(watch.level), 0.0),
-        "onset": first,
-        "last": chosen(watch.last),
-        "stood": chosen(watch.last) - first,
-        "dates": chosen(watch.peak_dates),
-        "shift": shift,
+        "now": spread_out(np.maximum(watch.level[best, begun], 0.0)),
+        "onset": spread_out(onset),
+        "last": spread_out(last),
+        "stood": spread_out(last - onset),
+        "dates": spread_out(dates),
+        "shift": spread_out(moved, some),
         "noise": np.where(judged, np.sqrt((root**2).sum(axis=1)), np.nan).astype(np.float32),
         "temper": ((1 - baseline.memory) / (1 + baseline.memory)).astype(np.float32),
         "clear": np.where(baseline.clear > 0, watch.clear, 0),

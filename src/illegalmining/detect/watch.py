@@ -5,29 +5,18 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
-from illegalmining.detect.candidates import (
-    CERTAINTY,
-    CLEAR,
-    DATES,
-    DAY,
-    EMPTY,
-    LAST,
-    MEANS,
-    ONSET,
-    PEAK,
-    PEAK_DATES,
-    PEAK_DAY,
-    PLACES,
-)
+from illegalmining.detect.candidates import CLEAR, EMPTY, MEANS, ONSET, PLACES
 from illegalmining.detect.kernels import Days, Floats
 
 
 class Watch(NamedTuple):
     """What is remembered of P pixels with K features; S is two candidates and the best of those given up.
 
-    numbers (S + K + 1, P) and days (2, P), looked at on every date, lie pixel beside pixel, what the properties name
-    row by row; candidates (P, S, 7 + 2 K), looked at where there is one, record by record, so that what is said of a
+    numbers (S + K + 1, P), the candidates' evidence now (nats), what the baseline has drifted and the variance of that,
+    and days (2, P), the last clear day and the clear dates judged, looked at on every date, lie pixel beside pixel;
+    candidates (P, S, 7 + 2 K), looked at where there is one, record by record, so that what is said of a
     pixel is found in one place. Few arrays, because whatever a kernel is given by name costs it a count of references,
     which is slow where threads could share it.
 
@@ -43,9 +32,10 @@ class Watch(NamedTuple):
         """How many features a pixel has."""
         return len(self.numbers) - PLACES - 1
 
-    def whole(self, field: int) -> Days:
-        """A whole number of each candidate (S, P)."""
-        return self.candidates[:, :, field].T.astype(np.int32)
+    @property
+    def begun(self) -> npt.NDArray[np.intp]:
+        """Pixels that have a candidate or have had one, by their number; of the others every record is empty."""
+        return np.flatnonzero((self.candidates[:, :, ONSET] != 0).any(axis=1))
 
     @property
     def level(self) -> Floats:
@@ -53,64 +43,9 @@ class Watch(NamedTuple):
         return self.numbers[:PLACES]
 
     @property
-    def mean(self) -> Floats:
-        """The new level (S, K, P)."""
-        return self.candidates[:, :, MEANS : MEANS + self.features].transpose(1, 2, 0)
-
-    @property
-    def certainty(self) -> Floats:
-        """Precision of the new level (S, P)."""
-        return self.candidates[:, :, CERTAINTY].T
-
-    @property
-    def peak(self) -> Floats:
-        """Highest evidence, nats (S, P)."""
-        return self.candidates[:, :, PEAK].T
-
-    @property
-    def peak_mean(self) -> Floats:
-        """The new level then (S, K, P)."""
-        return self.candidates[:, :, MEANS + self.features :].transpose(1, 2, 0)
-
-    @property
-    def drift(self) -> Floats:
-        """What the baseline has drifted (K, P)."""
-        return self.numbers[PLACES:-1]
-
-    @property
     def drift_variance(self) -> Floats:
         """Its variance (P,)."""
         return self.numbers[-1]
-
-    @property
-    def onset(self) -> Days:
-        """First day (S, P)."""
-        return self.whole(ONSET)
-
-    @property
-    def last(self) -> Days:
-        """Last day supported (S, P)."""
-        return self.whole(LAST)
-
-    @property
-    def dates(self) -> Days:
-        """Dates for it less those against, never below 0 (S, P)."""
-        return self.whole(DATES)
-
-    @property
-    def peak_day(self) -> Days:
-        """Day of the highest evidence (S, P)."""
-        return self.whole(PEAK_DAY)
-
-    @property
-    def peak_dates(self) -> Days:
-        """Dates at the highest evidence (S, P)."""
-        return self.whole(PEAK_DATES)
-
-    @property
-    def day(self) -> Days:
-        """Last clear day (P,)."""
-        return self.days[DAY]
 
     @property
     def clear(self) -> Days:
