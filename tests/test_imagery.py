@@ -37,6 +37,7 @@ from illegalmining.imagery.look import look_of
 from illegalmining.imagery.open import describe, open_source, source_files
 from illegalmining.imagery.resample import average, bilinear, nearest
 from illegalmining.imagery.stack import day_in
+from illegalmining.imagery.units import Conversion
 
 CRS = "EPSG:32649"
 BOUNDS = (500_000.0, 4_100_000.0, 500_600.0, 4_100_400.0)
@@ -952,3 +953,30 @@ def test_an_average_weighs_by_the_area_covered_and_leaves_missing_pixels_alone()
     flat[0, 0], flat[2:, 2:] = np.nan, np.nan
     rows, columns = np.meshgrid([0.0, 2.0, 4.0], [0.0, 2.0, 4.0], indexing="ij")
     np.testing.assert_array_equal(average(flat, rows, columns), [[1, 1], [1, np.nan]])
+
+
+@pytest.mark.parametrize(
+    ("band", "conversion", "limit"),
+    [
+        ("red", Conversion(), 1.6),
+        ("red", Conversion(factor=1e-4), 1.6e4),
+        ("vv", Conversion(decibels=True), 0.0),
+        ("vv", Conversion(positive=True), 0.0),
+    ],
+)
+@pytest.mark.parametrize("size", [100, 101, 102, 501])
+def test_counting_spares_no_scene_that_its_median_would_give_away(
+    band: str, conversion: Conversion, limit: float, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Scenes of which about half lies on either side of what is plausible."""
+    generator = np.random.default_rng(size)
+    scenes = []
+    for beyond in range(size // 2 - 3, size // 2 + 4):
+        spread = generator.random(size) + 0.01
+        values = limit + np.where(np.arange(size) < beyond, spread, -spread) * max(limit, 1.0)
+        scenes.append(values.astype(np.float32))
+    quick = [conversion.unlike(band, scene) for scene in scenes]
+    monkeypatch.setattr(Conversion, "may_be_unlike", lambda *_: True)
+    slow = [conversion.unlike(band, scene) for scene in scenes]
+    assert quick == slow
+    assert {bool(said) for said in slow} == {True, False}

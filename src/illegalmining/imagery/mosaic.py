@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
@@ -224,18 +225,20 @@ def read_window(plan: BandPlan, dates: slice, rows: slice, columns: slice) -> np
 def read(plan: BandPlan, entries: Sequence[int], window: GeoBox) -> np.ndarray:
     """Some dates of a window of the grid, (time, y, x), float32; a file that cannot be read leaves NaN and is noted."""
     block = np.full((len(entries), *window.shape.yx), np.nan, np.float32)
+    ways: dict[int, Overlap | None] = {}  # by the object: many layers share a few grids, which are slow to compare
     with rasterio.Env():
         for image, layers in zip(block, (plan.days[entry] for entry in entries), strict=True):
             for layer in layers:
-                fill(image, layer, window, plan)
+                if id(layer.geobox) not in ways:
+                    ways[id(layer.geobox)] = overlap_of_part(layer.geobox, window, plan.grid)
+                way = ways[id(layer.geobox)]
+                if way is not None:
+                    fill(image, layer, way, window, plan)
     return block
 
 
-def fill(image: np.ndarray, layer: Layer, window: GeoBox, plan: BandPlan) -> None:
+def fill(image: np.ndarray, layer: Layer, way: Overlap, window: GeoBox, plan: BandPlan) -> None:
     """Fill what is still missing of one day's image (y, x), in place."""
-    way = overlap_of_part(layer.geobox, window, plan.grid)
-    if way is None:
-        return
     part = image[way.target]
     missing = np.isnan(part)
     if not missing.any():
@@ -283,7 +286,8 @@ def unpacked(layer: Layer, roi: Roi) -> tuple[np.ndarray, np.ndarray | None]:
         bands, mask = shelf.kept[key]
         return bands[layer.index - 1], mask
     window = Window.from_slices(rows, columns)
-    with rasterio.Env(**gdal_options(layer.address)), rasterio.open(for_gdal(layer.address)) as source:
+    options = gdal_options(layer.address)
+    with rasterio.Env(**options) if options else nullcontext(), rasterio.open(for_gdal(layer.address)) as source:
         mask = source.dataset_mask(window=window) if layer.masked else None
         size = source.count * window.height * window.width * np.dtype(layer.dtype).itemsize
         side_by_side = source.count > 1 and source.interleaving == Interleaving.pixel

@@ -14,6 +14,10 @@ from illegalmining.registers.quarantine import SetAside
 log = logging.getLogger(__name__)
 
 
+ROUNDING = 1e-3
+"""Far more than products of float32 differ by."""
+
+
 @dataclass(frozen=True)
 class Plausible:
     """What physical values look like; medians over several scenes unless said otherwise.
@@ -59,7 +63,7 @@ class Conversion:
         Told by a scene's median where it has enough pixels: decibels of land are negative, linear power is not.
         """
         seen = values[np.isfinite(values)]
-        if len(seen) < plausible.fewest:
+        if len(seen) < plausible.fewest or not self.may_be_unlike(band, seen, plausible):
             return ""
         median = float(np.median(seen))
         if self.decibels and median > 0:
@@ -71,6 +75,19 @@ class Conversion:
         if band in REFLECTANCE and self.factor != 1.0 and 0 < float(seen.max()) <= plausible.brightest:
             return f"no value is above {seen.max():.3g} where the source's other scenes are ten-thousandths"
         return ""
+
+    def may_be_unlike(self, band: str, seen: np.ndarray, plausible: Plausible) -> bool:
+        """Whether `unlike` might say anything: counting is a tenth of a median's work, and nearly always enough."""
+        beyond = []
+        if self.decibels:
+            beyond.append(seen > 0)
+        if self.positive:
+            beyond.append(seen < 0)
+        if band in REFLECTANCE:
+            if self.factor != 1.0 and float(seen.max()) <= plausible.brightest:
+                return True
+            beyond.append(seen > (1 - ROUNDING) * plausible.brightest / self.factor)
+        return any(2 * np.count_nonzero(one) >= len(seen) - 1 for one in beyond)
 
 
 AS_IS = Conversion()
