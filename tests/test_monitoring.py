@@ -19,7 +19,7 @@ import zarr
 
 from illegalmining import atomic
 from illegalmining.atomic import sweep
-from illegalmining.chunks import COMPRESSION, Chunked, Window
+from illegalmining.chunks import COMPRESSION, Chunked, Picked, Window
 from illegalmining.detect.change import ChangeParameters
 from illegalmining.detect.changed_ground import monitor, regions
 from illegalmining.detect.findings import Findings
@@ -268,7 +268,7 @@ def test_a_window_is_read_as_zarr_reads_it(tmp_path: Path, window: Window) -> No
     array = Chunked(tmp_path / "a", values.shape, 16, "<f4")
     np.testing.assert_array_equal(array.read(window), values[:, top:bottom, left:right].reshape(3, -1))
     rows, columns = (axis.ravel() for axis in np.mgrid[top:bottom, left:right])
-    np.testing.assert_array_equal(array.pick(rows, columns), values[:, rows, columns])
+    np.testing.assert_array_equal(array.pick(Picked.of(rows, columns, 16)), values[:, rows, columns])
 
 
 def test_what_is_written_in_tiles_is_what_zarr_reads(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +28,28 @@ LENGTH = slice(12, 16)
 """Where Blosc's header says how long a chunk is; its own decoder reads on beyond the end of one cut short."""
 Window = tuple[tuple[int, int], tuple[int, int]]
 """First and past-last row, first and past-last column."""
+
+
+Numbers = npt.NDArray[np.intp]
+
+
+class Picked(NamedTuple):
+    """A few pixels by the chunks that hold them. many: how many. chunks: of each its place, the numbers of its pixels,
+    and their rows and columns in it."""
+
+    many: int
+    chunks: list[tuple[tuple[int, int], Numbers, Numbers, Numbers]]
+
+    @classmethod
+    def of(cls, down: Numbers, across: Numbers, side: int) -> Picked:
+        """Pixels by their row (P,) and column (P,), in arrays of which a chunk has that side."""
+        wide = int(across.max(initial=0)) // side + 1
+        numbers = down // side * wide + across // side
+        chunks = []
+        for number in np.unique(numbers).tolist():
+            mine = np.flatnonzero(numbers == number)
+            chunks.append((divmod(number, wide), mine, down[mine] % side, across[mine] % side))
+        return cls(len(down), chunks)
 
 
 @dataclass(frozen=True)
@@ -83,13 +105,11 @@ class Chunked:
             values[:, *there] = whole[:, *here]
         return values.reshape(len(values), -1)
 
-    def pick(self, down: npt.NDArray[Any], across: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Pixels by their row `down` (P,) and column `across` (P,), as (N, P)."""
-        values = np.empty((self.shape[0], len(down)), self.dtype)
-        chunks = np.stack([down // self.side, across // self.side])
-        for y, x in np.unique(chunks, axis=1).T.tolist():
-            mine = np.flatnonzero((chunks[0] == y) & (chunks[1] == x))
-            values[:, mine] = self.decoded(y, x)[:, down[mine] - y * self.side, across[mine] - x * self.side]
+    def pick(self, pixels: Picked) -> npt.NDArray[Any]:
+        """Pixels as (N, P), in their order."""
+        values = np.empty((self.shape[0], pixels.many), self.dtype)
+        for (y, x), mine, down, across in pixels.chunks:
+            values[:, mine] = self.decoded(y, x)[:, down, across]
         return values
 
     def write(self, window: Window, values: npt.NDArray[Any]) -> None:

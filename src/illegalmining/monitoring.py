@@ -27,7 +27,7 @@ import numpy.typing as npt
 
 from illegalmining.atomic import atomic_folder, remove_folder, sync_below
 from illegalmining.checkpoint import key_of
-from illegalmining.chunks import Chunked, Listed
+from illegalmining.chunks import Chunked, Listed, Picked
 from illegalmining.detect.baseline import Baseline, Floats, season
 from illegalmining.detect.change import edges, expected_of
 from illegalmining.detect.memory import Codes, Layout, Memory, Place
@@ -234,7 +234,7 @@ class StoredMemory:
             candidates.take(former[2], place)
         else:
             self.keep_watch(place, watch)
-        np.save(self.run.folder / offset_name(place), np.zeros((self.run.fed, self.layout.features), np.float32))
+        keep_offset(self.run.folder, place, np.zeros((self.run.fed, self.layout.features), np.float32))
 
     def keep_watch(self, place: Place, watch: Watch) -> None:
         """Keep the state of a tile's watch."""
@@ -248,7 +248,7 @@ class StoredMemory:
     def record(self, folder: Path, place: Place, codes: Codes, offset: Floats) -> None:
         """Keep what some dates showed."""
         self.codes(folder).write(place, codes.reshape(-1, codes.shape[2]))
-        np.save(folder / offset_name(place), offset)
+        keep_offset(folder, place, offset)
 
     @contextmanager
     def settling(self) -> Iterator[None]:
@@ -263,17 +263,18 @@ class StoredMemory:
         """Codes (N, T, K) of all dates, and expected values (N, T, K), of N pixels by their rows and columns."""
         folders = [self.baseline, *(run.folder for run in self.chain), *([self.run.folder] if self.run else [])]
         features, terms = self.layout.features, self.layout.terms
-        codes = np.concatenate([self.codes(folder).pick(rows, columns) for folder in folders])
+        pixels = Picked.of(rows, columns, self.layout.tile)
+        codes = np.concatenate([self.codes(folder).pick(pixels) for folder in folders])
         codes = codes.reshape(len(self.days), features, -1).transpose(2, 0, 1)
-        coefficients = self.waves.pick(rows, columns).reshape(features, terms, -1)
+        coefficients = self.waves.pick(pixels).reshape(features, terms, -1)
         design = season(self.days.astype(np.float64), (terms - 1) // 2)
         expected = np.empty(codes.shape, np.float32)
         for tile in self.tiles((int(rows.min()), int(rows.max())), (int(columns.min()), int(columns.max()))):
             (top, bottom), (left, right) = tile
             here = (rows >= top) & (rows < bottom) & (columns >= left) & (columns < right)
             if here.any():
-                offset = np.concatenate([np.load(folder / offset_name(tile)) for folder in folders])
-                expected[here] = expected_of(design, coefficients[:, :, here], offset)
+                offset = np.concatenate([np.fromfile(offset_file(folder, tile), "<f4") for folder in folders])
+                expected[here] = expected_of(design, coefficients[:, :, here], offset.reshape(-1, features))
         return codes, expected
 
     def tiles(self, rows: tuple[int, int], columns: tuple[int, int]) -> Iterator[Place]:
@@ -331,6 +332,11 @@ def squared(half: npt.NDArray[Any], side: int, symmetric: bool) -> npt.NDArray[A
     return whole
 
 
-def offset_name(place: Place) -> str:
-    """File of what each date shares with a tile."""
-    return f"offset.{place[0][0]}.{place[1][0]}.npy"
+def offset_file(folder: Path, place: Place) -> Path:
+    """File of what each date shares with a tile (T, K): its numbers and nothing else."""
+    return folder / f"offset.{place[0][0]}.{place[1][0]}"
+
+
+def keep_offset(folder: Path, place: Place, offset: Floats) -> None:
+    """Write what dates share with a tile."""
+    offset_file(folder, place).write_bytes(np.ascontiguousarray(offset, "<f4").tobytes())
