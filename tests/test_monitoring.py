@@ -8,6 +8,7 @@ import shutil
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import dask.array as da
 import numpy as np
@@ -172,6 +173,36 @@ def test_a_night_that_breaks_leaves_what_was(tmp_path: Path, monkeypatch: pytest
     assert sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*")) == before
     monkeypatch.undo()
     found, _ = night(cube, tmp_path, AS_OF)
+    same(found, detect_surface(cube, HISTORY, MONITOR, AS_OF))
+
+
+class Killed(BaseException):
+    """What no one catches, after which nothing is cleaned up."""
+
+
+@pytest.mark.parametrize("files", range(5))
+def test_a_night_killed_after_any_file_of_its_state_is_as_if_it_had_not_begun(
+    files: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It went on from another and had so many of its four files written, or was about to draw regions."""
+    cube, day, left = ground(), "2026-05-31", [files]
+    night(cube, tmp_path, day)
+
+    def killed(path: Any, *_: Any) -> Any:
+        left[0] -= 1
+        if left[0] < 0:
+            raise Killed
+        return path
+
+    monkeypatch.setattr("illegalmining.chunks.fresh", killed)
+    monkeypatch.setattr("illegalmining.detect.changed_ground.region_rows", killed)
+    monkeypatch.setattr("illegalmining.atomic.shutil.rmtree", lambda *_, **__: None)
+    with pytest.raises(Killed):
+        night(cube, tmp_path, AS_OF)
+    monkeypatch.undo()
+    sweep(tmp_path)
+    found, reads = night(cube, tmp_path, AS_OF)
+    assert set(reads) == {str(stamp)[:10] for stamp in cube.time.values if str(stamp)[:10] > day}
     same(found, detect_surface(cube, HISTORY, MONITOR, AS_OF))
 
 
