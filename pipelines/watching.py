@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from glob import escape
+from pathlib import Path
 from typing import Any
 
 import xarray as xr
@@ -26,6 +27,8 @@ from illegalmining.monitoring import MonitoringArchive
 from illegalmining.publish.content import Picture
 from illegalmining.registers.read import Registers
 
+KEPT = 12
+"""Earlier results of a source that are kept, for days that are asked for again: two months of Sentinel-2."""
 LAST = "last.json"
 """Beside the findings: what the last run asked for, and the name of what answers it."""
 
@@ -248,11 +251,19 @@ def remembered(
     if watched is None:
         save(home / key, compute())
         watched = load(home / key)
+        forget(home, home / key)
     assert watched is not None, f"{home / key} was just written"
     if dates is not None and asked not in last:
         write_bytes(home / LAST, json.dumps({asked: key}).encode())
     entry["detections"] = len(watched.findings.detections)
     return watched
+
+
+def forget(home: Path, mine: Path) -> None:
+    """Drop results of long ago: of those beside `mine` only the newest are kept."""
+    others = [path for path in home.iterdir() if path.is_dir() and not path.name.startswith(".") and path != mine]
+    for path in sorted(others, key=lambda path: path.stat().st_mtime_ns, reverse=True)[KEPT:]:
+        remove_folder(path)
 
 
 def about(detector: str, source: ImagerySource, cube: xr.Dataset) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from illegalmining.detect import change
 from illegalmining.district import read_district
 from illegalmining.imagery import grids
 from illegalmining.journal import Journal
+from illegalmining.pipelines import watching
 from illegalmining.pipelines.nightly import nightly
 from illegalmining.power.readings import read_profiles
 from wide_district import FEW, days_between, write_scene, write_wide
@@ -37,9 +38,14 @@ def run(folder: Path) -> dict[str, str]:
     """Run the district; digest of every output but `run.json`."""
     district = read_district(folder / "district.toml")
     nightly(district, Journal(quiet=True))
+    return digests_below(district.out)
+
+
+def digests_below(out: Path) -> dict[str, str]:
+    """Digest of every output but `run.json`."""
     return {
-        file.relative_to(district.out).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest()
-        for file in sorted(district.out.rglob("*"))
+        file.relative_to(out).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in sorted(out.rglob("*"))
         if file.is_file() and file.name != "run.json"
     }
 
@@ -127,6 +133,30 @@ def test_a_new_date_costs_that_date_and_nothing_new_costs_nothing(inputs: Path, 
     shutil.rmtree(folder / "state")
     shutil.rmtree(folder / "out")
     assert run(folder) == after
+
+
+def test_results_of_long_ago_are_dropped_and_come_back_the_same(
+    inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "KEPT", 1)
+    shutil.copytree(inputs, tmp_path / "d")
+    home = tmp_path / "d" / "state" / "findings" / "surface-s2"
+
+    def results(day: date) -> dict[str, str]:
+        district = read_district(tmp_path / "d" / "district.toml").at(day)
+        nightly(district, Journal(quiet=True))
+        assert not list((tmp_path / "d" / "state").rglob("*.partial"))
+        seen = digests_below(district.out)
+        return {name: seen[name] for name in ("detections.parquet", "coverage.tif")}  # the ledger knows of later days
+
+    days = [date(2026, 2, 20) + timedelta(days=30 * night) for night in range(4)]
+    first, kept = results(days[0]), {path.name for path in home.iterdir() if path.is_dir()}
+    for number, day in enumerate(days[1:], 2):
+        results(day)
+        assert len([path for path in home.iterdir() if path.is_dir()]) == min(2, number)
+    assert not kept & {path.name for path in home.iterdir()}, "the newest stay"
+    shutil.rmtree(tmp_path / "d" / "out" / days[0].isoformat())
+    assert results(days[0]) == first
 
 
 def tiles_of_last_run(folder: Path) -> list[dict[str, Any]]:
