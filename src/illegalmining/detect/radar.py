@@ -44,7 +44,7 @@ class RadarParameters:
         )
     )
     regions: RegionParameters = field(
-        default_factory=lambda: RegionParameters(shared_m2=900.0, leak=5.0, transient=12.0, early_days=0)
+        default_factory=lambda: RegionParameters(shared_m2=900.0, leak=5.0, transient=12.0, seasons=None)
     )
     looks: int = 3
     darkest: float = 1e-3

@@ -1,0 +1,98 @@
+"""A rival of every change: the ground follows its own season, in a year that runs ahead of the others or behind them.
+
+Sowing, weather and the choice of crop move a field's season by weeks, so that it lies bare when it never did before.
+Its spring told how far: a field that greened weeks early is reaped weeks early.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from illegalmining.detect.baseline import Floats, season
+from illegalmining.detect.change import Days
+
+HARMONICS = 2
+"""Waves a year that a baseline has at most."""
+
+YEAR = 365
+"""Days before a change whose lead is the season's own; what came earlier was another season."""
+
+
+@dataclass(frozen=True)
+class MovedSeasonParameters:
+    """How far seasons move, and how closely the ground keeps to its course when they do.
+
+    season_sd: standard deviation of a year's lead over the others, days (sowing, weather and crops: 2-4 weeks).
+    ripening_sd: standard deviation of what a lead changes within a season, days (1-2 weeks). furthest: largest lead
+    tried, days. step: between the leads tried, days. course_sd: how far the ground keeps to its own course when its
+    season moves, in the feature's unit. course_tail: degrees of freedom of that. course_days: time over which such a
+    departure fades, days: one that stands for longer is seen again. core: quantile of the dates' departures that
+    speaks for a region, so that a leaked cloud is none. field_m2: size of a field whose season moves as one.
+    """
+
+    season_sd: float = 20.0
+    ripening_sd: float = 10.0
+    furthest: int = 180
+    step: int = 4
+    course_sd: float = 0.1
+    course_tail: float = 10.0
+    course_days: float = 120.0
+    core: float = 0.8
+    field_m2: float = 2e4
+
+
+def moved_season_nats(
+    seen: Floats,
+    usual: Floats,
+    when: Days,
+    begun: tuple[float, float, float],
+    noise: Floats,
+    area_m2: float,
+    parameters: MovedSeasonParameters,
+) -> float:
+    """Nats for new ground against a season that moved; below 0 where a moved season tells all that was seen.
+
+    Both explanations share what was seen before the change, whose lead is free. After it, the moved season must keep to
+    its course with a lead near that one; new ground need not. seen, usual: (T, K), what the region showed (NaN where
+    not clear) and what was expected. begun: first onset, onset of half of the region, last day that supports it.
+    noise: variance of each feature (K,). area_m2: within which one field is looked for.
+    """
+    first, half, last = begun
+    leads = np.arange(-parameters.furthest, parameters.furthest + 1.0, parameters.step)
+    clear = np.isfinite(seen[:, 0]) & (np.arange(len(seen)) >= when.history)
+    before = clear & (when.days < first) & (when.days >= first - YEAR)
+    during = clear & (when.days >= half) & (when.days <= last)
+    if not during.any():
+        return math.inf
+    costs = misfits(seen, usual, when.days, leads, noise + parameters.course_sd**2, parameters.course_tail)
+    spring = costs[:, before].sum(axis=1) + 0.5 * (leads / parameters.season_sd) ** 2
+    ripened = 0.5 * ((leads[:, None] - leads[None]) / parameters.ripening_sd) ** 2
+    again = 1.0 + (last - half) / parameters.course_days
+    after = again * np.quantile(costs[:, during], parameters.core, axis=1, method="lower")
+    moved = ((spring[:, None] + ripened).min(axis=0) + after).min()
+    return float(moved - spring.min() - math.log(area_m2 / parameters.field_m2))
+
+
+def misfits(
+    seen: Floats,
+    usual: Floats,
+    days: npt.NDArray[np.int32],
+    leads: npt.NDArray[np.float64],
+    variance: Floats,
+    tail: float,
+) -> npt.NDArray[np.float64]:
+    """Nats (L, T) that each date speaks against a season with each lead (Student-t); NaN where not clear.
+
+    What is expected is a season and what the date shares with its surroundings; only the season moves.
+    """
+    when = days.astype(np.float64)
+    design = season(when, HARMONICS).astype(np.float64)
+    course = np.linalg.lstsq(design, usual.astype(np.float64), rcond=None)[0]
+    own = seen - usual + design @ course
+    led = np.stack([season(when + lead, HARMONICS) @ course for lead in leads])
+    away = ((own - led) ** 2 / variance).sum(axis=2)
+    return np.asarray(0.5 * (tail + len(variance)) * np.log1p(away / tail))
