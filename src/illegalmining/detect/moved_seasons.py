@@ -49,7 +49,7 @@ def moved_season_nats(
     seen: Floats,
     usual: Floats,
     when: Days,
-    begun: tuple[float, float, float],
+    stands: tuple[float, float],
     noise: Floats,
     area_m2: float,
     parameters: MovedSeasonParameters,
@@ -58,20 +58,20 @@ def moved_season_nats(
 
     Both explanations share what was seen before the change, whose lead is free. After it, the moved season must keep to
     its course with a lead near that one; new ground need not. seen, usual: (T, K), what the region showed (NaN where
-    not clear) and what was expected. begun: first onset, onset of half of the region, last day that supports it.
-    noise: variance of each feature (K,). area_m2: within which one field is looked for.
+    not clear) and what was expected. stands: onset of half of the region, last day that supports it. noise: variance of
+    each feature (K,). area_m2: within which one field is looked for.
     """
-    first, half, last = begun
+    onset, last = stands
     leads = np.arange(-parameters.furthest, parameters.furthest + 1.0, parameters.step)
     clear = np.isfinite(seen[:, 0]) & (np.arange(len(seen)) >= when.history)
-    before = clear & (when.days < first) & (when.days >= first - YEAR)
-    during = clear & (when.days >= half) & (when.days <= last)
+    before = clear & (when.days < onset) & (when.days >= onset - YEAR)
+    during = clear & (when.days >= onset) & (when.days <= last)
     if not during.any():
         return math.inf
     costs = misfits(seen, usual, when.days, leads, noise + parameters.course_sd**2, parameters.course_tail)
     spring = costs[:, before].sum(axis=1) + 0.5 * (leads / parameters.season_sd) ** 2
     ripened = 0.5 * ((leads[:, None] - leads[None]) / parameters.ripening_sd) ** 2
-    again = 1.0 + (last - half) / parameters.course_days
+    again = 1.0 + (last - onset) / parameters.course_days
     after = again * np.quantile(costs[:, during], parameters.core, axis=1, method="lower")
     moved = ((spring[:, None] + ripened).min(axis=0) + after).min()
     return float(moved - spring.min() - math.log(area_m2 / parameters.field_m2))

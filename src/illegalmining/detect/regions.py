@@ -265,11 +265,10 @@ def novelty(
     if parameters.seasons is None:
         return math.inf
     onsets = maps.onset[inside & (maps.evidence > 0)]
-    half = float(np.quantile(onsets, 0.5, method="lower"))
-    begun = float(maps.onset[inside].min()), half, float(maps.last[inside].max())
+    stands = float(np.quantile(onsets, 0.5, method="lower")), float(maps.last[inside].max())
     noise = np.nanmedian(maps.noise[:, inside], axis=1) ** 2
     seen, usual = nan_median(observed, axis=0), np.median(expected, axis=0)
-    return moved_season_nats(seen, usual, when, begun, noise, KM2_100, parameters.seasons)
+    return moved_season_nats(seen, usual, when, stands, noise, KM2_100, parameters.seasons)
 
 
 def level_now(
