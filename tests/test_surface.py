@@ -503,10 +503,20 @@ def test_a_field_is_reaped_as_early_as_it_greened(lead: int, is_pit: bool) -> No
     # bare 70 days before its day; in the one year it greened 70 days early too, in the other at its time
     onset = 20160
     usual = wave(np.arange(19600, 20600, 10), greenest=20110)
-    now = wave(usual.days + lead, greenest=20110).now
+    now = np.where(usual.days < 20000, usual.now, wave(usual.days + lead, greenest=20110).now)
     early = wave(usual.days + 70, greenest=20110).now
     rows = rows_of_field(usual, np.where(usual.days >= onset, early, now), onset, 9)
     assert len(rows) == is_pit
+
+
+@pytest.mark.parametrize(("reaped", "is_pit"), [("within days", False), ("slowly", True)])
+def test_a_field_that_was_reaped_within_days_before_is_reaped_so_again(reaped: str, is_pit: bool) -> None:
+    # bare at once, a month before its day: so it was in the history, for which waves are too slow, or it never was
+    usual = wave(np.arange(19600, 20600, 10), greenest=20110)
+    at_once = (usual.now > 0.5).astype(float)
+    history = at_once if reaped == "within days" else usual.now
+    now = np.where(usual.days < 20000, history, np.where(usual.days < 20170, np.fmax(history, at_once), 0.0))
+    assert len(rows_of_field(usual, now, 20170, 7)) == is_pit
 
 
 @dataclass(frozen=True)
@@ -526,7 +536,6 @@ def rows_of_field(usual: Wave, now: np.ndarray, onset: int, dates: int) -> list[
     """Regions of a field of 1 ha that was expected at one green cover and seen at another, `dates` from an onset."""
     end = onset + 10 * (dates - 1)
     course, level = (cover[:, None] * np.log(GREEN) + (1 - cover[:, None]) * np.log(SOIL) for cover in (usual.now, now))
-    level = np.where((usual.days < 20000)[:, None], course, level)
     seen = usual.days <= end
     return rows_of(level[seen], course[seen], Days(usual.days[seen], 40), region_maps(onset, end, dates))
 

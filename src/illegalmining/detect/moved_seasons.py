@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from illegalmining.detect.baseline import Floats, season
+from illegalmining.detect.baseline import DAYS_A_YEAR, Floats, season
 from illegalmining.detect.change import Days
 
 HARMONICS = 2
@@ -21,6 +21,9 @@ HARMONICS = 2
 YEAR = 365
 """Days before a change whose lead is the season's own; what came earlier was another season."""
 
+LOOKS = 3
+"""Clear dates in a row whose median is what was seen."""
+
 
 @dataclass(frozen=True)
 class MovedSeasonParameters:
@@ -28,7 +31,8 @@ class MovedSeasonParameters:
 
     season_sd: standard deviation of a year's lead over the others, days (sowing, weather and crops: 2-4 weeks).
     ripening_sd: standard deviation of what a lead changes within a season, days (1-2 weeks). furthest: largest lead
-    tried, days. step: between the leads tried, days. course_sd: how far the ground keeps to its own course when its
+    tried, days. step: between the leads tried, days. around: from a day of the year, what was seen before counts as
+    seen then, days (two revisits, half of them cloudy). course_sd: how far the ground keeps to its own course when its
     season moves, in the feature's unit. course_tail: degrees of freedom of that. course_days: time over which such a
     departure fades, days: one that stands for longer is seen again. core: quantile of the dates' departures that
     speaks for a region, so that a leaked cloud is none. field_m2: size of a field whose season moves as one.
@@ -38,6 +42,7 @@ class MovedSeasonParameters:
     ripening_sd: float = 10.0
     furthest: int = 180
     step: int = 4
+    around: int = 10
     course_sd: float = 0.1
     course_tail: float = 10.0
     course_days: float = 120.0
@@ -63,16 +68,16 @@ def moved_season_nats(
     """
     onset, last = stands
     leads = np.arange(-parameters.furthest, parameters.furthest + 1.0, parameters.step)
-    clear = np.isfinite(seen[:, 0]) & (np.arange(len(seen)) >= when.history)
-    before = clear & (when.days < onset) & (when.days >= onset - YEAR)
-    during = clear & (when.days >= onset) & (when.days <= last)
-    if not during.any():
+    clear = np.isfinite(seen[:, 0]) & (when.days >= onset - YEAR) & (when.days <= last)
+    asked = np.flatnonzero(clear & (np.arange(len(seen)) >= when.history))
+    before = when.days[asked] < onset
+    if before.all():
         return math.inf
-    costs = misfits(seen, usual, when.days, leads, noise + parameters.course_sd**2, parameters.course_tail)
+    costs = misfits(seen, usual, when, asked, leads, noise + parameters.course_sd**2, parameters)
     spring = costs[:, before].sum(axis=1) + 0.5 * (leads / parameters.season_sd) ** 2
     ripened = 0.5 * ((leads[:, None] - leads[None]) / parameters.ripening_sd) ** 2
     again = 1.0 + (last - onset) / parameters.course_days
-    after = again * np.quantile(costs[:, during], parameters.core, axis=1, method="lower")
+    after = again * np.quantile(costs[:, ~before], parameters.core, axis=1, method="lower")
     moved = ((spring[:, None] + ripened).min(axis=0) + after).min()
     return float(moved - spring.min() - math.log(area_m2 / parameters.field_m2))
 
@@ -80,19 +85,43 @@ def moved_season_nats(
 def misfits(
     seen: Floats,
     usual: Floats,
-    days: npt.NDArray[np.int32],
+    when: Days,
+    asked: npt.NDArray[np.intp],
     leads: npt.NDArray[np.float64],
     variance: Floats,
-    tail: float,
+    parameters: MovedSeasonParameters,
 ) -> npt.NDArray[np.float64]:
-    """Nats (L, T) that each date speaks against a season with each lead (Student-t); NaN where not clear.
+    """Nats (L, N) that each of the dates `asked` speaks against a season with each lead (Student-t).
 
-    What is expected is a season and what the date shares with its surroundings; only the season moves.
+    The season is the baseline's waves, or what was seen in the history about that day of the year: a field that is
+    reaped within a week moves faster than waves. What a date shares with its surroundings does not move.
     """
-    when = days.astype(np.float64)
-    design = season(when, HARMONICS).astype(np.float64)
+    days = when.days.astype(np.float64)
+    design = season(days, HARMONICS).astype(np.float64)
     course = np.linalg.lstsq(design, usual.astype(np.float64), rcond=None)[0]
-    own = seen - usual + design @ course
-    led = np.stack([season(when + lead, HARMONICS) @ course for lead in leads])
-    away = ((own - led) ** 2 / variance).sum(axis=2)
-    return np.asarray(0.5 * (tail + len(variance)) * np.log1p(away / tail))
+    own = np.asarray(seen - usual + design @ course, np.float64)
+    waves = np.stack([season(days[asked] + lead, HARMONICS) @ course for lead in leads])
+    away = ((own[asked] - waves) ** 2 / variance).sum(axis=2)
+    known, then = looked_before(own[: when.history], days)
+    apart = turned(then[None] - days[asked, None])
+    past = ((own[asked][:, None] - known[None]) ** 2 / variance).sum(axis=2)
+    for row, lead in zip(away, leads, strict=True):
+        near = np.where(np.abs(turned(apart - lead)) <= parameters.around, past, np.inf)
+        row[:] = np.minimum(row, near.min(axis=1, initial=np.inf))
+    return np.asarray(0.5 * (parameters.course_tail + len(variance)) * np.log1p(away / parameters.course_tail))
+
+
+def looked_before(
+    history: npt.NDArray[np.float64], days: npt.NDArray[np.float64]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """What was seen (U, K) and when (U,): medians of clear dates in a row, which one leaked cloud does not move."""
+    clear = np.flatnonzero(np.isfinite(history[:, 0]))
+    if len(clear) < LOOKS:
+        return np.empty((0, history.shape[1])), np.empty(0)
+    runs = np.lib.stride_tricks.sliding_window_view(history[clear], LOOKS, axis=0)
+    return np.median(runs, axis=2), days[clear[LOOKS // 2 : -(LOOKS // 2)]]
+
+
+def turned(days: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Days apart in the year, from -182 to 182."""
+    return np.asarray((days + DAYS_A_YEAR / 2) % DAYS_A_YEAR - DAYS_A_YEAR / 2)
