@@ -19,7 +19,7 @@ import argparse
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
@@ -244,6 +244,10 @@ class Held:
         fed = len(self.days) - self.dates
         hidden = np.zeros((fed, *seen[0].shape[1:]), np.uint8), np.zeros((fed, shared[0].shape[1]), np.float32)
         self.tiles[place] = baseline, watch, [*seen, hidden[0]], [*shared, hidden[1]]
+
+    def settling(self) -> nullcontext[None]:
+        """Nothing goes to the disk."""
+        return nullcontext()
 
     def of(self, rows: np.ndarray, columns: np.ndarray) -> tuple[Codes, np.ndarray]:
         """Codes and expected values (N, T, K) of pixels by their rows and columns."""
