@@ -19,7 +19,7 @@ import argparse
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
@@ -238,18 +238,31 @@ class Held:
         _, _, seen, shared = self.tiles.get(place, (baseline, watch, [], []))
         self.tiles[place] = baseline, watch, [*seen, codes], [*shared, offset]
 
-    def of(self, inside: np.ndarray) -> tuple[Codes, np.ndarray]:
-        """Codes and expected values (N, T, K) of the pixels in a mask, row by row."""
-        order = np.cumsum(inside).reshape(inside.shape) - 1
-        design, found = season(self.days.astype(float), 2), {}
-        for (rows, columns), (baseline, _, codes, offset) in self.tiles.items():
-            window = slice(*rows), slice(*columns)
-            pixels = np.flatnonzero(inside[window])
-            seen = np.concatenate([part[:, :, pixels] for part in codes]).transpose(2, 0, 1)
-            expected = expected_of(design, baseline.coefficients[:, :, pixels], np.concatenate(offset))
-            found |= dict(zip(order[window][inside[window]], zip(seen, expected, strict=True), strict=True))
-        seen, expected = zip(*(found[number] for number in range(int(inside.sum()))), strict=True)
-        return np.stack(seen), np.stack(expected)
+    def keep_unseen(self, place: Place, watch: Watch) -> None:
+        """Keep a tile that shows nothing on the dates fed now."""
+        baseline, _, seen, shared = self.tiles[place]
+        fed = len(self.days) - self.dates
+        hidden = np.zeros((fed, *seen[0].shape[1:]), np.uint8), np.zeros((fed, shared[0].shape[1]), np.float32)
+        self.tiles[place] = baseline, watch, [*seen, hidden[0]], [*shared, hidden[1]]
+
+    def settling(self) -> nullcontext[None]:
+        """Nothing goes to the disk."""
+        return nullcontext()
+
+    def of(self, rows: np.ndarray, columns: np.ndarray) -> tuple[Codes, np.ndarray]:
+        """Codes and expected values (N, T, K) of pixels by their rows and columns."""
+        design = season(self.days.astype(float), 2)
+        codes, expected = None, None
+        for ((top, bottom), (left, right)), (baseline, _, seen, offset) in self.tiles.items():
+            here = np.flatnonzero((rows >= top) & (rows < bottom) & (columns >= left) & (columns < right))
+            pixels = (rows[here] - top) * (right - left) + columns[here] - left
+            part = np.concatenate([each[:, :, pixels] for each in seen]).transpose(2, 0, 1)
+            if codes is None:
+                codes = np.empty((len(rows), *part.shape[1:]), np.uint8)
+                expected = np.empty(codes.shape, np.float32)
+            codes[here] = part
+            expected[here] = expected_of(design, baseline.coefficients[:, :, pixels], np.concatenate(offset))
+        return codes, expected
 
 
 def delays(name: str, seed: int, keep: Path | None) -> list[tuple[int, int]]:

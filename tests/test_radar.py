@@ -10,9 +10,12 @@ import pytest
 import rioxarray  # noqa: F401
 import shapely
 import xarray as xr
+from affine import Affine
 
 import real_data
-from illegalmining.detect.radar import Backscatter, detect_radar
+from illegalmining.detect.change import Days, Histories, Maps
+from illegalmining.detect.radar import Backscatter, RadarParameters, detect_radar
+from illegalmining.detect.regions import Telling, region_rows
 
 HISTORY, MONITOR, AS_OF = "2023-01-01", "2026-01-01", "2026-10-31"
 LOOKS = 4.4  # equivalent number of looks of a Sentinel-1 ground-range image
@@ -110,6 +113,21 @@ def test_a_source_without_backscatter_is_said():
     assert len(findings.detections) == 0
     assert findings.remarks[0].key == "no_band"
     assert "vv" in findings.remarks[0].values["bands"]
+
+
+def test_four_pixels_that_outweigh_looking_everywhere_are_a_region():
+    spot = np.zeros((12, 12), bool)
+    spot[5:7, 5:7] = True
+    strong, when = np.where(spot, 10.0, 0.0), np.where(spot, 20300, 0)
+    days = Days(np.arange(19000, 20400, 12, dtype=np.int32), 100)
+    level = np.full((2, 12, 12), 0.6)
+    maps = Maps(strong, strong, when, when + 84, when * 0 + 84, when * 0 + 8, 3 * level, level, level[0], level[0] + 10)
+    series = np.full((2, 4, len(days.days), 2), -11.0)
+    telling = Telling(("vv", "vh"), "dB", np.asarray, lambda level: 0.0)
+    histories = Histories(np.argwhere(spot), *series)
+    transform, parameters = Affine(20, 0, 0, 0, -20, 0), RadarParameters().regions
+    (row,) = region_rows("radar", maps, histories, days, transform, telling, parameters)
+    assert row["area_m2"] == 1600
 
 
 def test_smallest_site_shrinks_with_more_dates():

@@ -482,18 +482,62 @@ def test_what_stands_there_now_decides_between_a_pit_and_a_roof(material: np.nda
     assert (json.loads(row["attributes"]).get("question") == "building") != is_pit
 
 
-@pytest.mark.parametrize(("dates", "is_pit"), [(4, False), (12, True)])
+@pytest.mark.parametrize(("ground", "is_roof"), [(LIMESTONE, False), (np.array([0.42, 0.45, 0.48, 0.40, 0.33]), True)])
+def test_leaves_on_the_rim_of_a_small_pit_are_no_roof(ground: np.ndarray, is_roof: bool) -> None:
+    leaves = np.repeat([0.0, 0.3, 0.5], 6)[:, None]
+    assert (roofed(np.log(leaves * GREEN + (1 - leaves) * ground), BANDS, SurfaceParameters()) > 0) == is_roof
+
+
+@pytest.mark.parametrize(("dates", "is_pit"), [(4, False), (28, True)])
 def test_a_harvest_weeks_early_is_no_pit_until_it_outlasts_the_season(dates: int, is_pit: bool) -> None:
-    days = np.arange(19600, 20400, 10, dtype=np.int32)
-    ripe = 20190 + 30  # the field is bare from here on, every year
-    cover = np.where((days - ripe) % 365 < 120, 0.0, 1.0)[:, None]
-    course = np.log(cover * GREEN + (1 - cover) * SOIL)
-    onset, end = 20190, 20190 + 10 * (dates - 1)
-    cut = ((days >= onset) & (days <= end))[:, None]
-    level = np.where(cut, np.log(SOIL), course)
-    seen = days <= end
-    rows = rows_of(level[seen], course[seen], Days(days[seen], 40), region_maps(onset, end, dates))
+    # from its onset on the field is 30 days ahead, and when it is bare it stays so while it ought to grow again
+    onset, barest = 20190, 20110 + 182
+    usual = wave(np.arange(19600, 20600, 10), greenest=20110)
+    ahead = wave(usual.days + 30, greenest=20110).now
+    now = np.where(usual.days < onset, usual.now, np.where(usual.days < barest - 30, ahead, 0.0))
+    assert len(rows_of_field(usual, now, onset, dates)) == is_pit
+
+
+@pytest.mark.parametrize(("lead", "is_pit"), [(70, False), (0, True)])
+def test_a_field_is_reaped_as_early_as_it_greened(lead: int, is_pit: bool) -> None:
+    # bare 70 days before its day; in the one year it greened 70 days early too, in the other at its time
+    onset = 20160
+    usual = wave(np.arange(19600, 20600, 10), greenest=20110)
+    now = np.where(usual.days < 20000, usual.now, wave(usual.days + lead, greenest=20110).now)
+    early = wave(usual.days + 70, greenest=20110).now
+    rows = rows_of_field(usual, np.where(usual.days >= onset, early, now), onset, 9)
     assert len(rows) == is_pit
+
+
+@pytest.mark.parametrize(("reaped", "is_pit"), [("within days", False), ("slowly", True)])
+def test_a_field_that_was_reaped_within_days_before_is_reaped_so_again(reaped: str, is_pit: bool) -> None:
+    # bare at once, a month before its day: so it was in the history, for which waves are too slow, or it never was
+    usual = wave(np.arange(19600, 20600, 10), greenest=20110)
+    at_once = (usual.now > 0.5).astype(float)
+    history = at_once if reaped == "within days" else usual.now
+    now = np.where(usual.days < 20000, history, np.where(usual.days < 20170, np.fmax(history, at_once), 0.0))
+    assert len(rows_of_field(usual, now, 20170, 7)) == is_pit
+
+
+@dataclass(frozen=True)
+class Wave:
+    """Green cover 0-1 (T,) of a field on days since 1970 (T,)."""
+
+    days: np.ndarray
+    now: np.ndarray
+
+
+def wave(days: np.ndarray, greenest: float) -> Wave:
+    """A field green and bare once a year."""
+    return Wave(days.astype(np.int32), 0.5 + 0.5 * np.cos(2 * np.pi * (days - greenest) / 365.2425))
+
+
+def rows_of_field(usual: Wave, now: np.ndarray, onset: int, dates: int) -> list[dict]:
+    """Regions of a field of 1 ha that was expected at one green cover and seen at another, `dates` from an onset."""
+    end = onset + 10 * (dates - 1)
+    course, level = (cover[:, None] * np.log(GREEN) + (1 - cover[:, None]) * np.log(SOIL) for cover in (usual.now, now))
+    seen = usual.days <= end
+    return rows_of(level[seen], course[seen], Days(usual.days[seen], 40), region_maps(onset, end, dates))
 
 
 def test_a_cloud_over_the_whole_tile_is_no_haze() -> None:

@@ -30,7 +30,8 @@ POLARISATIONS = ("vv", "vh")
 class RadarParameters:
     """How radar images are judged.
 
-    change: baseline and evidence, in decibels. regions: outlines and nats. looks: side of the window averaged against
+    change: baseline and evidence, in decibels. regions: outlines and nats; a pixel is already the mean of its
+    neighbours, so that less evidence around it starts a region. looks: side of the window averaged against
     speckle, odd, pixels. darkest: power below which the signal is the instrument's own noise (Sentinel-1: -30 dB).
     mineral, built: VV of the brightest spot of a pit, dB (broken rock in C band: -12 to -5), and of buildings, whose
     walls and ground send the signal straight back (-5 to 1). differing: how far either departs from that, dB.
@@ -44,7 +45,7 @@ class RadarParameters:
         )
     )
     regions: RegionParameters = field(
-        default_factory=lambda: RegionParameters(shared_m2=900.0, leak=5.0, transient=12.0, early_days=0)
+        default_factory=lambda: RegionParameters(seed=3.0, shared_m2=900.0, leak=5.0, transient=12.0, seasons=None)
     )
     looks: int = 3
     darkest: float = 1e-3

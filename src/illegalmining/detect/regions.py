@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from shapely.geometry import shape as as_shape
 from illegalmining.detect.baseline import Floats, nan_median
 from illegalmining.detect.change import Days, Histories, Maps, Remembered
 from illegalmining.detect.findings import detection
+from illegalmining.detect.moved_seasons import MovedSeasonParameters, moved_season_nats
 
 EIGHT = np.ones((3, 3), bool)
 KM2_100 = 1e8
@@ -36,13 +37,11 @@ class RegionParameters:
     dates. leak_m2: size of such a cloud. core: quantile of the pixels' dates that
     speaks for a region.
     transient: nats taken off where the ground has gone back. brief_days: a change gone within this time is weather,
-    fire or water. brief: nats taken off for one gone at once, fewer the longer it stood. early_days: how far a season
-    may run ahead or behind, days (harvests move by weeks from year to year; 0: the sensor does not see seasons).
-    field_m2: size of a field whose season moves as one. course_sd: how far a field keeps to its own course when its
-    season moves, in the feature's unit. course_tail: degrees of freedom of that. dug_m2: what may be dug in dig_days.
-    wide: nats taken off for each e-fold beyond it. artefact: probability that something no model knows of mimics a
-    change; bounds a region to ln(1/artefact). recent_dates: clear dates from which the present level is taken.
-    series_dates: most dates of the evidence series.
+    fire or water. brief: nats taken off for one gone at once, fewer the longer it stood. seasons: how far they move;
+    None where the sensor does not see them. dug_m2: what may be dug in dig_days. wide: nats taken off for each e-fold
+    beyond it. artefact: probability that something no model knows of mimics a change; bounds a region to
+    ln(1/artefact). recent_dates: clear dates from which the present level is taken. series_dates: most dates of the
+    evidence series.
     """
 
     seed: float = 4.0
@@ -59,10 +58,7 @@ class RegionParameters:
     transient: float = 3.0
     brief_days: int = 180
     brief: float = 6.0
-    early_days: int = 40
-    field_m2: float = 2e4
-    course_sd: float = 0.1
-    course_tail: float = 10.0
+    seasons: MovedSeasonParameters | None = field(default_factory=MovedSeasonParameters)
     dig_days: int = 20
     dug_m2: float = 2e4
     wide: float = 2.0
@@ -265,23 +261,14 @@ def novelty(
     when: Days,
     parameters: RegionParameters,
 ) -> float:
-    """Most nats that a young region can have: how far it departs from its own course, run early or late.
-
-    An early harvest looks like the weeks that follow it, a late spring like those before: whatever the number of dates
-    and pixels that show it, it is no more than a season that moved. What has stood longer than seasons move is not.
-    """
-    if np.quantile(maps.stood[inside & (maps.evidence > 0)], parameters.core) > 1.5 * parameters.early_days:
+    """Most nats that a region can have: what its own season, in a year that ran early or late, does not tell."""
+    if parameters.seasons is None:
         return math.inf
+    onsets = maps.onset[inside & (maps.evidence > 0)]
+    stands = float(np.quantile(onsets, 0.5, method="lower")), float(maps.last[inside].max())
+    noise = np.nanmedian(maps.noise[:, inside], axis=1) ** 2
     seen, usual = nan_median(observed, axis=0), np.median(expected, axis=0)
-    first, last = maps.onset[inside].min(), maps.last[inside].max()
-    during = np.flatnonzero(np.isfinite(seen[:, 0]) & (when.days >= first) & (when.days <= last))
-    apart = (when.days[None] - when.days[during, None] + 182) % 365 - 182
-    noise = np.nanmedian(maps.noise[:, inside], axis=1) ** 2 + parameters.course_sd**2
-    away = ((seen[during, None] - usual[None]) ** 2 / noise).sum(axis=2)
-    nearest = np.where(np.abs(apart) <= parameters.early_days, away, np.inf).min(axis=1)
-    features, tail = len(noise), parameters.course_tail
-    nats = 0.5 * (tail + features) * math.log1p(float(nearest.max()) / tail)
-    return nats - math.log(KM2_100 / parameters.field_m2)
+    return moved_season_nats(seen, usual, when, stands, noise, KM2_100, parameters.seasons)
 
 
 def level_now(

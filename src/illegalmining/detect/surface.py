@@ -36,7 +36,8 @@ class SurfaceParameters:
     (index_greener), that no mine makes: a crop where another was expected. index_course_sd: how far a field's NDVI
     keeps to its own course when its season moves. mineral, roof: ln(swir16 / nir) of bare rock, soil and coal, which
     reflect as much or more at 1.6 um as in the near infrared (0 to 0.4), and of paint, plastic and sheet metal, which
-    reflect less. differing: how far materials of either kind depart from that.
+    reflect less. barest: share of a region's pixels, the least green, whose material is looked at. differing: how far
+    materials of either kind depart from that.
     """
 
     change: ChangeParameters = field(default_factory=ChangeParameters)
@@ -50,6 +51,7 @@ class SurfaceParameters:
     index_course_sd: float = 0.06
     mineral: float = 0.1
     roof: float = -0.1
+    barest: float = 1 / 3
     differing: float = 0.05
 
 
@@ -120,7 +122,7 @@ def surface_stack(
     contrast = parameters.contrast if logarithmic else parameters.index_contrast
     features = OpticalFeatures(logarithmic, classified, parameters)
     unit, natural = ("reflectance", np.exp) if logarithmic else ("NDVI", np.asarray)
-    regions = parameters.regions if logarithmic else replace(parameters.regions, course_sd=parameters.index_course_sd)
+    regions = parameters.regions if logarithmic else with_course(parameters.regions, parameters.index_course_sd)
     return Stack(
         detector="surface",
         bands=[cube[name].isel(time=period) for name in (*names, *(("scl",) if classified else ()))],
@@ -163,12 +165,23 @@ def greener(shift: Floats, names: tuple[str, ...], parameters: SurfaceParameters
 
 
 def roofed(level: Floats, names: tuple[str, ...], parameters: SurfaceParameters) -> float:
-    """Nats by which the present levels (N, K) look more like a roof than like ground laid bare; never below 0."""
+    """Nats by which the present levels (N, K) look more like a roof than like ground laid bare; never below 0.
+
+    Leaves reflect less at 1.6 um too, and pixels on the rim hold some: the least green third is looked at.
+    """
     if "nir" not in names or "swir16" not in names or not len(level):
         return 0.0
+    if "red" in names:
+        green = level[:, names.index("nir")] - level[:, names.index("red")]
+        level = level[green <= np.quantile(green, parameters.barest)]
     slope = float(np.median(level[:, names.index("swir16")] - level[:, names.index("nir")]))
     from_mine, from_roof = slope - parameters.mineral, slope - parameters.roof
     return max(0.0, (from_mine**2 - from_roof**2) / (2 * parameters.differing**2))
+
+
+def with_course(regions: RegionParameters, course_sd: float) -> RegionParameters:
+    """The same parameters, for a feature that keeps to its course as closely as this."""
+    return replace(regions, seasons=regions.seasons and replace(regions.seasons, course_sd=course_sd))
 
 
 def with_contrast(change: ChangeParameters, contrast: float) -> ChangeParameters:

@@ -1,0 +1,127 @@
+"""A rival of every change: the ground follows its own season, in a year that runs ahead of the others or behind them.
+
+Sowing, weather and the choice of crop move a field's season by weeks, so that it lies bare when it never did before.
+Its spring told how far: a field that greened weeks early is reaped weeks early.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from illegalmining.detect.baseline import DAYS_A_YEAR, Floats, season
+from illegalmining.detect.change import Days
+
+HARMONICS = 2
+"""Waves a year that a baseline has at most."""
+
+YEAR = 365
+"""Days before a change whose lead is the season's own; what came earlier was another season."""
+
+LOOKS = 3
+"""Clear dates in a row whose median is what was seen."""
+
+
+@dataclass(frozen=True)
+class MovedSeasonParameters:
+    """How far seasons move, and how closely the ground keeps to its course when they do.
+
+    season_sd: standard deviation of a year's lead over the others, days (sowing, weather and crops: 2-4 weeks).
+    ripening_sd: standard deviation of what a lead changes within a season, days (1-2 weeks). furthest: largest lead
+    tried, days. step: between the leads tried, days. around: from a day of the year, what was seen before counts as
+    seen then, days (two revisits, half of them cloudy). course_sd: how far the ground keeps to its own course when its
+    season moves, in the feature's unit. course_tail: degrees of freedom of that. course_days: time over which such a
+    departure fades, days: one that stands for longer is seen again. core: quantile of the dates' departures that
+    speaks for a region, so that a leaked cloud is none. field_m2: size of a field whose season moves as one.
+    """
+
+    season_sd: float = 20.0
+    ripening_sd: float = 10.0
+    furthest: int = 180
+    step: int = 4
+    around: int = 10
+    course_sd: float = 0.1
+    course_tail: float = 10.0
+    course_days: float = 120.0
+    core: float = 0.8
+    field_m2: float = 2e4
+
+
+def moved_season_nats(
+    seen: Floats,
+    usual: Floats,
+    when: Days,
+    stands: tuple[float, float],
+    noise: Floats,
+    area_m2: float,
+    parameters: MovedSeasonParameters,
+) -> float:
+    """Nats for new ground against a season that moved; below 0 where a moved season tells all that was seen.
+
+    Both explanations share what was seen before the change, whose lead is free. After it, the moved season must keep to
+    its course with a lead near that one; new ground need not. seen, usual: (T, K), what the region showed (NaN where
+    not clear) and what was expected. stands: onset of half of the region, last day that supports it. noise: variance of
+    each feature (K,). area_m2: within which one field is looked for.
+    """
+    onset, last = stands
+    leads = np.arange(-parameters.furthest, parameters.furthest + 1.0, parameters.step)
+    clear = np.isfinite(seen[:, 0]) & (when.days >= onset - YEAR) & (when.days <= last)
+    asked = np.flatnonzero(clear & (np.arange(len(seen)) >= when.history))
+    before = when.days[asked] < onset
+    if before.all():
+        return math.inf
+    costs = misfits(seen, usual, when, asked, leads, noise + parameters.course_sd**2, parameters)
+    spring = costs[:, before].sum(axis=1) + 0.5 * (leads / parameters.season_sd) ** 2
+    ripened = 0.5 * ((leads[:, None] - leads[None]) / parameters.ripening_sd) ** 2
+    again = 1.0 + (last - onset) / parameters.course_days
+    after = again * np.quantile(costs[:, ~before], parameters.core, axis=1, method="lower")
+    moved = ((spring[:, None] + ripened).min(axis=0) + after).min()
+    return float(moved - spring.min() - math.log(area_m2 / parameters.field_m2))
+
+
+def misfits(
+    seen: Floats,
+    usual: Floats,
+    when: Days,
+    asked: npt.NDArray[np.intp],
+    leads: npt.NDArray[np.float64],
+    variance: Floats,
+    parameters: MovedSeasonParameters,
+) -> npt.NDArray[np.float64]:
+    """Nats (L, N) that each of the dates `asked` speaks against a season with each lead (Student-t).
+
+    The season is the baseline's waves, or what was seen in the history about that day of the year: a field that is
+    reaped within a week moves faster than waves. What a date shares with its surroundings does not move.
+    """
+    days = when.days.astype(np.float64)
+    design = season(days, HARMONICS).astype(np.float64)
+    course = np.linalg.lstsq(design, usual.astype(np.float64), rcond=None)[0]
+    own = np.asarray(seen - usual + design @ course, np.float64)
+    waves = np.stack([season(days[asked] + lead, HARMONICS) @ course for lead in leads])
+    away = ((own[asked] - waves) ** 2 / variance).sum(axis=2)
+    known, then = looked_before(own[: when.history], days)
+    apart = turned(then[None] - days[asked, None])
+    past = ((own[asked][:, None] - known[None]) ** 2 / variance).sum(axis=2)
+    for row, lead in zip(away, leads, strict=True):
+        near = np.where(np.abs(turned(apart - lead)) <= parameters.around, past, np.inf)
+        row[:] = np.minimum(row, near.min(axis=1, initial=np.inf))
+    return np.asarray(0.5 * (parameters.course_tail + len(variance)) * np.log1p(away / parameters.course_tail))
+
+
+def looked_before(
+    history: npt.NDArray[np.float64], days: npt.NDArray[np.float64]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """What was seen (U, K) and when (U,): medians of clear dates in a row, which one leaked cloud does not move."""
+    clear = np.flatnonzero(np.isfinite(history[:, 0]))
+    if len(clear) < LOOKS:
+        return np.empty((0, history.shape[1])), np.empty(0)
+    runs = np.lib.stride_tricks.sliding_window_view(history[clear], LOOKS, axis=0)
+    return np.median(runs, axis=2), days[clear[LOOKS // 2 : -(LOOKS // 2)]]
+
+
+def turned(days: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Days apart in the year, from -182 to 182."""
+    return np.asarray((days + DAYS_A_YEAR / 2) % DAYS_A_YEAR - DAYS_A_YEAR / 2)
