@@ -22,6 +22,7 @@ from scipy import ndimage
 import real_data
 from illegalmining.detect import regions as detect_regions
 from illegalmining.detect.baseline import BaselineParameters, doubled, fit, fit_with, pairs_of, season
+from illegalmining.detect.candidates import PEAK
 from illegalmining.detect.change import ChangeParameters, Days, Histories, Maps
 from illegalmining.detect.findings import Findings
 from illegalmining.detect.monitor import MonitorParameters, update
@@ -361,8 +362,9 @@ def test_dates_one_by_one_or_together_give_the_same_state():
         feed(single, slice(t, t + 1))
     for name, one, other in zip(Watch._fields, together, single, strict=True):
         np.testing.assert_array_equal(one, other, err_msg=name)
-    assert (together.peak.max(axis=0)[:20] > 10).all()
-    assert (together.peak.max(axis=0)[20:] < 5).all()
+    peak = together.candidates[:, :, PEAK].max(axis=1)
+    assert (peak[:20] > 10).all()
+    assert (peak[20:] < 5).all()
 
 
 def test_one_round_of_the_fit_is_least_squares():
