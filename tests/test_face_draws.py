@@ -12,22 +12,24 @@ from illegalmining.detect.advance import Advance, advancing, dug_by
 from illegalmining.detect.deformation import Nuisance
 from illegalmining.detect.face_draws import Drawn, DrawParameters, Top, drawn
 from illegalmining.detect.face_fit import FaceFitParameters, FittedFace, Window, fit_face, problem_of
+from illegalmining.detect.face_noise import MeasuredNoise, in_measured_noise
 from illegalmining.detect.inversion import long_side_first
 from illegalmining.detect.pim import Panel, look_vector
 
 DAYS, NOISE, BEGUN = np.arange(0, 720, 24.0), 0.006, 300.0
 LOOK = look_vector(39.0, 258.0)
 PRIOR = FaceFitParameters(model_error=0.0, ground_share=0.0)
+STRIPS = 40
 
 
-def fitted(panel: Panel, advance: Advance, per_year: float, rng: np.random.Generator) -> FittedFace:
-    """The face in a window of 80 m pixels, independent noise and an unknown plane in it."""
+def fitted(panel: Panel, advance: Advance, per_year: float, rng: np.random.Generator, said: float = 1.0) -> FittedFace:
+    """The face in a window of 80 m pixels, independent noise, `said` to be so many times it, and an unknown plane."""
     at = np.arange(-480.0, 481.0, 80.0)
     x, y = (part.ravel() for part in np.meshgrid(at, at[::-1]))
-    values = advancing(panel, advance, per_year, DAYS, x, y, LOOK, PRIOR.strips)
+    values = advancing(panel, advance, per_year, DAYS, x, y, LOOK, STRIPS)
     values = values + NOISE * rng.standard_normal(values.shape)
     pixels = (1 - PRIOR.own_noise) * np.eye(len(x))
-    window = Window(x, y, values, np.ones(values.shape, bool), pixels, NOISE)
+    window = Window(x, y, values, np.ones(values.shape, bool), pixels, said * NOISE)
     dug = dug_by(panel, advance, DAYS[-1])
     off = {"x": dug.x + 20, "y": dug.y - 20, "azimuth_deg": dug.azimuth_deg + 15, "w0_m": 0.7 * dug.w0_m}
     begin = replace(dug, **off, length_m=1.2 * dug.length_m, width_m=1.2 * dug.width_m)
@@ -49,11 +51,13 @@ def any_face(rng: np.random.Generator) -> tuple[Panel, Advance, float]:
 
 
 def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
-    """Faces drawn from the priors themselves: 90 % intervals then hold 90 % of them, whatever the posterior's form."""
+    """Faces drawn from the priors themselves: 90 % intervals then hold 90 % of them, whatever the posterior's form, and
+    though the noise is said to be half as large again as it is."""
     rng, held = np.random.default_rng(7), []
     for _ in range(24):
         panel, advance, rate = any_face(rng)
-        draws = drawn(fitted(panel, advance, rate, rng), DAYS[-1], (1000.0, 2000.0), DrawParameters())
+        face = in_measured_noise(fitted(panel, advance, rate, rng, 1.5), MeasuredNoise())
+        draws = drawn(face, DAYS[-1], (1000.0, 2000.0), DrawParameters())
         dug = long_side_first(dug_by(panel, advance, DAYS[-1]))
         volume = dug.length_m * dug.width_m * dug.w0_m
         truth = {"x": dug.x + 1000, "y": dug.y + 2000, "length_m": dug.length_m, "width_m": dug.width_m}

@@ -103,6 +103,6 @@ def test_what_a_declared_face_leaves_open_widens_the_intervals() -> None:
     assert best.problem.beside is not None
     held = replace(best.problem.beside, along=best.problem.beside.along[:, :0])
     as_if_known = replace(best, jacobian=replace(best.problem, beside=held).jacobian(best.p))
-    wide, narrow = (np.sqrt(np.diag(np.linalg.inv(one.precision(1.0)))) for one in (best, as_if_known))
+    wide, narrow = (np.sqrt(np.diag(np.linalg.inv(one.precision))) for one in (best, as_if_known))
     assert (wide >= narrow * (1 - 1e-9)).all()
     assert wide[1] > 1.1 * narrow[1], "the place, towards the declared face"

@@ -217,6 +217,14 @@ def test_strips_reckoned_together_are_the_strips_one_by_one(direction: int) -> N
     np.testing.assert_allclose(strip_sights(panel, direction, x, y, look, 5), one_by_one, atol=1e-12)
 
 
+@pytest.mark.parametrize("count", [1, 6, 40])
+def test_strips_are_dug_evenly_however_many_they_are(count: int) -> None:
+    """Their mean is the whole panel's settling, whose closed form is checked against Knothe's law elsewhere."""
+    days, advance = np.linspace(0.0, 500.0, 40), Advance(1, 50.5, 150.0)
+    whole = settled_share(days - 50.5, 150.0, 4.0)
+    np.testing.assert_allclose(strip_shares(days, advance, 4.0, count).mean(axis=0), whole, atol=1e-12)
+
+
 def test_shares_of_strips_change_as_their_derivatives_say() -> None:
     days, advance = np.linspace(0.0, 500.0, 40), Advance(1, 50.5, 150.0)
     by = strip_share_gradient(days, advance, 4.0, 5)

@@ -72,9 +72,10 @@ def test_a_face_seen_twice_is_one_detection_with_the_sum_of_the_evidence(seed: i
     nats = [one["said"]["z"] ** 2 / 2 for one in (west, east, rows[0])]
     assert nats[2] == pytest.approx(nats[0] + nats[1], rel=0.15)
     assert off(rows[0], 1400, 1300) < 60
-    for name in ("x", "y"):
-        width, single = (np.diff(said["intervals_90"][name])[0] for said in (both_say, west["said"]))
-        assert width < single
+    area, single = (
+        np.prod([np.diff(said["intervals_90"][name])[0] for name in ("x", "y")]) for said in (both_say, west["said"])
+    )  # not each side alone: a face that settles all at once is none of the model's, and two sources show that better
+    assert area < 0.8 * single
     assert not found(cubes)["remarks"]
 
 

@@ -20,6 +20,9 @@ from illegalmining.detect.pim import (
     sight_gradient,
 )
 
+LEAST_DAYS = 1e-3
+"""Shortest time in which a strip is dug: none takes no time."""
+
 
 @dataclass(frozen=True)
 class Advance:
@@ -69,20 +72,28 @@ def strip_sights(panel: Panel, direction: int, x: Floats, y: Floats, look: Look,
 
 
 def strip_shares(days: Floats, advance: Advance, per_year: float, count: int) -> Floats:
-    """Settled share (count, T) of every strip."""
+    """Settled share (count, T) of every strip, each dug evenly from its first metre to its last."""
     if advance.direction == 0:
         return np.tile(settled_share(days - advance.start, advance.duration, per_year), (count, 1))
-    begun = advance.start + (strip_places(count) + 0.5) * advance.duration
-    return knothe(days[None] - begun[:, None], per_year)
+    return settled_share(since_begun(days, advance, count), max(advance.duration / count, LEAST_DAYS), per_year)
+
+
+def since_begun(days: Floats, advance: Advance, count: int) -> Floats:
+    """Days (count, T) since each strip's first metre was dug, negative before."""
+    return np.asarray(days[None] - advance.start - np.arange(count)[:, None] * advance.duration / count)
 
 
 def strip_share_gradient(days: Floats, advance: Advance, per_year: float, count: int) -> Floats:
     """Derivatives (3, count, T) of `strip_shares` by start and duration (1/day) and by ln of c; direction +1 or -1."""
-    part = strip_places(count) + 0.5
-    since = np.clip(days[None] - advance.start - part[:, None] * advance.duration, 0.0, None)
-    rate = per_year / DAYS_PER_YEAR
-    left = np.where(since > 0, np.exp(-rate * since), 0.0)
-    return np.stack([-rate * left, -rate * left * part[:, None], rate * since * left])
+    dug, rate = max(advance.duration / count, LEAST_DAYS), per_year / DAYS_PER_YEAR
+    order, first = np.arange(count)[:, None], since_begun(days, advance, count)
+    last = first - dug
+    begin, end = (knothe(part, per_year) / dug for part in (first, last))
+    share = settled_share(first, dug, per_year)
+    by_duration = ((order + 1) * end - order * begin - share / dug) / count
+    slow = [part.clip(0) * np.exp(-rate * part.clip(0)) / dug for part in (first, last)]
+    by_rate = (begin - end) / rate - slow[0] + slow[1]
+    return np.stack([end - begin, by_duration, by_rate])
 
 
 def advancing(

@@ -122,7 +122,7 @@ class Round:
         at = np.concatenate([top.draw(rng, n, freedom) for top, n in zip(tops, counts, strict=True)])
         direction = np.repeat([top.direction for top in tops], counts)
         problems = {optimum.problem.direction: optimum.problem for optimum in face.optima}
-        posterior = [log_posterior(problems[d], p, face.wrong) for d, p in zip(direction, at, strict=True)]
+        posterior = [log_posterior(problems[d], p) for d, p in zip(direction, at, strict=True)]
         return Round(at, direction, np.array(posterior))
 
     def and_also(self, other: Round) -> Round:
@@ -141,10 +141,9 @@ class Round:
         return weight / weight.sum()
 
 
-def log_posterior(problem: Problem, p: Floats, wrong: float) -> float:
+def log_posterior(problem: Problem, p: Floats) -> float:
     """Logarithm of the posterior of a problem's parameters, but for a constant."""
-    misfit, prior = problem.misfit(p), problem.prior(p)
-    return -0.5 * (float((misfit**2).sum() - (prior**2).sum()) / wrong + float((prior**2).sum()))
+    return -0.5 * float((problem.misfit(p) ** 2).sum())
 
 
 def optima_apart(face: FittedFace, parameters: DrawParameters) -> list[Top]:
@@ -152,16 +151,16 @@ def optima_apart(face: FittedFace, parameters: DrawParameters) -> list[Top]:
     kept: list[Top] = []
     best = min(optimum.cost for optimum in face.optima)
     for optimum in sorted(face.optima, key=lambda one: one.cost):
-        if optimum.cost - best > parameters.likely * face.wrong:
+        if optimum.cost - best > parameters.likely:
             continue
-        precision = optimum.precision(face.wrong)
+        precision = optimum.precision
         same = any(
             top.direction == optimum.problem.direction
             and (off := apart(optimum.p, top.middle)) @ top.precision @ off < parameters.apart
             for top in kept
         )
         if not same:
-            evidence = (best - optimum.cost) / face.wrong - np.linalg.slogdet(precision)[1] / 2
+            evidence = (best - optimum.cost) - np.linalg.slogdet(precision)[1] / 2
             kept.append(Top(optimum.p, precision, optimum.problem.direction, float(evidence)))
     evidence = np.array([top.share for top in kept])
     share = np.exp(evidence - evidence.max())

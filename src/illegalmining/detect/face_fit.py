@@ -236,17 +236,19 @@ class Problem:
         course = self.courses(strip_shares(self.days, advance, rate, count))
         return np.asarray(np.einsum("pkl,lp->kp", self.data.root, course.T @ seen))
 
-    def modelled_gradient(self, p: Floats) -> Floats:
-        """Derivatives (N, 10) of `modelled`, whitened in space too, the N values of all windows one after another."""
+    def gradients(self, p: Floats) -> list[Floats]:
+        """Derivatives (K, P, 10) of `modelled`, of each window."""
         if self.like.skew or self.like.drift_east or self.like.drift_north:
             steps = 1e-4 * np.eye(len(p))
             pairs = [(self.modelled(p + step), self.modelled(p - step)) for step in steps]
             steps_by = ([(up[k] - down[k]) / 2e-4 for up, down in pairs] for k in range(len(self.windows)))
-            by: list[Floats] = [np.stack(step, axis=-1) for step in steps_by]
-        else:
-            face = self.face(p)
-            by = [one.gradient_of(*face) for one in self.windows]
-        return self.flat(by, len(p))
+            return [np.stack(step, axis=-1) for step in steps_by]
+        face = self.face(p)
+        return [one.gradient_of(*face) for one in self.windows]
+
+    def modelled_gradient(self, p: Floats) -> Floats:
+        """Derivatives (N, 10) of `modelled`, whitened in space too, the N values of all windows one after another."""
+        return self.flat(self.gradients(p), len(p))
 
     def flat(self, parts: Iterable[Floats], columns: int) -> Floats:
         """(N, columns) of what each window holds (K, P, columns), whitened in space."""
@@ -302,12 +304,13 @@ class Optimum:
     jacobian: Floats
     problem: Problem
 
-    def precision(self, wrong: float) -> Floats:
-        """Of the parameters (10, 10), where the window's squared misfit is `wrong` times what noise would give."""
+    @property
+    def precision(self) -> Floats:
+        """Of the parameters (10, 10)."""
         data, prior = self.jacobian[:-PRIORS], self.jacobian[-PRIORS:]
         any_way = np.zeros(len(self.p))
         any_way[2] = TURN_SD**-2
-        return data.T @ data / wrong + prior.T @ prior + np.diag(any_way)
+        return data.T @ data + prior.T @ prior + np.diag(any_way)
 
 
 @dataclass(frozen=True)

@@ -33,9 +33,11 @@ def attributes_of(
 ) -> dict[str, Any]:
     """What is said of a face, with its 90 % intervals, as the first source that it was fitted to sees it.
 
+    Place, length and volume are of what was dug until the last pass of any source that it was fitted to (`dug_until`).
     `tan_betas`: lowest, usual and highest, the prior of depth.
     """
     panel, (low, usual, high) = middling(drawn, found), tan_betas
+    until = track.first + pd.Timedelta(days=found.face.optima[0].problem.last_day)
     radius, start = drawn.quantiles("radius_m"), drawn.quantiles("start")
     return {
         "question": "undeclared_face",
@@ -52,6 +54,7 @@ def attributes_of(
         "depth_is_prior": True,
         "position_sd_m": round(float(np.sqrt((drawn.sd("x") ** 2 + drawn.sd("y") ** 2) / 2)), 1),
         "start_sd_days": round(drawn.sd("start"), 0),
+        "dug_until": str(until.date()),
         "x": round(panel.x, 1),
         "y": round(panel.y, 1),
         "per_year": round(found.face.per_year, 2),

@@ -15,6 +15,7 @@ from shapely.geometry.base import BaseGeometry
 from illegalmining.detect.bowls import Screen, filter_of, nats_of, screened, series_at
 from illegalmining.detect.declared_faces import Declared
 from illegalmining.detect.face_draws import drawn
+from illegalmining.detect.face_noise import in_measured_noise
 from illegalmining.detect.face_report import attributes_of, middle_seen, middling
 from illegalmining.detect.findings import detection
 from illegalmining.detect.inversion import (
@@ -289,7 +290,8 @@ def undeclared_row(
     if moved < parameters.least_log_lr:
         return None
     tan_betas = (parameters.tan_beta_low, parameters.prior_tan_beta, parameters.tan_beta_high)
-    dug = drawn(found.face, found.face.optima[0].problem.last_day, found.origin, parameters.draws)
+    face = in_measured_noise(found.face, parameters.noise)
+    dug = drawn(face, face.optima[0].problem.last_day, found.origin, parameters.draws)
     middle, begun = middling(dug, found), float(dug.quantiles("start")[1])
     first = min(max(track.first + pd.Timedelta(days=begun), epochs[0]), last)
     return detection(

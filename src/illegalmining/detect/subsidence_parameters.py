@@ -9,6 +9,7 @@ from illegalmining.detect.declared_faces import DeclaredParameters
 from illegalmining.detect.declared_verdicts import VerdictParameters
 from illegalmining.detect.deformation import DeformationParameters
 from illegalmining.detect.face_draws import DrawParameters
+from illegalmining.detect.face_noise import MeasuredNoise
 from illegalmining.detect.inversion import InversionParameters
 from illegalmining.detect.joint_scene import JointParameters
 from illegalmining.detect.lost_core import LostParameters
@@ -34,6 +35,7 @@ class SubsidenceParameters:
     search: SearchParameters = field(default_factory=SearchParameters)
     inversion: InversionParameters = field(default_factory=InversionParameters)
     draws: DrawParameters = field(default_factory=DrawParameters)
+    noise: MeasuredNoise = field(default_factory=MeasuredNoise)
     declared: DeclaredParameters = field(default_factory=DeclaredParameters)
     verdicts: VerdictParameters = field(default_factory=VerdictParameters)
     joint: JointParameters = field(default_factory=JointParameters)
