@@ -463,9 +463,9 @@ def test_a_region_is_worked_out_where_it_lies_and_costs_no_look_at_the_whole(mon
 
 
 def rows_of(level: np.ndarray, course: np.ndarray, when: Days, maps: Maps) -> list[dict]:
-    """Regions where all pixels were seen at `level` (T, K) and expected at `course` (T, K)."""
+    """Regions where pixels were seen at `level`, (T, K) of all or (N, T, K), and expected at `course` (T, K)."""
     where = np.argwhere(maps.evidence > 0)
-    series = (np.broadcast_to(values, (len(where), *values.shape)) for values in (level, course))
+    series = (np.broadcast_to(values, (len(where), *course.shape)) for values in (level, course))
     parameters = SurfaceParameters()
     telling = Telling(BANDS, "reflectance", np.exp, partial(roofed, names=BANDS, parameters=parameters))
     histories = Histories(where, *(np.ascontiguousarray(part, np.float32) for part in series))
@@ -519,6 +519,22 @@ def test_a_field_that_was_reaped_within_days_before_is_reaped_so_again(reaped: s
     history = at_once if reaped == "within days" else usual.now
     now = np.where(usual.days < 20000, history, np.where(usual.days < 20170, np.fmax(history, at_once), 0.0))
     assert len(rows_of_field(usual, now, 20170, 7)) == is_pit
+
+
+@pytest.mark.parametrize(("third", "is_pit"), [(COAL, True), (SOIL, False)])
+def test_a_season_must_tell_the_coal_and_the_spoil_apart_and_not_their_median(third: np.ndarray, is_pit: bool) -> None:
+    # a third of the pixels is dark, a third bright, and the rest as bare as a field that ran a month ahead
+    usual = wave(np.arange(19600, 20600, 10), greenest=20110)
+    ahead = np.where(usual.days < 20000, usual.now, wave(usual.days + 30, greenest=20110).now)
+    course, field = (
+        cover[:, None] * np.log(GREEN) + (1 - cover[:, None]) * np.log(SOIL) for cover in (usual.now, ahead)
+    )
+    level, maps = np.repeat(field[None], 64, axis=0), region_maps(20190, 20250, 7)
+    stands = usual.days >= 20190
+    for part, ground in ((slice(0, 21), third), (slice(21, 42), SOIL + (SOIL - third))):
+        level[part, stands] = np.where((ground == SOIL).all(), level[part, stands], np.log(ground))
+    when = Days(usual.days[usual.days <= 20250], 40)
+    assert len(rows_of(level[:, : len(when.days)], course[: len(when.days)], when, maps)) == is_pit
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,9 @@ from illegalmining.detect.moved_seasons import MovedSeasonParameters, moved_seas
 EIGHT = np.ones((3, 3), bool)
 KM2_100 = 1e8
 
+LEAST_OF_A_THIRD = 2
+"""Pixels of a third of a region below which it is not asked by itself."""
+
 
 @dataclass(frozen=True)
 class RegionParameters:
@@ -261,14 +264,34 @@ def novelty(
     when: Days,
     parameters: RegionParameters,
 ) -> float:
-    """Most nats that a region can have: what its own season, in a year that ran early or late, does not tell."""
+    """Most nats that a region can have: what its own season, in a year that ran early or late, does not tell.
+
+    A season must tell all of it. The thirds that have departed most to either side are asked too, at the price of
+    three looks: coal and the spoil on its rim have the median of a bare field.
+    """
     if parameters.seasons is None:
         return math.inf
     onsets = maps.onset[inside & (maps.evidence > 0)]
     stands = float(np.quantile(onsets, 0.5, method="lower")), float(maps.last[inside].max())
     noise = np.nanmedian(maps.noise[:, inside], axis=1) ** 2
-    seen, usual = nan_median(observed, axis=0), np.median(expected, axis=0)
-    return moved_season_nats(seen, usual, when, stands, noise, KM2_100, parameters.seasons)
+    during = (when.days >= stands[0]) & (when.days <= stands[1])
+    departed = nan_median((observed[:, during] - expected[:, during]).mean(axis=2), axis=1)
+    order = np.argsort(departed, kind="stable")
+    third = len(order) // 3
+    parts = [order, *([order[:third], order[-third:]] if third >= LEAST_OF_A_THIRD else [])]
+    told = [
+        moved_season_nats(
+            nan_median(observed[part], axis=0),
+            np.median(expected[part], axis=0),
+            when,
+            stands,
+            noise,
+            KM2_100 * (1 if part is order else len(parts)),
+            parameters.seasons,
+        )
+        for part in parts
+    ]
+    return max(told)
 
 
 def level_now(
