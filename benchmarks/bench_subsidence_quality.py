@@ -215,7 +215,7 @@ def compare(face: Panel, said: dict, row: pd.Series, tally: Tally) -> None:
     held = {name: low <= truth[name] <= high for name, (low, high) in said["intervals_90"].items() if name in truth}
     if "azimuth_deg" in said["intervals_90"] and long / wide > 1.3:
         low, high = said["intervals_90"]["azimuth_deg"]
-        held["azimuth_deg"] = abs(turned) <= (high - low) / 2
+        held["azimuth_deg"] = (azimuth - low) % 180 <= high - low
     tally.inside.append(held)
 
 

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from scipy.stats import multivariate_t
+from shapely.geometry import box
 
 from illegalmining.detect.advance import Advance, advancing, dug_by
 from illegalmining.detect.deformation import Nuisance
 from illegalmining.detect.face_draws import Drawn, DrawParameters, Top, drawn
 from illegalmining.detect.face_fit import FaceFitParameters, FittedFace, Window, fit_face, problem_of
 from illegalmining.detect.face_noise import MeasuredNoise, in_measured_noise
+from illegalmining.detect.hidden_faces import is_declared
 from illegalmining.detect.inversion import long_side_first
 from illegalmining.detect.pim import Panel, look_vector
+from illegalmining.detect.subsidence_parameters import SubsidenceParameters
 
 DAYS, NOISE, BEGUN = np.arange(0, 720, 24.0), 0.006, 300.0
 LOOK = look_vector(39.0, 258.0)
@@ -98,3 +102,18 @@ def test_density_of_a_t_distribution_against_scipy() -> None:
     at = rng.standard_normal((6, 10))
     expected = multivariate_t(middle, np.linalg.inv(precision), df=6).logpdf(at)
     np.testing.assert_allclose(Top(middle, precision, 1, 1.0).log_density(at, 6.0), expected)
+
+
+@pytest.mark.parametrize(
+    ("starts", "moved_m", "may_be"),
+    [((400, 420), 0.0, True), ((100, 420), 0.0, True), ((100, 120), 0.0, False), ((400, 420), 300.0, False)],
+    ids=["at its time", "perhaps at its time", "long before it", "elsewhere"],
+)
+def test_a_face_is_the_declared_one_where_its_start_need_not_be_anothers(
+    starts: tuple[float, float], moved_m: float, may_be: bool
+) -> None:
+    declared = SimpleNamespace(start=380.0, stop=500.0, geometry=box(-100, -50, 100, 50))
+    found = SimpleNamespace(panel=Panel(moved_m, 0.0, 90.0, 120.0, 60.0, 100.0, 0.5))
+    others = {part.name: np.zeros(2) for part in fields(Drawn)}
+    dug = Drawn(**others | {"weight": np.array([0.8, 0.2]), "start": np.array(starts, float)})
+    assert is_declared(found, dug, declared, SubsidenceParameters()) is may_be  # type: ignore[arg-type]

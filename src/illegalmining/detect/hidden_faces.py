@@ -14,7 +14,7 @@ from shapely.geometry.base import BaseGeometry
 
 from illegalmining.detect.bowls import Screen, filter_of, nats_of, screened, series_at
 from illegalmining.detect.declared_faces import Declared
-from illegalmining.detect.face_draws import drawn
+from illegalmining.detect.face_draws import Drawn, drawn
 from illegalmining.detect.face_noise import in_measured_noise
 from illegalmining.detect.face_report import attributes_of, middle_seen, middling
 from illegalmining.detect.findings import detection
@@ -38,6 +38,9 @@ from illegalmining.detect.track import Track
 
 SAME_PLACE_M = 60.0
 """A face found this near to a declared one is the declared one, m."""
+
+ANOTHER_TIME = 0.05
+"""Probability of its start while a declared face works below which a face at its place is another."""
 
 Found = tuple[Inverted, float]
 """A face and its nats."""
@@ -120,11 +123,12 @@ def under(found: Inverted, face: BaseGeometry) -> bool:
     return bool(face.buffer(SAME_PLACE_M).contains(outline(found.panel).centroid))
 
 
-def is_declared(found: Inverted, face: Declared, parameters: SubsidenceParameters) -> bool:
-    """Whether a face that was found is a declared one: at its place while it works, where its fit left something."""
+def is_declared(found: Inverted, dug: Drawn, face: Declared, parameters: SubsidenceParameters) -> bool:
+    """Whether a face that was found may be a declared one, where that one's fit left something: at its place, with a
+    start that need not be another's."""
     within = parameters.verdicts.past_days
-    at_its_time = face.start - within <= found.face.advance.start <= face.stop + within
-    return at_its_time and under(found, face.geometry)
+    at_its_time = (dug.start >= face.start - within) & (dug.start <= face.stop + within)
+    return bool(dug.weight[at_its_time].sum() > ANOTHER_TIME) and under(found, face.geometry)
 
 
 @dataclass(frozen=True)
@@ -274,7 +278,8 @@ def charged(found: Inverted, parameters: SubsidenceParameters) -> float:
 def undeclared_row(
     tracks: Sequence[Track], found: Inverted, nats: float, parameters: SubsidenceParameters
 ) -> dict[str, Any] | None:
-    """The detection of an inverted panel; None where its peak is not one of a face, or movement alone makes none."""
+    """The detection of an inverted panel; None where its peak is not one of a face, where movement alone makes none, or
+    where it may be what the fit of a declared face left."""
     track = next(one for one in tracks if one.name == found.sources[0])
     panel, course, search, epochs = found.panel, found.course, track.search, track.epochs
     at_centre = movement(found.face.panel, np.array(panel.x), np.array(panel.y)).down
@@ -290,8 +295,10 @@ def undeclared_row(
     if moved < parameters.least_log_lr:
         return None
     tan_betas = (parameters.tan_beta_low, parameters.prior_tan_beta, parameters.tan_beta_high)
-    face = in_measured_noise(found.face, parameters.noise)
-    dug = drawn(face, face.optima[0].problem.last_day, found.origin, parameters.draws)
+    fitted = in_measured_noise(found.face, parameters.noise)
+    dug = drawn(fitted, fitted.optima[0].problem.last_day, found.origin, parameters.draws)
+    if any(is_declared(found, dug, face, parameters) for one in tracks for face in one.declared):
+        return None
     middle, begun = middling(dug, found), float(dug.quantiles("start")[1])
     first = min(max(track.first + pd.Timedelta(days=begun), epochs[0]), last)
     return detection(

@@ -19,7 +19,7 @@ from illegalmining.detect.bowls import Search, Templates, bowl_of, mean_look, se
 from illegalmining.detect.declared_verdicts import contradicting, judge_declared
 from illegalmining.detect.deformation import filtered, read_deformation, unit_courses
 from illegalmining.detect.findings import Findings, Remark, detections
-from illegalmining.detect.hidden_faces import beside_declared, is_declared, told_apart, undeclared_row, under
+from illegalmining.detect.hidden_faces import beside_declared, told_apart, undeclared_row, under
 from illegalmining.detect.pim import Floats, Panel, settled_share
 from illegalmining.detect.subsidence_parameters import SubsidenceParameters
 from illegalmining.detect.tiles import Tile, grid_over, in_hand, part_of, tiles_of
@@ -190,13 +190,11 @@ def judged(
     moved = [np.abs((track.search.values - left.search.values)[[0, -1]]).max(axis=0) for track, left in pairs]
     rows = judge_declared(rest, moved, monitor_day, parameters.verdicts)
     past_stop = [row["geometry"] for _, row in rows if "past_stop" in row["attributes"]]
-    declared = [face for track in tracks for face in track.declared]
     for found, nats in hidden:
         row = undeclared_row(tracks, found, nats, parameters)
         if row is None or any(under(found, face) for face in past_stop):
             continue
-        if not any(is_declared(found, face, parameters) for face in declared):
-            rows.append((found.sources[0], row))
+        rows.append((found.sources[0], row))
     smallest = {track.name: smallest_panel(track.search, track.templates, parameters) for track in tracks}
     return Judgement(rows, smallest, wrong)
 
