@@ -29,7 +29,7 @@ from wide_district import BANDS, days_between, write_scene, write_wide
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 from cluster import ask, cluster, cpu_seconds, most_held
 
-AS_OF, STEP = date(2026, 5, 1), 25
+AS_OF = date(2026, 5, 1)
 TIMES = (1, 4, 16)
 PIXELS, DATES_A_YEAR, YEARS_OF_HISTORY, PIXEL_BANDS = 1.6e9, 73, 3, 5
 """Shanxi at 10 m, as Sentinel-2 sees it: a date every five days, five bands judged."""
@@ -172,9 +172,9 @@ def workers(wide: Path, home: Path) -> None:
     )
 
 
-def update(wide: Path, side: int, home: Path) -> None:
+def update(wide: Path, side: int, step: int, home: Path) -> None:
     """A first run, then one new date; and what a province would cost at these rates."""
-    last = days_between(date(2025, 1, 2), AS_OF, STEP)[-1]
+    last = days_between(date(2025, 1, 2), AS_OF, step)[-1]
     day = last + timedelta(days=5)
     with cluster(home, workers=1) as made:
         measured(again(wide), made, 1, last)
@@ -206,6 +206,7 @@ def update(wide: Path, side: int, home: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--side", type=int, default=512, help="pixels a side of the smallest district")
+    parser.add_argument("--step", type=int, default=25, help="days between scenes of the sixteen months")
     parser.add_argument("--only", choices=("inputs", "areas", "workers", "update"), help="one part of it")
     parser.add_argument("--folder", type=Path, help="where inputs are kept for another call; absent: nowhere")
     asked = parser.parse_args()
@@ -215,10 +216,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
         kept = asked.folder or home / "inputs"
-        paths = {times: kept / f"{asked.side}-{times}" / "district.toml" for times in TIMES}
+        paths = {times: kept / f"{asked.side}-{asked.step}-{times}" / "district.toml" for times in TIMES}
         for times, path in paths.items():
-            if not path.exists():
-                write_wide(path.parent, int(asked.side * times**0.5), AS_OF, STEP)
+            if not path.exists() and (times == 4 or asked.only in (None, "areas", "inputs")):
+                write_wide(path.parent, int(asked.side * times**0.5), AS_OF, asked.step)
         if asked.only in (None, "areas"):
             (home / "areas").mkdir()
             areas(paths, home / "areas")
@@ -226,7 +227,7 @@ def main() -> None:
             workers(paths[4], home)
         if asked.only in (None, "update"):
             (home / "update").mkdir()
-            update(paths[4], asked.side * 2, home / "update")
+            update(paths[4], asked.side * 2, asked.step, home / "update")
 
 
 if __name__ == "__main__":
