@@ -90,8 +90,7 @@ def rests_of(best: Optimum) -> tuple[list[Rest], Floats]:
         whole, by = moved[k], own[k]
         if beside is not None:
             count, pixels = whole.shape
-            flat = np.tril(one.factor) @ beside.along[row : row + whole.size].reshape(pixels, -1)
-            along = flat.reshape(pixels, count, -1).swapaxes(0, 1)
+            along = in_time_alone(one, beside.along[row : row + whole.size]).reshape(pixels, count, -1).swapaxes(0, 1)
             whole, by, row = whole + beside.moved[k], np.concatenate([by, along], axis=2), row + count * pixels
         rests.append(Rest(one.data.level - whole, by, np.sqrt((whole**2).sum(axis=0))))
     slope = problem.known.slope
@@ -101,6 +100,14 @@ def rests_of(best: Optimum) -> tuple[list[Rest], Floats]:
         empty = np.zeros((len(still), others.shape[1])), np.zeros((len(others), slope.shape[1]))
         still = np.vstack([np.hstack([still, empty[0]]), np.hstack([beside.still[:, None], empty[1], others])])
     return rests, still
+
+
+def in_time_alone(window: Problem, along: Floats) -> Floats:
+    """What a declared face beside it may yet move in a window (P, K M), no longer whitened between pixels (P K, M).
+
+    The upper half of a factor is not zero: `cho_factor` leaves there what it found.
+    """
+    return np.asarray(np.tril(window.factor) @ along.reshape(window.data.level.shape[1], -1))
 
 
 def factor_of(problem: Problem, rest: Rest, radius_m: float, share: float) -> Floats:
@@ -139,7 +146,7 @@ def with_factors(problem: Problem, factors: list[Floats]) -> Problem:
         return replace(own, also=tuple(others))
     for one, factor in zip(problem.windows, factors, strict=True):
         count, pixels = one.data.level.shape
-        block = (np.tril(one.factor) @ beside.along[row : row + count * pixels].reshape(pixels, -1)).reshape(pixels, -1)
+        block = in_time_alone(one, beside.along[row : row + count * pixels])
         parts.append(solve_triangular(factor, block, lower=True).reshape(count * pixels, -1))
         row += count * pixels
     along = np.linalg.qr(np.vstack([*parts, beside.along[row:]]))[0]

@@ -13,7 +13,7 @@ from illegalmining.detect.baseline import (
 )
 from illegalmining.detect.kernels import LANES, Days, Floats, kernel, part
 from illegalmining.detect.medians import spreads_kernel
-from illegalmining.detect.robust_fit import MOST_TERMS, QUAD, depart, load
+from illegalmining.detect.robust_fit import MOST_TERMS, QUAD, depart, give_rows, load
 
 Doubles = npt.NDArray[np.float64]
 
@@ -79,28 +79,40 @@ def add_lags(
 
 
 @part
-def give_rows(found: Floats, at: int, lanes: int, into: Floats) -> None:
-    """Copy rows of a group to their place."""
-    for k in range(len(found)):
-        row = into[k, at : at + lanes]
+def add_levels(whole: Floats, use: Floats, levels: Floats, count: Floats) -> None:
+    """Add four dates' deviations from the level, and how many of the dates count."""
+    for k in range(len(whole)):
+        for lane in range(LANES):
+            levels[k, lane] += (whole[k, 0, lane] + whole[k, 1, lane]) + (whole[k, 2, lane] + whole[k, 3, lane])
+    for i in range(QUAD):
+        for lane in range(LANES):
+            count[lane] += max(use[i, lane], np.float32(0.0))
+
+
+@part
+def take_fit(
+    at: int, lanes: int, scales: Floats, coefficients: Floats, precision: Floats, level: Floats, season: Floats
+) -> None:
+    """Copy a group's fit into cache, its level apart from the waves, which stay 0 beyond those in use."""
+    features, terms, _ = coefficients.shape
+    for k in range(features):
+        row = scales[k, at : at + lanes]
         for lane in range(lanes):
-            row[lane] = found[k, lane]
+            precision[k, lane] = np.float32(1.0) / (row[lane] * row[lane])
+        row = coefficients[k, 0, at : at + lanes]
+        for lane in range(lanes):
+            level[k, lane] = row[lane]
+        for c in range(1, terms):
+            row = coefficients[k, c, at : at + lanes]
+            for lane in range(lanes):
+                season[k, c, lane] = row[lane]
 
 
 @kernel
 def noise_kernel(
-    values: Floats,
-    waves: Floats,
-    offset: Floats,
-    coefficients: Floats,
-    scales: Floats,
-    outlier: np.float32,
-    scatter: Floats,
-    lagged: Floats,
-    used: Days,
-    total: Floats,
-    square: Floats,
-) -> None:
+    values: Floats, waves: Floats, offset: Floats, coefficients: Floats, scales: Floats, outlier: np.float32,
+    scatter: Floats, lagged: Floats, used: Days, total: Floats, square: Floats,
+) -> None:  # fmt: skip
     """Scatter (K, K, P) of the residuals without outliers, their lag products (P,), and how many dates were used.
 
     waves (MOST_TERMS, T) as in `fit_kernel`; offset (K, T), what a date shares with the whole tile; both with zeros up
@@ -109,7 +121,6 @@ def noise_kernel(
     deviations from the level and of their products.
     """
     _, features, pixels = values.shape
-    terms = coefficients.shape[1]
     level = np.zeros((features, LANES), np.float32)
     season = np.zeros((features, MOST_TERMS, LANES), np.float32)
     precision = np.zeros((features, LANES), np.float32)
@@ -128,20 +139,9 @@ def noise_kernel(
     lags = np.zeros((2, LANES), np.float32)
     for at in range(0, pixels, LANES):
         lanes = min(LANES, pixels - at)
-        for group in (sums, squares):
-            group[:] = 0.0
+        sums[:], squares[:] = 0.0, 0.0
         levels[:], lags[:], count[:], previous[:] = 0.0, 0.0, 0.0, 0.0
-        for k in range(features):
-            row = scales[k, at : at + lanes]
-            for lane in range(lanes):
-                precision[k, lane] = np.float32(1.0) / (row[lane] * row[lane])
-            row = coefficients[k, 0, at : at + lanes]
-            for lane in range(lanes):
-                level[k, lane] = row[lane]
-            for c in range(1, terms):
-                row = coefficients[k, c, at : at + lanes]
-                for lane in range(lanes):
-                    season[k, c, lane] = row[lane]
+        take_fit(at, lanes, scales, coefficients, precision, level, season)
         for first in range(0, waves.shape[1], QUAD):
             here[:] = 0.0
             load(values[first:], 0, at, lanes, local, here)
@@ -153,12 +153,7 @@ def noise_kernel(
                 add_lags(i, now, use, precision, before, previous, lags)
             add_products(now, sums)
             add_products(whole, squares)
-            for k in range(features):
-                for lane in range(LANES):
-                    levels[k, lane] += (whole[k, 0, lane] + whole[k, 1, lane]) + (whole[k, 2, lane] + whole[k, 3, lane])
-            for i in range(QUAD):
-                for lane in range(LANES):
-                    count[lane] += max(use[i, lane], np.float32(0.0))
+            add_levels(whole, use, levels, count)
         counted = used[at : at + lanes]
         for lane in range(lanes):
             counted[lane] = np.int32(count[lane])

@@ -285,21 +285,28 @@ def invert(factor: Floats, inverse: Floats) -> None:
 
 
 @part
-def spread_error(inverse: Floats, pairs: Days, error: Floats) -> None:
-    """The variance of a group's fitted season, for unit noise, as a sum of the doubled waves (MOST_WAVES, LANES): what
-    the inverse of the normal matrix comes to between a date's waves."""
+def spread_error(inverse: Floats, pairs: Days, terms: int, error: Floats) -> None:
+    """The variance of a group's fitted season, for unit noise, as a sum of the doubled waves (MOST_WAVES, LANES)."""
     error[:] = 0.0
     i = 0
-    for c in range(MOST_TERMS):
+    for c in range(terms):
         for m in range(c + 1):
-            if i < len(pairs):
-                half = np.float32(0.5 if c == m else 1.0)
-                one, two, sign = pairs[i, 0], pairs[i, 1], half * np.float32(pairs[i, 2])
-                for lane in range(LANES):
-                    error[one, lane] += half * inverse[i, lane]
-                for lane in range(LANES):  # apart, as the two might be one
-                    error[two, lane] += sign * inverse[i, lane]
+            half = np.float32(0.5 if c == m else 1.0)
+            one, two, sign = pairs[i, 0], pairs[i, 1], half * np.float32(pairs[i, 2])
+            for lane in range(LANES):
+                error[one, lane] += half * inverse[i, lane]
+            for lane in range(LANES):  # apart, as the two might be one
+                error[two, lane] += sign * inverse[i, lane]
             i += 1
+
+
+@part
+def give_rows(found: Floats, at: int, lanes: int, into: Floats) -> None:
+    """Copy rows of a group to their place."""
+    for k in range(len(found)):
+        row = into[k, at : at + lanes]
+        for lane in range(lanes):
+            row[lane] = found[k, lane]
 
 
 @part
@@ -316,14 +323,8 @@ def give(
         row = scales[k, at : at + lanes]
         for lane in range(lanes):
             row[lane] = np.float32(1.0) / np.sqrt(precision[k, lane])
-        for c in range(terms):
-            row = coefficients[k, c, at : at + lanes]
-            for lane in range(lanes):
-                row[lane] = solution[k, c, lane]
-    for w in range(len(errors)):
-        row = errors[w, at : at + lanes]
-        for lane in range(lanes):
-            row[lane] = error[w, lane]
+        give_rows(solution[k, :terms], at, lanes, coefficients[k])
+    give_rows(error[: len(errors)], at, lanes, errors)
 
 
 @part
@@ -425,5 +426,5 @@ def fit_kernel(
                     variance = heavy * square[k, lane] / max(sums[0, lane], np.float32(1.0))
                     precision[k, lane] = np.float32(1.0) / max(variance, floor * floor)
         invert(factor, inverse)
-        spread_error(inverse, pairs, sums)
+        spread_error(inverse, pairs, terms, sums)
         give(at, lanes, count, precision, solution, sums, clear, scales, coefficients, errors)
