@@ -28,8 +28,9 @@ def joined_kernel(
 ) -> None:
     """Fill `member` and `seeds`, (Y, X), from `evidence`, nats, NaN where not judged, and `dates`; all are given blank.
 
-    A pixel joins with `grow` nats on `fewest` dates, and is a member where the mean of the judged pixels around it, none
-    above `most`, those without evidence at -`quiet`, is above 0; a seed where that is `seed` or more. joining: room.
+    A pixel joins with `grow` nats on `fewest` dates, and is a member where the mean of the judged pixels around it,
+    none above `most`, those without evidence at -`quiet`, is above 0; a seed where that is `seed` or more. joining:
+    room to work in.
     """
     height, width = evidence.shape
     for y in range(height):
