@@ -14,12 +14,15 @@ import numpy.typing as npt
 
 from illegalmining.detect.baseline import DAYS_A_YEAR, Floats, season
 from illegalmining.detect.change import Days
+from illegalmining.detect.kernels import kernel
 
 HARMONICS = 2
 """Waves a year that a baseline has at most."""
 
 YEAR = 365
 """Days before a change whose lead is the season's own; what came earlier was another season."""
+
+Doubles = npt.NDArray[np.float64]
 
 LOOKS = 3
 """Clear dates in a row whose median is what was seen."""
@@ -100,15 +103,41 @@ def misfits(
     design = season(days, HARMONICS).astype(np.float64)
     course = np.linalg.lstsq(design, usual.astype(np.float64), rcond=None)[0]
     own = np.asarray(seen - usual + design @ course, np.float64)
-    waves = np.stack([season(days[asked] + lead, HARMONICS) @ course for lead in leads])
-    away = ((own[asked] - waves) ** 2 / variance).sum(axis=2)
+    weights = 1.0 / np.asarray(variance, np.float64)
+    moved = season((leads[:, None] + days[asked]).ravel(), HARMONICS) @ course
+    away = ((own[asked] - moved.reshape(len(leads), len(asked), -1)) ** 2 * weights).sum(axis=2)
     known, then = looked_before(own[: when.history], days)
-    apart = turned(then[None] - days[asked, None])
-    past = ((own[asked][:, None] - known[None]) ** 2 / variance).sum(axis=2)
-    for row, lead in zip(away, leads, strict=True):
-        near = np.where(np.abs(turned(apart - lead)) <= parameters.around, past, np.inf)
-        row[:] = np.minimum(row, near.min(axis=1, initial=np.inf))
+    before_kernel(own[asked], days[asked], known, then, leads, weights, float(parameters.around), away)
     return np.asarray(0.5 * (parameters.course_tail + len(variance)) * np.log1p(away / parameters.course_tail))
+
+
+@kernel
+def before_kernel(
+    own: Doubles,
+    days: Doubles,
+    known: Doubles,
+    then: Doubles,
+    leads: Doubles,
+    weights: Doubles,
+    around: float,
+    away: Doubles,
+) -> None:
+    """Lower `away` (L, N) to what a date's look (N, K) is away from a look of the history (U, K), where a lead brings
+    the one's day of the year within `around` of the other's; leads (L,) ascend. `around` is less than half a year.
+    """
+    for n in range(len(own)):
+        for u in range(len(known)):
+            past = 0.0
+            for k in range(len(weights)):
+                past += (own[n, k] - known[u, k]) ** 2 * weights[k]
+            apart = then[u] - days[n]
+            turns = round(apart / DAYS_A_YEAR)
+            for years in range(turns - 1, turns + 2):
+                middle = apart - years * DAYS_A_YEAR
+                first = np.searchsorted(leads, middle - around)
+                last = np.searchsorted(leads, middle + around, side="right")
+                for at in range(first, last):
+                    away[at, n] = min(away[at, n], past)
 
 
 def looked_before(
@@ -120,8 +149,3 @@ def looked_before(
         return np.empty((0, history.shape[1])), np.empty(0)
     runs = np.lib.stride_tricks.sliding_window_view(history[clear], LOOKS, axis=0)
     return np.median(runs, axis=2), days[clear[LOOKS // 2 : -(LOOKS // 2)]]
-
-
-def turned(days: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Days apart in the year, from -182 to 182."""
-    return np.asarray((days + DAYS_A_YEAR / 2) % DAYS_A_YEAR - DAYS_A_YEAR / 2)

@@ -18,6 +18,7 @@ from shapely.geometry import shape as as_shape
 from illegalmining.detect.baseline import Floats, nan_median
 from illegalmining.detect.change import Days, Histories, Maps, Remembered
 from illegalmining.detect.findings import detection
+from illegalmining.detect.joined_pixels import joined_kernel
 from illegalmining.detect.moved_seasons import MovedSeasonParameters, moved_season_nats
 
 EIGHT = np.ones((3, 3), bool)
@@ -77,25 +78,19 @@ def search_nats(pixel_m2: float, parameters: RegionParameters) -> float:
 
 def labelled(maps: Maps, pixel_m2: float, parameters: RegionParameters) -> tuple[npt.NDArray[np.int32], int]:
     """Regions (Y, X) numbered from 1: grown from seeds, smoothed, no smaller than the minimum mapping unit."""
-    judged = np.isfinite(maps.evidence)
-    supported = judged & (maps.dates >= parameters.fewest_dates)
-    evidence = np.where(supported, np.clip(maps.evidence, None, parameters.most), 0.0)
-    signed = np.where(judged, np.where(evidence > 0, evidence, -parameters.quiet), 0.0)
-    around = ndimage.uniform_filter(signed, 3, mode="constant")
-    share = ndimage.uniform_filter(judged.astype(np.float64), 3, mode="constant")
-    average = np.where(judged, around / np.maximum(share, 1e-9), -np.inf)
-    joining = supported & (evidence >= parameters.grow)
-    company = ndimage.convolve(joining.astype(np.int8), EIGHT.astype(np.int8), mode="constant")
-    enclosed = judged & (company >= 6)
-    member = (joining | enclosed) & (average > 0)
+    joining, member, seeds = (np.zeros(maps.evidence.shape, bool) for _ in range(3))
+    bounds = parameters.grow, parameters.seed, parameters.most, parameters.quiet, parameters.fewest_dates
+    joined_kernel(maps.evidence, maps.dates, *bounds, joining, member, seeds)
     label, _ = ndimage.label(member, EIGHT)
-    seeds = np.unique(label[member & (average >= parameters.seed)])
-    size = np.bincount(label.ravel())
+    where = np.flatnonzero(member)
+    numbers = label.ravel()[where]
+    size = np.bincount(numbers, minlength=1)
     fewest = max(1, round(parameters.smallest_m2 / pixel_m2))
-    kept = [number for number in seeds if number and size[number] >= fewest]
+    kept = [number for number in np.unique(numbers[seeds.ravel()[where]]) if size[number] >= fewest]
     lookup = np.zeros(len(size), np.int32)
     lookup[kept] = np.arange(1, len(kept) + 1)
-    return lookup[label], len(kept)
+    label.ravel()[where] = lookup[numbers]
+    return label, len(kept)
 
 
 Roi = tuple[slice, slice]
