@@ -13,9 +13,14 @@ import xarray as xr
 from affine import Affine
 
 import real_data
+from illegalmining.detect.baseline import BaselineParameters, fit, season
+from illegalmining.detect.candidates import PEAK
 from illegalmining.detect.change import Days, Histories, Maps
+from illegalmining.detect.monitor import update
+from illegalmining.detect.noise import lingering, noise
 from illegalmining.detect.radar import Backscatter, RadarParameters, detect_radar
 from illegalmining.detect.regions import Telling, region_rows
+from illegalmining.detect.watch import unwatched
 
 HISTORY, MONITOR, AS_OF = "2023-01-01", "2026-01-01", "2026-10-31"
 LOOKS = 4.4  # equivalent number of looks of a Sentinel-1 ground-range image
@@ -118,16 +123,30 @@ def test_a_source_without_backscatter_is_said():
 def test_four_pixels_that_outweigh_looking_everywhere_are_a_region():
     spot = np.zeros((12, 12), bool)
     spot[5:7, 5:7] = True
-    strong, when = np.where(spot, 10.0, 0.0), np.where(spot, 20300, 0)
+    (row,) = rows_of(spot, evidence=10.0, left=1.0, dates=8)
+    assert row["area_m2"] == 1600
+
+
+@pytest.mark.parametrize(("left", "is_pit"), [(1.0, True), (0.75, False)])
+def test_a_scar_of_which_a_quarter_has_gone_within_five_months_is_no_pit(left: float, is_pit: bool) -> None:
+    spot = np.zeros((12, 12), bool)
+    spot[3:10, 3:10] = True
+    assert len(rows_of(spot, evidence=15.0, left=left, dates=13)) == is_pit
+
+
+def rows_of(spot: np.ndarray, evidence: float, left: float, dates: int) -> list[dict]:
+    """Regions of pixels of 20 m in `spot` with as much evidence, of which a share is left, on dates 12 days apart."""
+    strong, when = np.where(spot, evidence, 0.0), np.where(spot, 20200, 0)
     days = Days(np.arange(19000, 20400, 12, dtype=np.int32), 100)
-    level = np.full((2, 12, 12), 0.6)
-    maps = Maps(strong, strong, when, when + 84, when * 0 + 84, when * 0 + 8, 3 * level, level, level[0], level[0] + 10)
-    series = np.full((2, 4, len(days.days), 2), -11.0)
+    level = np.full((2, *spot.shape), 0.6)
+    stood = when * 0 + 12 * (dates - 1)
+    seen = when + stood, stood, when * 0 + dates
+    maps = Maps(strong, left * strong, when, *seen, 3 * level, level, level[0], level[0] + 20)
+    series = np.full((2, int(spot.sum()), len(days.days), 2), -11.0)
     telling = Telling(("vv", "vh"), "dB", np.asarray, lambda level: 0.0)
     histories = Histories(np.argwhere(spot), *series)
     transform, parameters = Affine(20, 0, 0, 0, -20, 0), RadarParameters().regions
-    (row,) = region_rows("radar", maps, histories, days, transform, telling, parameters)
-    assert row["area_m2"] == 1600
+    return region_rows("radar", maps, histories, days, transform, telling, parameters)
 
 
 def test_smallest_site_shrinks_with_more_dates():
@@ -139,15 +158,68 @@ def test_smallest_site_shrinks_with_more_dates():
     assert (late.values[seen] <= early.values[seen]).all()
 
 
+@pytest.mark.parametrize("season_db", [1.0, 3.0])
+def test_ground_that_turns_with_the_season_must_change_by_more_than_ground_that_does_not(season_db: float) -> None:
+    # half of the pixels have a season, which the baseline knows; every fifth of either half falls by 3 dB on one day
+    generator = np.random.default_rng(41)
+    days = np.arange(120) * 10.0
+    turning, falling = np.arange(400) < 200, np.arange(400) % 5 == 0
+    swing = season_db * turning * np.where(np.arange(400) % 2, 1, -1)  # some bright in winter, some in summer
+    values = -10 + swing * np.cos(2 * np.pi * days / 365.2425)[:, None]
+    values = values - 3.0 * falling * (days >= 1100)[:, None] + generator.normal(0, 0.6, (120, 400))
+    values = values[:, None].astype(np.float32)
+    design, past = season(days, 1), slice(0, 100)
+    parameters = RadarParameters().change
+    fitted = fit(values[past], design[past], parameters.baseline)
+    shared = np.zeros((120, 1), np.float32), np.ones(120, np.float32)
+    baseline = noise(values[past], design[past], shared[0][past], fitted, parameters.baseline)
+    watch, new = unwatched(400, 1), slice(100, 120)
+    fed = values[new], design[new], days[new].astype(np.int32), (shared[0][new], shared[1][new])
+    update(watch, *fed, baseline, 2.7, parameters.monitor)
+    evidence = watch.candidates[:, :, PEAK].max(axis=1)
+    steady, field = (np.median(evidence[falling & half]) for half in (~turning, turning))
+    assert steady > (1.2 if season_db < 2 else 1.8) * field
+    assert field > 5
+
+
+@pytest.mark.parametrize(("fades_days", "is_pit"), [(90, False), (np.inf, True)])
+def test_a_burnt_slope_that_recovers_within_months_is_no_pit(fades_days: float, is_pit: bool) -> None:
+    cube, _ = echoes(42, size=60)
+    since = np.maximum((pd.DatetimeIndex(cube.time.values) - pd.Timestamp("2026-05-15")).days.to_numpy(), 0)
+    rows, columns = np.mgrid[:60, :60]
+    scar = ((rows - 30) ** 2 + (columns - 30) ** 2 <= 100) * (since > 0)[:, None, None]
+    fallen = 10 ** (-0.3 * np.exp(-since / fades_days)[:, None, None] * scar).astype(np.float32)
+    findings = detect_radar(cube * xr.DataArray(fallen, dims=("time", "y", "x")), HISTORY, MONITOR, AS_OF)
+    assert (findings.detections.log_lr > 0).any() == is_pit
+
+
+def test_a_pixel_alone_has_its_own_noise_and_no_surroundings() -> None:
+    generator = np.random.default_rng(43)
+    design = season(np.arange(80) * 12.0, 1)
+    parameters = BaselineParameters(harmonics=1, smallest_noise=0.3)
+    variances = []
+    for _ in range(300):
+        values = generator.normal(-7.0, 0.5, (80, 1, 1)).astype(np.float32)
+        fitted = fit(values, design, parameters)
+        alone = noise(values, design, np.zeros((80, 1), np.float32), fitted, parameters)
+        variances.append(float(alone.whitening[0, 0, 0]) ** -2)
+    assert np.mean(variances) == pytest.approx(0.5**2 + 0.3**2, rel=0.05)
+
+
+def test_a_dozen_dates_of_a_pixel_alone_tell_half_of_how_long_its_noise_lingers() -> None:
+    lagged = np.array([[6.0], [12.0]], np.float32)  # products of one date with the next, and squares
+    told = lingering(lagged, np.array([12]), np.array([True]), BaselineParameters(neighbours_dates=12.0))
+    np.testing.assert_allclose(told, 0.25)
+
+
 def test_pixel_of_bolivia_is_found_from_radar_and_dated_within_three_dates(shared_data: Path):
     series = real_data.bayts("S1_VV_dB", shared_data)
     seen = [date for date in series.index if date >= pd.Timestamp("2016-01-01")]
     before = series[: seen[0] - pd.Timedelta(days=1)]
     assert not len(bayts_found(before))
     found_by = next(date for date in seen if len(bayts_found(series[:date])))
-    assert seen.index(found_by) + 1 <= 9, "one pixel alone, among all in 100 km2, with three decibels"
-    first = bayts_found(series[:found_by]).first_seen.iloc[0]
-    assert seen.index(first) + 1 <= 3
+    assert seen.index(found_by) + 1 <= 3, "one pixel alone, among all in 100 km2, with three decibels"
+    assert bayts_found(series[:found_by]).first_seen.iloc[0] == seen[0]
 
 
 def bayts_found(series: pd.Series) -> pd.DataFrame:

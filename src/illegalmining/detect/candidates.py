@@ -192,23 +192,45 @@ def gather(
 
 
 @part
+def add_seasons(mine: Floats, white: Floats, share: np.float32, years: Floats, wave: Floats) -> None:
+    """Add a share of the squares of a group's waves, in noise units, to `years`; `wave` is for its own use."""
+    features, terms, _ = mine.shape
+    for c in range(1, terms):
+        i = 0
+        for k in range(features):
+            for lane in range(LANES):
+                wave[lane] = 0.0
+            for m in range(k + 1):
+                for lane in range(LANES):
+                    wave[lane] += white[i, lane] * mine[m, c, lane]
+                i += 1
+            for lane in range(LANES):
+                years[lane] += share * wave[lane] * wave[lane]
+
+
+@part
 def expect(
-    at: int, lanes: int, memory: Floats, white: Floats, features: int, prior: Floats, years: Floats, size: Floats
+    at: int, lanes: int, memory: Floats, mine: Floats, white: Floats, prior: Floats, years: Floats, size: Floats
 ) -> None:
     """What may happen to a group's pixels, in noise variances: `years`, the stationary variance of the drift (what one
     more year may differ), and `size`, the prior variance of a change (the contrast looked for against the noise).
 
-    prior: variance of the years, what full memory of the noise adds to it, and the squared contrast.
+    prior: variance of the years where nothing else tells it, what full memory of the noise adds to it, what a wave of
+    one noise unit in one feature adds to it, and the squared contrast.
     """
+    features = len(mine)
     row = memory[at : at + lanes]
     for lane in range(lanes):
         years[lane] = prior[0] + prior[1] * row[lane]
+    if prior[2] > 0:
+        add_seasons(mine, white, prior[2], years, size)
+    for lane in range(LANES):
         size[lane] = 0.0
     for i in range(len(white)):
         for lane in range(LANES):
             size[lane] += white[i, lane] * white[i, lane]
     for lane in range(LANES):
-        wanted = prior[2] * size[lane] / np.float32(features)
+        wanted = prior[3] * size[lane] / np.float32(features)
         size[lane] = min(max(wanted, np.float32(1.0)), np.float32(400.0))
 
 
@@ -365,7 +387,7 @@ def monitor_kernel(
         for lane in range(lanes):
             here[lane] = np.float32(1.0) if behind[lane] > 0 else np.float32(0.0)
         gather(at, lanes, coefficients, errors, whitening, mine, error, white)
-        expect(at, lanes, memory, white, features, prior, years, size)
+        expect(at, lanes, memory, mine, white, prior, years, size)
         recall(numbers, known, at, lanes, years, drift, variance, day, watched)
         for t in range(times):
             predicted_error(t, doubled, error, noisier, worth)

@@ -275,7 +275,7 @@ def noise(values: Floats, design: Floats, offset: Floats, fitted: tuple, paramet
     noise_kernel(values, waves, common, coefficients, scales, outlier, scatter, lagged, used, total, square)
     judged = clear >= parameters.fewest
     tile = noise_of_tile(scatter, used, design.shape[1], judged, parameters)
-    few, floor = parameters.neighbours_dates, parameters.smallest_noise
+    few, floor = surroundings_dates(judged, parameters), parameters.smallest_noise
     whitening, mean, spread = np.zeros_like(scatter), np.empty_like(total), np.empty_like(scatter)
     given = scatter, used, design.shape[1], tile, few, floor, total, square
     covariance_kernel(*given, whitening, mean, spread)
@@ -311,10 +311,15 @@ def noise_of_tile(
     return np.asarray(least + 2.0 * each.mean(axis=2, dtype=np.float64))
 
 
+def surroundings_dates(judged: npt.NDArray, parameters: BaselineParameters) -> float:
+    """Weight of the surroundings' noise, in dates: none where a pixel is alone, which has only itself."""
+    return parameters.neighbours_dates * (1.0 - 1.0 / max(1, judged.sum()))
+
+
 def lingering(lagged: Floats, used: npt.NDArray, judged: npt.NDArray, parameters: BaselineParameters) -> Floats:
     """Correlation (P,) of the noise of consecutive clear dates, pulled towards the tile's, from 0 to the cap."""
     own = lagged[0] / np.maximum(lagged[1], 1e-6)
     common = float(np.median(own[judged])) if judged.any() else 0.0
     few = parameters.neighbours_dates
-    mixed = (own * used + few * common) / (used + few)
+    mixed = (own * used + surroundings_dates(judged, parameters) * common) / (used + few)
     return np.clip(mixed, 0.0, parameters.longest_memory).astype(np.float32)
