@@ -521,6 +521,16 @@ def test_a_field_that_was_reaped_within_days_before_is_reaped_so_again(reaped: s
     assert len(rows_of_field(usual, now, 20170, 7)) == is_pit
 
 
+@pytest.mark.parametrize("spring", [4, 18])
+def test_dates_before_the_change_do_not_thin_out_those_that_speak_for_it(spring: int) -> None:
+    # a field in its season, then coal for four dates, which no season brings: however many dates there were before
+    onset, dates = 20000 + 10 * spring, 4
+    usual = wave(np.arange(19600, onset + 10 * dates, 10), greenest=20110)
+    course = usual.now[:, None] * np.log(GREEN) + (1 - usual.now[:, None]) * np.log(SOIL)
+    level = np.where((usual.days >= onset)[:, None], np.log(COAL), course)
+    assert len(rows_of(level, course, Days(usual.days, 40), region_maps(onset, onset + 30, dates))) == 1
+
+
 @pytest.mark.parametrize(("third", "is_pit"), [(COAL, True), (SOIL, False)])
 def test_a_season_must_tell_the_coal_and_the_spoil_apart_and_not_their_median(third: np.ndarray, is_pit: bool) -> None:
     # a third of the pixels is dark, a third bright, and the rest as bare as a field that ran a month ahead
