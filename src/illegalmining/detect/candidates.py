@@ -192,12 +192,11 @@ def gather(
 
 
 @part
-def add_seasons(mine: Floats, white: Floats, share: np.float32, years: Floats, wave: Floats) -> None:
+def add_seasons(mine: Floats, terms: int, white: Floats, share: np.float32, years: Floats, wave: Floats) -> None:
     """Add a share of the squares of a group's waves, in noise units, to `years`; `wave` is for its own use."""
-    features, terms, _ = mine.shape
     for c in range(1, terms):
         i = 0
-        for k in range(features):
+        for k in range(len(mine)):
             for lane in range(LANES):
                 wave[lane] = 0.0
             for m in range(k + 1):
@@ -210,8 +209,9 @@ def add_seasons(mine: Floats, white: Floats, share: np.float32, years: Floats, w
 
 @part
 def expect(
-    at: int, lanes: int, memory: Floats, mine: Floats, white: Floats, prior: Floats, years: Floats, size: Floats
-) -> None:
+    at: int, lanes: int, memory: Floats, mine: Floats, terms: int, white: Floats, prior: Floats, years: Floats,
+    size: Floats,
+) -> None:  # fmt: skip
     """What may happen to a group's pixels, in noise variances: `years`, the stationary variance of the drift (what one
     more year may differ), and `size`, the prior variance of a change (the contrast looked for against the noise).
 
@@ -223,7 +223,7 @@ def expect(
     for lane in range(lanes):
         years[lane] = prior[0] + prior[1] * row[lane]
     if prior[2] > 0:
-        add_seasons(mine, white, prior[2], years, size)
+        add_seasons(mine, terms, white, prior[2], years, size)
     for lane in range(LANES):
         size[lane] = 0.0
     for i in range(len(white)):
@@ -387,7 +387,7 @@ def monitor_kernel(
         for lane in range(lanes):
             here[lane] = np.float32(1.0) if behind[lane] > 0 else np.float32(0.0)
         gather(at, lanes, coefficients, errors, whitening, mine, error, white)
-        expect(at, lanes, memory, mine, white, prior, years, size)
+        expect(at, lanes, memory, mine, coefficients.shape[1], white, prior, years, size)
         recall(numbers, known, at, lanes, years, drift, variance, day, watched)
         for t in range(times):
             predicted_error(t, doubled, error, noisier, worth)
