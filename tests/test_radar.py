@@ -11,6 +11,7 @@ import rioxarray  # noqa: F401
 import shapely
 import xarray as xr
 from affine import Affine
+from scipy import ndimage
 
 import real_data
 from illegalmining.detect.baseline import BaselineParameters, fit, season
@@ -18,8 +19,8 @@ from illegalmining.detect.candidates import PEAK
 from illegalmining.detect.change import Days, Histories, Maps
 from illegalmining.detect.monitor import update
 from illegalmining.detect.noise import lingering, noise
-from illegalmining.detect.radar import Backscatter, RadarParameters, detect_radar
-from illegalmining.detect.regions import Telling, region_rows
+from illegalmining.detect.radar import Backscatter, RadarParameters, built_up, detect_radar
+from illegalmining.detect.regions import Standing, Telling, region_rows
 from illegalmining.detect.watch import unwatched
 
 HISTORY, MONITOR, AS_OF = "2023-01-01", "2026-01-01", "2026-10-31"
@@ -147,6 +148,50 @@ def rows_of(spot: np.ndarray, evidence: float, left: float, dates: int) -> list[
     histories = Histories(np.argwhere(spot), *series)
     transform, parameters = Affine(20, 0, 0, 0, -20, 0), RadarParameters().regions
     return region_rows("radar", maps, histories, days, transform, telling, parameters)
+
+
+WALLS, ROCK, FIELD, SLOPE = -2.0, -8.0, -11.0, -6.0
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "now", "before", "is_building"),
+    [
+        (6, 6, WALLS, FIELD, True),
+        (2, 2, WALLS, FIELD, True),  # fills less than half of the window
+        (3, 2, WALLS, FIELD, True),
+        (6, 6, ROCK, FIELD, False),
+        (3, 3, ROCK, FIELD, False),
+        (1, 1, ROCK, FIELD, False),
+        (6, 6, -20.0, FIELD, False),  # smooth spoil, water
+        (6, 6, SLOPE + 2, SLOPE, False),  # rock on a slope that faces the sensor
+        (6, 6, WALLS + 1, SLOPE, True),
+    ],
+)
+def test_walls_are_told_from_rock_even_where_they_fill_a_part_of_a_pixel(
+    width: int, height: int, now: float, before: float, is_building: bool
+) -> None:
+    power = np.full((14, 14), 10 ** (before / 10))
+    power[4 : 4 + height, 4 : 4 + width] = 10 ** (now / 10)
+    seen = 10 * np.log10(ndimage.uniform_filter(power, 3))
+    assert (speaks_for_buildings(seen, before, np.abs(seen - before) > 1.0) > 2.0) == is_building
+
+
+def test_walls_are_told_where_what_lies_around_them_was_not_judged() -> None:
+    inside = np.zeros((14, 14), bool)
+    inside[4:7, 4:7] = True
+    assert speaks_for_buildings(np.full((14, 14), WALLS), FIELD, inside) > 2.0
+
+
+def test_a_dark_strip_narrower_than_the_window_is_no_wall() -> None:
+    inside = np.zeros((14, 14), bool)
+    inside[4:6, 4:8] = True
+    assert speaks_for_buildings(np.full((14, 14), -16.0), FIELD, inside) == 0.0
+
+
+def speaks_for_buildings(seen: np.ndarray, before: float, inside: np.ndarray) -> float:
+    """Nats for buildings in a region of a map (Y, X), dB, of which `before` was expected."""
+    level = seen[inside][:, None]
+    return built_up(Standing(inside, level, np.full_like(level, before)), ("vv",), RadarParameters())
 
 
 def test_smallest_site_shrinks_with_more_dates():

@@ -27,7 +27,7 @@ from illegalmining.detect.change import ChangeParameters, Days, Histories, Maps
 from illegalmining.detect.findings import Findings
 from illegalmining.detect.monitor import MonitorParameters, update
 from illegalmining.detect.noise import noise, weather
-from illegalmining.detect.regions import Telling, region_rows
+from illegalmining.detect.regions import Standing, Telling, region_rows
 from illegalmining.detect.surface import SurfaceParameters, detect_surface, roofed
 from illegalmining.detect.watch import Watch, unwatched
 
@@ -40,6 +40,8 @@ COAL = np.array([0.035, 0.04, 0.055, 0.07, 0.07])
 LIMESTONE = np.array([0.33, 0.37, 0.42, 0.45, 0.40])
 CLOUD = np.array([0.45, 0.45, 0.5, 0.35, 0.28])
 ASH = np.array([0.04, 0.045, 0.09, 0.16, 0.15])
+# white coated sheet metal: brighter in the visible than at 1.6 um (USGS spectral library, kind of material)
+PAINT = np.array([0.42, 0.45, 0.48, 0.40, 0.33])
 
 
 @dataclass(frozen=True)
@@ -474,8 +476,7 @@ def rows_of(level: np.ndarray, course: np.ndarray, when: Days, maps: Maps) -> li
 
 @pytest.mark.parametrize(("material", "is_pit"), [(SOIL, True), (COAL, True), (LIMESTONE, True), ("paint", False)])
 def test_what_stands_there_now_decides_between_a_pit_and_a_roof(material: np.ndarray | str, is_pit: bool) -> None:
-    # white coated sheet metal: brighter in the visible than at 1.6 um (USGS spectral library, kind of material)
-    ground = np.array([0.42, 0.45, 0.48, 0.40, 0.33]) if isinstance(material, str) else material
+    ground = PAINT if isinstance(material, str) else material
     days = np.arange(20000, 20400, 10, dtype=np.int32)
     course = np.log(np.repeat(GREEN[None], 40, axis=0))
     level = np.where((days >= 20200)[:, None], np.log(ground), course)
@@ -484,10 +485,45 @@ def test_what_stands_there_now_decides_between_a_pit_and_a_roof(material: np.nda
     assert (json.loads(row["attributes"]).get("question") == "building") != is_pit
 
 
-@pytest.mark.parametrize(("ground", "is_roof"), [(LIMESTONE, False), (np.array([0.42, 0.45, 0.48, 0.40, 0.33]), True)])
+@pytest.mark.parametrize(("ground", "is_roof"), [(LIMESTONE, False), (PAINT, True)])
 def test_leaves_on_the_rim_of_a_small_pit_are_no_roof(ground: np.ndarray, is_roof: bool) -> None:
     leaves = np.repeat([0.0, 0.3, 0.5], 6)[:, None]
-    assert (roofed(np.log(leaves * GREEN + (1 - leaves) * ground), BANDS, SurfaceParameters()) > 0) == is_roof
+    level = np.log(leaves * GREEN + (1 - leaves) * ground)
+    standing = Standing(np.ones((3, 6), bool), level, np.log(np.repeat(GREEN[None], 18, axis=0)))
+    assert (roofed(standing, BANDS, SurfaceParameters()) > 0) == is_roof
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "dates", "is_pit"),
+    [
+        (SOIL, PAINT, 3, False),  # a building site under its roof
+        (SOIL, PAINT, 1, True),  # may be a cloud
+        (LIMESTONE, CLOUD, 2, True),
+        (SOIL, COAL, 3, True),  # a pit that has come down to the seam
+        (SOIL, LIMESTONE, 3, True),
+        (PAINT, SOIL, 6, True),  # torn down and dug up
+    ],
+)
+def test_soil_that_turns_into_roofs_was_a_building_site_and_a_pit_does_not(
+    first: np.ndarray, then: np.ndarray, dates: int, is_pit: bool
+) -> None:
+    days = np.arange(20000, 20400, 10, dtype=np.int32)
+    course = np.log(np.repeat(GREEN[None], 40, axis=0))
+    level = np.where((days >= 20200)[:, None], np.log(first), course)
+    level[-dates:] = np.log(then)
+    (row,) = rows_of(level, course, Days(days, 15), region_maps(20200, 20390, 15))
+    assert (row["log_lr"] > 0) == is_pit
+
+
+@pytest.mark.parametrize(("dates", "most"), [(1, 1), (2, 1), (3, 2), (4, 2)])
+def test_few_dates_speak_for_roofs_no_louder_than_they_do_against_clouds(dates: int, most: int) -> None:
+    days = np.arange(20000, 20400, 10, dtype=np.int32)
+    course = np.log(np.repeat(GREEN[None], 40, axis=0))
+    level = np.where((days >= 20400 - 10 * dates)[:, None], np.log(PAINT), course)
+    maps = region_maps(20400 - 10 * dates, 20390, 15)
+    (row,) = rows_of(level, course, Days(days, 15), maps)
+    (bare,) = rows_of(np.where(level == np.log(PAINT), np.log(SOIL), level), course, Days(days, 15), maps)
+    assert bare["log_lr"] - row["log_lr"] <= most * SurfaceParameters().regions.leak + 1e-4
 
 
 @pytest.mark.parametrize(("dates", "is_pit"), [(4, False), (28, True)])

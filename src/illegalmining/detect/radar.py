@@ -21,7 +21,7 @@ from illegalmining.detect.changed_ground import PixelGrid, Stack, judged_or_said
 from illegalmining.detect.findings import Findings, Remark, Unjudged
 from illegalmining.detect.memory import Archive, Scale
 from illegalmining.detect.monitor import MonitorParameters
-from illegalmining.detect.regions import RegionParameters, Telling
+from illegalmining.detect.regions import RegionParameters, Standing, Telling
 
 POLARISATIONS = ("vv", "vh")
 
@@ -32,11 +32,11 @@ class RadarParameters:
 
     change: baseline and evidence, in decibels; ground without a season keeps to 0.2 to 0.3 dB from year to year (dense
     forest, on which radars are calibrated), fields do not, and what lingers is moisture more than a year. regions:
-    outlines and nats; a pixel is already the mean of its neighbours, so that less evidence around it starts a region.
-    looks: side of the window averaged against speckle, odd, pixels. darkest: power below which the signal is the
-    instrument's own noise (Sentinel-1: -30 dB). mineral, built: VV of the brightest spot of a pit, dB (broken rock in
-    C band: -12 to -5), and of buildings, whose walls and ground send the signal straight back (-5 to 1). differing: how
-    far either departs from that, dB.
+    outlines and nats; a pixel is already the mean of its neighbours, so that less evidence around it starts a region,
+    and speckle wants all recent dates. looks: side of the window averaged against speckle, odd, pixels. darkest: power
+    below which the signal is the instrument's own noise (Sentinel-1: -30 dB). mineral, built: VV of the brightest spot
+    of a pit, dB (broken rock in C band: -12 to -5), and of ground full of buildings, whose walls and ground send the
+    signal straight back (-5 to 1). differing: how far either departs from that, dB.
     """
 
     change: ChangeParameters = field(
@@ -47,7 +47,9 @@ class RadarParameters:
         )
     )
     regions: RegionParameters = field(
-        default_factory=lambda: RegionParameters(seed=3.0, shared_m2=900.0, leak=5.0, transient=16.0, seasons=None)
+        default_factory=lambda: RegionParameters(
+            seed=3.0, shared_m2=900.0, leak=5.0, transient=16.0, newest_dates=7, seasons=None
+        )
     )
     looks: int = 3
     darkest: float = 1e-3
@@ -85,13 +87,33 @@ class Backscatter:
         return np.where(there, 10 * np.log10(np.maximum(mean, np.float32(self.darkest))), np.nan).astype(np.float32)
 
 
-def built_up(level: Floats, names: tuple[str, ...], parameters: RadarParameters) -> float:
-    """Nats by which the brightest of the present levels (N, K) look more like buildings than like a pit; from 0 up."""
-    if "vv" not in names or not len(level):
+def built_up(standing: Standing, names: tuple[str, ...], parameters: RadarParameters) -> float:
+    """Nats by which the brightest spot looks more like buildings than like a pit; from 0 up.
+
+    A pixel is the mean power of a window, of which a small building fills only a share. A slope that faces the sensor
+    is bright whatever covers it, so a pit may be as bright as its ground was.
+    """
+    if "vv" not in names or not len(standing.level):
         return 0.0
-    brightest = float(level[:, names.index("vv")].max())
-    from_mine, from_wall = brightest - parameters.mineral, brightest - parameters.built
-    return max(0.0, (from_mine**2 - from_wall**2) / (2 * parameters.differing**2))
+    level, expected = (values[:, names.index("vv")] for values in (standing.level, standing.usual))
+    spot = level.argmax()
+    brightest, usual = float(level[spot]), float(expected[spot])
+    share = np.array([filled(standing.inside, parameters.looks), 1.0])
+    built = 10 * np.log10(share * 10 ** (parameters.built / 10) + (1 - share) * 10 ** (usual / 10))
+    mineral = max(parameters.mineral, usual)
+    told = ((brightest - mineral) ** 2 - (brightest - built) ** 2) / (2 * parameters.differing**2)
+    return max(0.0, float(told[built > mineral].max(initial=0.0)))
+
+
+def filled(inside: npt.NDArray[np.bool_], looks: int) -> float:
+    """Share of a window, 0-1, that a building fills where it fills most, if this region (Y, X) is one.
+
+    Walls are so bright that every pixel has changed whose window holds one pixel of them: the building is the region
+    less half a window all around, one pixel at least.
+    """
+    building = ndimage.binary_erosion(inside, np.ones((looks, looks), bool), border_value=1)
+    share = ndimage.uniform_filter(building.astype(np.float64), looks, mode="nearest")
+    return float(max(share.max(), 1 / looks**2))
 
 
 def radar_stack(

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import rasterio.features
 from affine import Affine
 from scipy import ndimage
+from scipy.special import logsumexp
 from shapely import MultiPolygon, Polygon, union_all
 from shapely.geometry import shape as as_shape
 
@@ -44,8 +45,8 @@ class RegionParameters:
     fire or water. brief: nats taken off for one gone at once, fewer the longer it stood. seasons: how far they move;
     None where the sensor does not see them. dug_m2: what may be dug in dig_days. wide: nats taken off for each e-fold
     beyond it. artefact: probability that something no model knows of mimics a change; bounds a region to
-    ln(1/artefact). recent_dates: clear dates from which the present level is taken. series_dates: most dates of the
-    evidence series.
+    ln(1/artefact). recent_dates: clear dates from which the present level is taken. newest_dates: the fewest of them
+    that tell what stands there since it was built on; both odd. series_dates: most dates of the evidence series.
     """
 
     seed: float = 4.0
@@ -68,6 +69,7 @@ class RegionParameters:
     wide: float = 2.0
     artefact: float = 0.02
     recent_dates: int = 7
+    newest_dates: int = 5
     series_dates: int = 120
 
 
@@ -134,14 +136,27 @@ def iso(day: float) -> str:
 
 
 @dataclass(frozen=True)
+class Standing:
+    """What stands in a region now.
+
+    inside: mask (Y, X) of its pixels. level, usual: what those that tell show, and what the baseline expects of them,
+    (N, K).
+    """
+
+    inside: npt.NDArray[np.bool_]
+    level: Floats
+    usual: Floats
+
+
+@dataclass(frozen=True)
 class Telling:
     """What a detector says of its features: names, unit, how to bring a feature back to its unit, and `unlike`: nats
-    against a mine, from the levels (N, K) that a region's pixels have now."""
+    against a mine, from what stands in a region."""
 
     names: tuple[str, ...]
     unit: str
     natural: Callable[[Any], Any]
-    unlike: Callable[[Floats], float]
+    unlike: Callable[[Standing], float]
 
 
 def region_rows(
@@ -174,7 +189,7 @@ def region_rows(
         changed = min(nats, novelty(observed, expected, maps, inside, when, parameters))
         if changed <= 0:
             continue
-        unlike = telling.unlike(level_now(observed, maps, inside, when, parameters))
+        unlike = built_nats(observed, expected, maps, inside, when, telling, parameters)
         nats = max(changed - unlike, math.log(parameters.artefact))
         geometry = outline(inside, roi, transform)
         onsets = maps.onset[told]
@@ -289,18 +304,47 @@ def novelty(
     return max(told)
 
 
-def level_now(
-    observed: Floats, maps: Maps, inside: npt.NDArray[np.bool_], when: Days, parameters: RegionParameters
-) -> Floats:
-    """What stands there now (N, K): each pixel's median over the latest dates on which most of the region was clear.
+def built_nats(
+    observed: Floats,
+    expected: Floats,
+    maps: Maps,
+    inside: npt.NDArray[np.bool_],
+    when: Days,
+    telling: Telling,
+    parameters: RegionParameters,
+) -> float:
+    """Nats by which what stands there now is unlike a mine; never below 0.
 
-    What is left of it under a cloud's edge shows the cloud.
+    A building site is bare ground first and roofs later; a pit does not turn into roofs. So the latest few dates are
+    asked as well as more of them, each as probable as the others to be the time since then. However unlike a mine they
+    look, most of them may be clouds that leaked through the mask.
     """
+    clear = recent(observed, maps, inside, when, parameters)
+    unlike = []
+    for span in range(parameters.newest_dates, parameters.recent_dates + 1, 2):
+        dates = clear[-span:]
+        clouds = parameters.leak * ((len(dates) + 1) // 2)
+        unlike.append(min(telling.unlike(standing(observed, expected, inside, dates)), clouds))
+    return max(0.0, float(logsumexp(unlike)) - math.log(len(unlike)))
+
+
+def recent(
+    observed: Floats, maps: Maps, inside: npt.NDArray[np.bool_], when: Days, parameters: RegionParameters
+) -> npt.NDArray[np.intp]:
+    """The latest dates on which most of the region was clear: what is left of it under a cloud's edge shows the
+    cloud."""
     first, last = maps.onset[inside].min(), maps.last[inside].max()
     clear = (np.isfinite(observed[:, :, 0]).mean(axis=0) >= 0.5) & (when.days >= first) & (when.days <= last)
-    latest = np.flatnonzero(clear)[-parameters.recent_dates :]
-    level = nan_median(observed[:, latest], axis=1)
-    return np.asarray(level[np.isfinite(level[:, 0])])
+    return np.flatnonzero(clear)[-parameters.recent_dates :]
+
+
+def standing(
+    observed: Floats, expected: Floats, inside: npt.NDArray[np.bool_], dates: npt.NDArray[np.intp]
+) -> Standing:
+    """What stands there: each pixel's median over the dates."""
+    level = nan_median(observed[:, dates], axis=1)
+    there = np.isfinite(level[:, 0])
+    return Standing(inside, np.asarray(level[there]), np.median(expected[there][:, dates], axis=1))
 
 
 def series(

@@ -20,7 +20,7 @@ from illegalmining.detect.change import ChangeParameters, days_of
 from illegalmining.detect.changed_ground import PixelGrid, Stack, judged_or_said
 from illegalmining.detect.findings import Findings, Remark, Unjudged
 from illegalmining.detect.memory import Archive, Scale
-from illegalmining.detect.regions import RegionParameters, Telling
+from illegalmining.detect.regions import RegionParameters, Standing, Telling
 
 BANDS = ("green", "red", "nir", "swir16", "swir22")
 
@@ -164,11 +164,12 @@ def greener(shift: Floats, names: tuple[str, ...], parameters: SurfaceParameters
     return np.zeros(shift.shape[1:], bool)
 
 
-def roofed(level: Floats, names: tuple[str, ...], parameters: SurfaceParameters) -> float:
-    """Nats by which the present levels (N, K) look more like a roof than like ground laid bare; never below 0.
+def roofed(standing: Standing, names: tuple[str, ...], parameters: SurfaceParameters) -> float:
+    """Nats by which what stands there looks more like a roof than like ground laid bare; never below 0.
 
     Leaves reflect less at 1.6 um too, and pixels on the rim hold some: the least green third is looked at.
     """
+    level = standing.level
     if "nir" not in names or "swir16" not in names or not len(level):
         return 0.0
     if "red" in names:
