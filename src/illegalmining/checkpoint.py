@@ -63,7 +63,9 @@ def save(folder: Path, watched: Watched) -> None:
         watched.findings.detections.to_parquet(partial / "detections.parquet")
         coverage = watched.findings.smallest_site_m2
         if coverage is not None:
-            coverage.rename("smallest_site_m2").to_netcdf(partial / "smallest_site.nc", engine="h5netcdf")
+            # made in memory, because HDF5 ends the process where the disk is full
+            made = coverage.rename("smallest_site_m2").to_netcdf(engine="h5netcdf")
+            (partial / "smallest_site.nc").write_bytes(made)
         if watched.picture:
             (partial / "picture.webp").write_bytes(watched.picture[0])
         kept = {
