@@ -17,13 +17,14 @@ import sqlalchemy.dialects.sqlite  # noqa: F401
 
 import illegalmining.pipelines.nightly  # noqa: F401
 from illegalmining.detect.joined_pixels import joined_kernel
-from illegalmining.detect.moved_seasons import before_kernel
+from illegalmining.detect.moved_seasons import before_kernel, waves_kernel
 
 
 def load_kernels() -> None:
     """Load Numba, and the kernels that are run where the command is given and not on a worker."""
     flags, none = np.zeros((1, 1), bool), np.zeros((0, 1))
     joined_kernel(np.zeros((1, 1), np.float32), np.zeros((1, 1), np.int32), 3.0, 4.0, 30.0, 1.0, 3, flags, flags, flags)
+    waves_kernel(none, np.zeros((0, 0, 1)), none, np.zeros(1), none)
     before_kernel(none, none[:, 0], none, none[:, 0], none[:, 0], np.zeros(1), 10.0, none)
 
 
