@@ -198,16 +198,21 @@ def districts(wide: Path, home: Path) -> None:
         (home / name).mkdir()
         with confined(cores), cluster(home / name, workers=many) as made:
             paths = [beside(wide, home / name / str(number), made) for number in range(DISTRICTS)]
-            seconds = []
+            seconds: list[tuple[float, float]] = []
             for _ in range(3):
                 for path in paths:
                     again(path)
-                begun, asked = time.perf_counter(), Asked(at_once=AT_ONCE, as_of=AS_OF, only=("surface",))
+                begun, busy = time.perf_counter(), busy_seconds()
+                asked = Asked(at_once=AT_ONCE, as_of=AS_OF, only=("surface",))
                 told = run_province(paths, asked, home / name / "told.json", lambda line: None)
-                seconds.append(time.perf_counter() - begun)
+                seconds.append((time.perf_counter() - begun, busy_seconds() - busy))
                 assert told["done"] == DISTRICTS, told
-        best[name] = min(seconds[1:])
-        print(f"{DISTRICTS} districts, {AT_ONCE} at once, {many} worker(s), {cores} core(s): {best[name]:.1f} s")
+        best[name], busy = min(seconds[1:])
+        print(
+            f"{DISTRICTS} districts, {AT_ONCE} at once, {many} worker(s), {cores} core(s): {best[name]:.1f} s, the "
+            f"machine busy for {busy:.1f} core seconds",
+            flush=True,
+        )
     for name, text in (("one", "one worker to two, two cores"), ("one core", "one core and worker to two of each")):
         print(f"{text}: {best[name] / best['two'] / 2:.0%}")
 

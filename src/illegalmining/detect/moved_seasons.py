@@ -101,7 +101,7 @@ def misfits(
     """
     days = when.days.astype(np.float64)
     design = season(days, HARMONICS).astype(np.float64)
-    course = np.linalg.lstsq(design, usual.astype(np.float64), rcond=None)[0]
+    course = np.asarray(np.linalg.lstsq(design, usual.astype(np.float64), rcond=None)[0], np.float64)
     own = np.asarray(seen - usual + design @ course, np.float64)
     weights = 1.0 / np.asarray(variance, np.float64)
     moved = season((leads[:, None] + days[asked]).ravel(), HARMONICS).astype(np.float64)
