@@ -16,6 +16,8 @@ import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -24,6 +26,8 @@ from typing import Any
 from illegalmining.district import read_district
 from illegalmining.journal import Journal
 from illegalmining.pipelines.nightly import nightly
+from illegalmining.pipelines.province import Asked
+from illegalmining.pipelines.province import province as run_province
 from wide_district import BANDS, days_between, write_scene, write_wide
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
@@ -34,6 +38,7 @@ TIMES = (1, 4, 16)
 PIXELS, DATES_A_YEAR, YEARS_OF_HISTORY, PIXEL_BANDS = 1.6e9, 73, 3, 5
 """Shanxi at 10 m, as Sentinel-2 sees it: a date every five days, five bands judged."""
 SPINS = 30_000_000
+DISTRICTS, AT_ONCE = 4, 3
 CORE_HOUR, GB_MONTH = 0.05, 0.023
 """Prices assumed, US dollars: a core of a rented machine for an hour, a gigabyte in an object store for a month."""
 
@@ -152,24 +157,75 @@ def areas(paths: dict[int, Path], home: Path) -> None:
     print(f"wall of the whole run, step by step (4 is linear): {', '.join(f'{one:.2f}' for one in clock)}")
 
 
+@contextmanager
+def confined(cores: int) -> Iterator[None]:
+    """Inside the block this process and those it starts have so many cores for all they do (Linux)."""
+    every = sorted(os.sched_getaffinity(0))
+
+    def keep_to(some: list[int]) -> None:
+        for thread in Path("/proc/self/task").iterdir():
+            os.sched_setaffinity(int(thread.name), some)
+
+    keep_to(every[:cores])
+    try:
+        yield
+    finally:
+        keep_to(every)
+
+
 def workers(wide: Path, home: Path) -> None:
-    """The same district by one worker and by two, both warm."""
-    best: dict[int, Measured] = {}
-    for many in (1, 2):
-        (home / str(many)).mkdir()
-        with cluster(home / str(many), workers=many) as made:
+    """The same district by one worker and by two, all warm: with two cores for either, and with a core for one."""
+    best: dict[str, Measured] = {}
+    for name, many, cores in (("one", 1, 2), ("two", 2, 2), ("one core", 1, 1)):
+        (home / name).mkdir()
+        with confined(cores), cluster(home / name, workers=many) as made:
             measured(again(wide), made, many)  # all workers have compiled and imported: there are blocks for each
             runs = [measured(again(wide), made, many) for _ in range(3)]
-        best[many] = min(runs, key=lambda one: one.stage)
+        best[name] = min(runs, key=lambda one: one.stage)  # the run that other work disturbed least
         for one in runs:
-            line(f"area  4x, {many} worker(s)", one)
-    one, two = best[1], best[2]  # of each the run that other work disturbed least
-    stage, run = one.stage / two.stage / 2, one.wall / two.wall / 2
-    print(
-        f"one to two workers: stage {stage:.0%}, run {run:.0%}, CPU {one.cpu / two.cpu:.0%}; "
-        f"outside the stage {two.wall - two.stage:.1f} s; "
-        f"two processes that share nothing: {ideal():.0%}"
-    )
+            line(f"area  4x, {many} worker(s), {cores} core(s)", one)
+    two = best["two"]
+    for name, text in (("one", "one worker to two, two cores"), ("one core", "one core and worker to two of each")):
+        stage, run = best[name].stage / two.stage / 2, best[name].wall / two.wall / 2
+        print(f"{text}: stage {stage:.0%}, run {run:.0%}, CPU {best[name].cpu / two.cpu:.0%}")
+    print(f"outside the stage {two.wall - two.stage:.1f} s; two processes that share nothing: {ideal():.0%}")
+
+
+def districts(wide: Path, home: Path) -> None:
+    """Some districts of a province, several at once, by one worker and by two, as in `workers`."""
+    best = {}
+    for name, many, cores in (("one", 1, 2), ("two", 2, 2), ("one core", 1, 1)):
+        (home / name).mkdir()
+        with confined(cores), cluster(home / name, workers=many) as made:
+            paths = [beside(wide, home / name / str(number), made) for number in range(DISTRICTS)]
+            seconds: list[tuple[float, float]] = []
+            for _ in range(3):
+                for path in paths:
+                    again(path)
+                begun, busy = time.perf_counter(), busy_seconds()
+                asked = Asked(at_once=AT_ONCE, as_of=AS_OF, only=("surface",))
+                told = run_province(paths, asked, home / name / "told.json", lambda line: None)
+                seconds.append((time.perf_counter() - begun, busy_seconds() - busy))
+                assert told["done"] == DISTRICTS, told
+        best[name], busy = min(seconds[1:])
+        print(
+            f"{DISTRICTS} districts, {AT_ONCE} at once, {many} worker(s), {cores} core(s): {best[name]:.1f} s, the "
+            f"machine busy for {busy:.1f} core seconds",
+            flush=True,
+        )
+    for name, text in (("one", "one worker to two, two cores"), ("one core", "one core and worker to two of each")):
+        print(f"{text}: {best[name] / best['two'] / 2:.0%}")
+
+
+def beside(wide: Path, folder: Path, made: Any) -> Path:
+    """A district with another's inputs and a state of its own, whose images are judged on a cluster."""
+    folder.mkdir()
+    for path in wide.parent.iterdir():
+        if path.name not in ("state", "out", wide.name):
+            (folder / path.name).symlink_to(path.resolve())
+    keys = f'[compute]\nscheduler = "{made.address}"\n{made.certificates.configured()}'
+    (folder / wide.name).write_text(f"{wide.read_text()}\n{keys}")
+    return folder / wide.name
 
 
 def update(wide: Path, side: int, step: int, home: Path) -> None:
@@ -207,7 +263,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--side", type=int, default=512, help="pixels a side of the smallest district")
     parser.add_argument("--step", type=int, default=25, help="days between scenes of the sixteen months")
-    parser.add_argument("--only", choices=("inputs", "areas", "workers", "update"), help="one part of it")
+    parser.add_argument("--only", choices=("inputs", "areas", "workers", "districts", "update"), help="one part of it")
     parser.add_argument("--folder", type=Path, help="where inputs are kept for another call; absent: nowhere")
     asked = parser.parse_args()
     print(
@@ -224,7 +280,11 @@ def main() -> None:
             (home / "areas").mkdir()
             areas(paths, home / "areas")
         if asked.only in (None, "workers"):
-            workers(paths[4], home)
+            (home / "workers").mkdir()
+            workers(paths[4], home / "workers")
+        if asked.only in (None, "districts"):
+            (home / "districts").mkdir()
+            districts(paths[4], home / "districts")
         if asked.only in (None, "update"):
             (home / "update").mkdir()
             update(paths[4], asked.side * 2, asked.step, home / "update")

@@ -1,14 +1,18 @@
 """Many districts, some side by side, on one Dask cluster or on this machine.
 
 Each district is a run of its own in a process of its own: what ends one leaves the others alone, and a run that was
-broken off goes on when the same command is given again.
+broken off goes on when the same command is given again. Libraries take longer to import than a small district to judge;
+so districts' processes are forks of one that has imported them and does nothing else.
 """
 
 from __future__ import annotations
 
 import json
-import subprocess
+import multiprocessing
+import os
+import runpy
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -26,8 +30,12 @@ NAME = "district.toml"
 RESULTS = {0: "done", 3: "set_aside"}
 """What a run's exit status means; any other is a failure."""
 PREFIX = "illegalmining: "
+SAID = ("out", "error")
+"""Names of the files that hold what a run writes to stdout and stderr."""
 LONGEST_WHY = 2000
 """Characters of a failed run's last words that are kept."""
+IMPORTED = ["illegalmining.cli", "illegalmining.pipelines.ready"]
+"""What districts' processes find imported."""
 
 
 @dataclass(frozen=True)
@@ -92,20 +100,44 @@ def districts(named: Sequence[Path]) -> list[Path]:
 def run(path: Path, asked: Asked) -> dict[str, Any]:
     """One district's run, and what became of it."""
     begun = time.perf_counter()
-    command = [sys.executable, "-m", "illegalmining", "run", str(path), "--json", "--quiet", *asked.options]
-    ended = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
-    facts: dict[str, Any] = {"district": str(path), "result": RESULTS.get(ended.returncode, "failed")}
-    facts |= {"status": ended.returncode, "seconds": round(time.perf_counter() - begun, 1)}
+    with tempfile.TemporaryDirectory() as folder:
+        status = forked(["run", str(path), "--json", "--quiet", *asked.options], Path(folder))
+        out, error = ((Path(folder) / name).read_text("utf-8", "replace") for name in SAID)
+    facts: dict[str, Any] = {"district": str(path), "result": RESULTS.get(status, "failed")}
+    facts |= {"status": status, "seconds": round(time.perf_counter() - begun, 1)}
     if facts["result"] != "failed":
-        return facts | json.loads(ended.stdout)
-    return facts | {"why": last_words(ended)}
+        return facts | json.loads(out)
+    return facts | {"why": last_words(status, error)}
 
 
-def last_words(ended: subprocess.CompletedProcess[str]) -> str:
+def forked(words: list[str], folder: Path) -> int:
+    """Run a command in a process of its own, which writes into `SAID` in a folder; returns its exit status, or less
+    than 0 for the signal that ended it."""
+    for name in SAID:
+        (folder / name).touch()
+    forks = multiprocessing.get_context("forkserver")
+    forks.set_forkserver_preload(IMPORTED)
+    process = forks.Process(target=commanded, args=(words, folder))
+    process.start()
+    process.join()
+    assert process.exitcode is not None, "it was waited for"
+    return process.exitcode
+
+
+def commanded(words: list[str], folder: Path) -> None:
+    """In a process of its own: one command, to its end."""
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    for descriptor, name in enumerate(SAID, 1):
+        os.dup2(os.open(folder / name, os.O_WRONLY), descriptor)
+    sys.argv = ["illegalmining", *words]
+    runpy.run_module("illegalmining", run_name="__main__", alter_sys=True)
+
+
+def last_words(status: int, said: str) -> str:
     """Why a run failed, as it said itself, or by which signal it was ended."""
-    if ended.returncode < 0:
-        return f"ended by signal {-ended.returncode}; run it again, it goes on where it stopped"
-    said = ended.stderr.strip()
+    if status < 0:
+        return f"ended by signal {-status}; run it again, it goes on where it stopped"
+    said = said.strip()
     own = said.rfind(PREFIX)
     return said[own + len(PREFIX) if own >= 0 else 0 :][-LONGEST_WHY:]
 

@@ -8,12 +8,14 @@ import hashlib
 import json
 import os
 import re
+import resource
 import shutil
 import signal
 import sqlite3
 import stat
 import subprocess
 import sys
+import tempfile
 import time
 import zipfile
 from collections.abc import Callable, Iterator
@@ -30,6 +32,7 @@ from bad_input import command
 from illegalmining import atomic
 from illegalmining.atomic import atomic_file, atomic_folder, sweep, write_bytes
 from illegalmining.district import read_district
+from illegalmining.errors import DiskError
 from illegalmining.journal import Journal
 from illegalmining.pipelines.nightly import nightly
 from warm_runs import ONLY
@@ -257,6 +260,81 @@ def test_a_disk_that_is_full_is_not_said_to_be_a_broken_ledger(tmp_path: Path) -
     assert "backup" not in said
 
 
+@contextlib.contextmanager
+def full_within(place: str, most: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """From the moment on that `place` is begun, no file grows beyond `most` bytes: the system refuses, as a full disk
+    does, in the middle of whatever a library is writing. Gives what was begun of that name."""
+    proper, unbound = tempfile.mkdtemp, resource.getrlimit(resource.RLIMIT_FSIZE)
+    begun: list[str] = []
+
+    def making(suffix: str | None = None, prefix: str | None = None, dir: Any = None) -> str:
+        made = proper(suffix, prefix, dir)
+        if suffix == atomic.PARTIAL and place in f"{dir}/{(prefix or '')[1:-1]}":
+            begun.append(place)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (most, unbound[1]))
+        return made
+
+    with monkeypatch.context() as patched:
+        patched.setattr(tempfile, "mkdtemp", making)
+        try:
+            yield begun
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, unbound)
+
+
+@pytest.fixture(scope="module")
+def known(tiny_inputs: Path, warm: WarmRuns, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A district that has had one run; no test changes it."""
+    folder = tmp_path_factory.mktemp("known") / "d"
+    shutil.copytree(tiny_inputs, folder)
+    assert warm.end(warm.begin(folder)) == 0
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("place", "share"),
+    [
+        ("state/digests/sentinel-2.json", 0.5),
+        ("state/monitoring/surface-sentinel-2/", 0.5),
+        ("state/findings/surface-sentinel-2/", 0.9),
+        ("out/2026-10-31/cases.parquet", 0.5),
+        ("out/2026-10-31/cases.gpkg", 0.5),
+        (
+            "out/2026-10-31/hotspots.gpkg",
+            0.87,
+        ),  # its rows fit, the index that GDAL makes as it closes the file does not
+        ("out/2026-10-31/hotspots.tif", 0.5),
+        ("out/2026-10-31/coverage.tif", 0.99),
+        ("out/2026-10-31/hotspots.pdf", 0.5),
+        ("out/2026-10-31/hotspots.html", 0.99),
+        ("out/2026-10-31/run.json", 0.5),
+    ],
+)
+def test_a_disk_that_is_full_in_the_middle_of_a_file_shows_no_half_of_it(
+    place: str, share: float, known: Path, unbroken: tuple[Tree, float], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever library writes: one message, whole files or none, and then a run that ends as an unbroken one."""
+    folder = tmp_path / "d"
+    shutil.copytree(known, folder)
+    shutil.rmtree(folder / "out")
+    if place.startswith("state"):
+        shutil.rmtree(folder / "state")
+    files = [known / place] if (known / place).is_file() else (known / place).rglob("*")
+    most = int(share * max(file.stat().st_size for file in files))
+    words = ["run", str(folder / "district.toml"), "--quiet", *ONLY_THESE]
+    with full_within(place, most, monkeypatch) as begun:
+        said = command(*words)
+    assert begun
+    assert said.code == 1
+    assert "make room on the disk and run the same command again" in said.error
+    assert "Traceback" not in said.error
+    there = results(folder)
+    assert there == {name: unbroken[0].get(name) for name in there}
+    assert not list(folder.rglob(f"*{atomic.PARTIAL}"))
+    assert command(*words).code == 0
+    assert results(folder) == unbroken[0]
+
+
 def test_an_input_that_fails_to_be_read_is_said(
     tiny_inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -361,7 +439,7 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pyt
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(atomic, "sync", full)
-    with pytest.raises(OSError, match="No space"), atomic_file(path) as partial:
+    with pytest.raises(DiskError, match="No space"), atomic_file(path) as partial:
         partial.write_bytes(b"new")
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import multiprocessing
 import os
 import shutil
 import signal
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,7 @@ from illegalmining.cli import app
 from illegalmining.compute import check_workers
 from illegalmining.district import read_district
 from illegalmining.errors import ConfigurationError
+from illegalmining.pipelines.province import Asked, province
 from wide_district import FEW, write_wide
 
 SIDE, AS_OF = 640, date(2026, 6, 30)
@@ -214,6 +217,29 @@ def test_a_worker_uses_again_what_arrays_gave_back(two_workers: Cluster, tmp_pat
     path = copy(inputs, tmp_path / "d", two_workers.certificates.configured())
     command("run", str(path), "--quiet", *ONLY, "--scheduler", two_workers.address)
     assert max(ask(two_workers, pages_cleared).values()) < before / 5
+
+
+def test_a_district_ended_from_without_is_told_by_its_signal_and_the_next_one_is_run(
+    inputs: Path, alone: dict[str, str], tmp_path: Path
+) -> None:
+    paths = [copy(inputs, tmp_path / "p" / name) for name in ("first", "second")]
+    summary, asked = tmp_path / "told.json", Asked(at_once=1, only=("surface",))
+    with ThreadPoolExecutor(1) as pool:
+        told = pool.submit(province, [tmp_path / "p"], asked, summary, lambda line: None)
+        until = time.monotonic() + 120
+        while not tiles(paths[0]):
+            assert time.monotonic() < until
+            time.sleep(0.02)
+        (district,) = multiprocessing.active_children()
+        os.kill(district.pid or 0, signal.SIGKILL)
+        first, second = told.result()["districts"]
+    assert (first["status"], first["result"]) == (-signal.SIGKILL, "failed")
+    assert first["why"] == "ended by signal 9; run it again, it goes on where it stopped"
+    assert second["result"] == "set_aside"
+    assert results(paths[1]) == alone
+    told_again = province([tmp_path / "p"], asked, summary, lambda line: None)
+    assert [one["result"] for one in told_again["districts"]] == ["set_aside"] * 2
+    assert results(paths[0]) == alone
 
 
 @pytest.mark.parametrize(("named", "says"), [("nowhere", "no such file"), (".", "no district.toml in it")])

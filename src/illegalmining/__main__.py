@@ -2,4 +2,5 @@
 
 from illegalmining.cli import main
 
-main()
+if __name__ == "__main__":  # a process started from this one imports the module and runs something else
+    main()

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import dask
 import geopandas as gpd
 import xarray as xr
 
@@ -63,7 +64,10 @@ def save(folder: Path, watched: Watched) -> None:
         watched.findings.detections.to_parquet(partial / "detections.parquet")
         coverage = watched.findings.smallest_site_m2
         if coverage is not None:
-            coverage.rename("smallest_site_m2").to_netcdf(partial / "smallest_site.nc", engine="h5netcdf")
+            # made in memory, because HDF5 ends the process where the disk is full; a cluster would be asked for a lock
+            with dask.config.set(scheduler="synchronous"):
+                made = coverage.rename("smallest_site_m2").to_netcdf(engine="h5netcdf")
+            (partial / "smallest_site.nc").write_bytes(made)
         if watched.picture:
             (partial / "picture.webp").write_bytes(watched.picture[0])
         kept = {

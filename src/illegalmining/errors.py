@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class IllegalMiningError(Exception):
     """Base of all errors the product raises on purpose; the command line prints its text and no traceback.
@@ -26,6 +28,16 @@ class ConfigurationError(IllegalMiningError):
 
 class InputError(IllegalMiningError):
     """An input file as a whole cannot be used (single bad rows are set aside instead)."""
+
+
+class DiskError(IllegalMiningError):
+    """Something cannot be written, most likely because the disk is full."""
+
+    def __init__(self, path: Any, why: Any) -> None:
+        super().__init__(
+            f"{path}: cannot be written ({why}); make room on the disk and run the same command again: it goes on "
+            "where it stopped"
+        )
 
 
 class TableError(IllegalMiningError):

@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,8 +23,8 @@ from dask.callbacks import Callback
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from illegalmining.atomic import PRIVATE, PRIVATE_FOLDER
-from illegalmining.errors import IllegalMiningError, InputError
+from illegalmining.atomic import PRIVATE, PRIVATE_FOLDER, room_for
+from illegalmining.errors import DiskError, IllegalMiningError, InputError
 from illegalmining.secrets import redacted
 
 log = logging.getLogger(__name__)
@@ -45,6 +45,7 @@ LIBRARIES = (
 
 LONGEST_LOG = 10_000_000
 """Bytes of the log; a longer one is put aside as `log.1.jsonl`."""
+APPENDING = os.O_WRONLY | os.O_CREAT | os.O_APPEND
 LONGEST_WHY = 500
 """Characters of an error that the log keeps."""
 
@@ -70,8 +71,9 @@ class Journal:
         self.log.parent.mkdir(parents=True, exist_ok=True, mode=PRIVATE_FOLDER)
         if self.log.is_file() and self.log.stat().st_size > LONGEST_LOG:
             os.replace(self.log, self.log.with_suffix(".1.jsonl"))
-        with os.fdopen(os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, PRIVATE), "ab") as stream:
-            stream.write(redacted(json.dumps(line, ensure_ascii=False, default=str)).encode() + b"\n")
+        told = redacted(json.dumps(line, ensure_ascii=False, default=str)).encode() + b"\n"
+        with room_for(self.log), os.fdopen(os.open(self.log, APPENDING, PRIVATE), "ab") as stream:
+            stream.write(told)
 
     @contextmanager
     def run(self, **facts: Any) -> Iterator[None]:
@@ -80,7 +82,8 @@ class Journal:
         try:
             yield
         except BaseException as error:
-            self.note("failed", error=type(error).__name__, why=str(error)[:LONGEST_WHY])
+            with suppress(DiskError):  # where the disk is full, what is said of it first counts
+                self.note("failed", error=type(error).__name__, why=str(error)[:LONGEST_WHY])
             raise
         self.note("finished", peak_memory_bytes=peak_memory())
 

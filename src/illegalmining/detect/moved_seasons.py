@@ -101,14 +101,30 @@ def misfits(
     """
     days = when.days.astype(np.float64)
     design = season(days, HARMONICS).astype(np.float64)
-    course = np.linalg.lstsq(design, usual.astype(np.float64), rcond=None)[0]
+    course = np.asarray(np.linalg.lstsq(design, usual.astype(np.float64), rcond=None)[0], np.float64)
     own = np.asarray(seen - usual + design @ course, np.float64)
     weights = 1.0 / np.asarray(variance, np.float64)
-    moved = season((leads[:, None] + days[asked]).ravel(), HARMONICS) @ course
-    away = ((own[asked] - moved.reshape(len(leads), len(asked), -1)) ** 2 * weights).sum(axis=2)
+    moved = season((leads[:, None] + days[asked]).ravel(), HARMONICS).astype(np.float64)
+    away = np.empty((len(leads), len(asked)))
+    waves_kernel(own[asked], moved.reshape(*away.shape, -1), course, weights, away)
     known, then = looked_before(own[: when.history], days)
     before_kernel(own[asked], days[asked], known, then, leads, weights, float(parameters.around), away)
     return np.asarray(0.5 * (parameters.course_tail + len(variance)) * np.log1p(away / parameters.course_tail))
+
+
+@kernel
+def waves_kernel(own: Doubles, moved: Doubles, course: Doubles, weights: Doubles, away: Doubles) -> None:
+    """Fill `away` (L, N) with what a date's look (N, K) is away from the waves `course` (C, K) at the days of `moved`
+    (L, N, C)."""
+    for at in range(len(moved)):
+        for n in range(len(own)):
+            total = 0.0
+            for k in range(len(weights)):
+                wave = 0.0
+                for c in range(len(course)):
+                    wave += moved[at, n, c] * course[c, k]
+                total += (own[n, k] - wave) ** 2 * weights[k]
+            away[at, n] = total
 
 
 @kernel

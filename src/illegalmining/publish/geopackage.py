@@ -9,7 +9,9 @@ from pathlib import Path
 
 import geopandas as gpd
 import pyogrio
+from pyogrio.errors import DataLayerError, DataSourceError, FeatureError
 
+from illegalmining.errors import DiskError
 from illegalmining.publish.text import harmless
 
 # GDAL writes this as `last_change`; the run's own day is in the table.
@@ -29,14 +31,17 @@ VALUES ('', '', ?, 'geom', ?, ?, '', 1, ?, '', NULL, ?)"""
 
 def write_geopackage(layers: dict[str, tuple[gpd.GeoDataFrame, str]], path: Path) -> None:
     """Write layers, name -> (table, QML document), each with its QGIS style as the layer's default."""
-    with fixed_time():
+    with fixed_time(), wholly(path):
         for at, (layer, (frame, _)) in enumerate(layers.items()):
             written = clean(frame)
             kind = geometry_type(written)
             pyogrio.write_dataframe(
                 written, path, layer=layer, driver="GPKG", geometry_type=kind, GEOMETRY_NAME="geom", append=at > 0
             )
-    with closing(sqlite3.connect(path)) as database, database:
+    with wholly(path), closing(sqlite3.connect(path)) as database, database:
+        for layer, (frame, _) in layers.items():
+            placed = int((~(frame.geometry.isna() | frame.geometry.is_empty)).sum())
+            check_index(database, layer, placed, path)
         database.execute(STYLES_TABLE)
         for layer, (_, style) in layers.items():
             database.execute(STYLE_ROW, (layer, layer, style, "illegalmining", NO_TIME))
@@ -45,6 +50,31 @@ def write_geopackage(layers: dict[str, tuple[gpd.GeoDataFrame, str]], path: Path
             "VALUES ('layer_styles', 'attributes', 'layer_styles', '', ?, 0)",
             (NO_TIME,),
         )
+
+
+@contextmanager
+def wholly(path: Path) -> Iterator[None]:
+    """Inside the block GDAL or SQLite write a file, in whose words a full disk is one fault of many.
+
+    Raises
+    ------
+    DiskError
+        It cannot be written.
+    """
+    try:
+        yield
+    except (DataSourceError, DataLayerError, FeatureError, sqlite3.Error) as error:
+        raise DiskError(path.name, error) from error
+
+
+def check_index(database: sqlite3.Connection, layer: str, placed: int, path: Path) -> None:
+    """Check that a layer's index holds as many shapes as were written.
+
+    GDAL makes it as it closes the file, and takes no notice of a disk that is full by then.
+    """
+    (indexed,) = database.execute(f'SELECT count(*) FROM "rtree_{layer}_geom"').fetchone()
+    if indexed != placed:
+        raise DiskError(path.name, f"its index holds {indexed} of {placed} shapes")
 
 
 def clean(frame: gpd.GeoDataFrame) -> gpd.GeoDataFrame:

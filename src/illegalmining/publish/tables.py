@@ -99,13 +99,16 @@ def cell_raster(cells: gpd.GeoDataFrame, column: str) -> tuple[np.ndarray, Any]:
 
 
 def write_raster(values: np.ndarray, transform: Any, crs: Any, path: Path, band: str) -> Path:
-    """A one-band cloud-optimised GeoTIFF, float32, NaN for nothing."""
+    """A one-band cloud-optimised GeoTIFF, float32, NaN for nothing.
+
+    It is made in memory, because GDAL's writer takes no notice of a disk that is full.
+    """
     profile = {"driver": "GTiff", "dtype": "float32", "count": 1, "nodata": float("nan"), "crs": crs}
     rows, columns = values.shape
-    with atomic_file(path) as partial, MemoryFile() as memory:
+    with MemoryFile() as memory, MemoryFile() as made:
         with memory.open(width=columns, height=rows, transform=transform, **profile) as raster:
             raster.write(values, 1)
             raster.set_band_description(1, band)
         with memory.open() as raster:
-            rasterio.shutil.copy(raster, partial, driver="COG", compress="DEFLATE", predictor="YES", num_threads="1")
-    return path
+            rasterio.shutil.copy(raster, made.name, driver="COG", compress="DEFLATE", predictor="YES", num_threads="1")
+        return write_bytes(path, made.read())
