@@ -299,10 +299,8 @@ def known(tiny_inputs: Path, warm: WarmRuns, tmp_path_factory: pytest.TempPathFa
         ("state/findings/surface-sentinel-2/", 0.9),
         ("out/2026-10-31/cases.parquet", 0.5),
         ("out/2026-10-31/cases.gpkg", 0.5),
-        (
-            "out/2026-10-31/hotspots.gpkg",
-            0.87,
-        ),  # its rows fit, the index that GDAL makes as it closes the file does not
+        # its rows fit, the index that GDAL makes as it closes the file does not
+        ("out/2026-10-31/hotspots.gpkg", 0.87),
         ("out/2026-10-31/hotspots.tif", 0.5),
         ("out/2026-10-31/coverage.tif", 0.99),
         ("out/2026-10-31/hotspots.pdf", 0.5),
