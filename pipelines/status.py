@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +117,8 @@ def unfinished(district: District) -> dict[str, Any] | None:
         return None
     why = ends["failed"]["why"] if "failed" in ends else None
     running = "failed" not in ends and is_held(district.state)
-    return {"since": begun["run"], "as_of": begun["as_of"], "running": running, "why": why}
+    since = datetime.fromisoformat(begun["run"]).isoformat(timespec="seconds")
+    return {"since": since, "as_of": begun["as_of"], "running": running, "why": why}
 
 
 def whole(line: str) -> bool:

@@ -19,6 +19,7 @@ import tempfile
 import time
 import zipfile
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -546,6 +547,17 @@ def test_every_stage_and_every_tile_has_a_line_in_the_log_with_its_duration(nigh
     assert all(line["seconds"] >= 0 for line in stages)
     assert record["peak_memory_bytes"] > 0
     assert lines[-1]["peak_memory_bytes"] > 0
+
+
+def test_two_runs_of_one_second_are_told_apart_in_the_log(tmp_path: Path) -> None:
+    log, second = tmp_path / "log.jsonl", datetime(2026, 11, 29, 3, 43, 30, tzinfo=UTC)
+    for tenths in (1, 8):
+        journal = Journal(started=second + timedelta(seconds=tenths / 10), log=log)
+        with journal.run(as_of="2026-10-31"):
+            pass
+    told = [json.loads(line) for line in log.read_text("utf-8").splitlines()]
+    assert [line["event"] for line in told] == ["begun", "finished"] * 2
+    assert len({line["run"] for line in told}) == 2
 
 
 def test_only_the_owner_reads_the_state_the_ledger_and_the_packages(night: Path, tmp_path: Path) -> None:

@@ -66,8 +66,8 @@ class Journal:
         """Add one JSON line to the log, if there is one: what happened when, in which run."""
         if self.log is None:
             return
-        now = datetime.now(UTC).isoformat(timespec="milliseconds")
-        line = {"time": now, "run": self.started.isoformat(timespec="seconds"), "event": event, **facts}
+        now, run = (moment.isoformat(timespec="milliseconds") for moment in (datetime.now(UTC), self.started))
+        line = {"time": now, "run": run, "event": event, **facts}
         self.log.parent.mkdir(parents=True, exist_ok=True, mode=PRIVATE_FOLDER)
         if self.log.is_file() and self.log.stat().st_size > LONGEST_LOG:
             os.replace(self.log, self.log.with_suffix(".1.jsonl"))
