@@ -2,7 +2,9 @@
 
 One process, two threads, float32. A "pixel-date" is one date of one pixel with all its bands; per band is that times
 the number of bands. Run `python benchmarks/bench_surface.py`; give `--peer PYTHON` (an interpreter of an environment
-with nrt, pyxccd or bfast; bfast 0.7 needs numpy below 1.24 and pyopencl) to time peers on such series in the same run.
+with nrt, pyxccd or bfast; once for each environment) to time peers on such series in the same run. bfast 0.7 is built
+without isolation beside setuptools below 60, numpy below 1.24, pandas below 2 and pyopencl below 2024, and wants an
+OpenCL for the processor (Debian's pocl-opencl-icd).
 """
 
 from __future__ import annotations
